@@ -1,0 +1,58 @@
+"""Keras losses, heads, attacks and audits for classifiers that resist small input changes.
+
+The core (centers, layers, losses, metrics, models) runs on every Keras backend. The parts that
+need TensorFlow load on first use.
+"""
+
+import importlib
+
+from keras_mmc import centers, layers, losses, metrics, models
+from keras_mmc.layers import DifferentialHead, LearnedCenters, MaxMahalanobisCenters
+from keras_mmc.losses import (
+    CenterLoss,
+    ComplementEntropy,
+    DifferentialLoss,
+    ElasticMMCLoss,
+    GuidedComplementEntropy,
+    LGMLoss,
+    MMCLoss,
+    MMLDALoss,
+)
+
+__version__ = "0.1.0"
+
+_TENSORFLOW_MODULES = ("attacks", "datasets", "export", "report", "training")
+_TENSORFLOW_NAMES = {"export_saved_model": "export"}
+
+__all__ = [
+    "CenterLoss",
+    "ComplementEntropy",
+    "DifferentialHead",
+    "DifferentialLoss",
+    "ElasticMMCLoss",
+    "GuidedComplementEntropy",
+    "LGMLoss",
+    "LearnedCenters",
+    "MMCLoss",
+    "MMLDALoss",
+    "MaxMahalanobisCenters",
+    "centers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    *_TENSORFLOW_MODULES,
+    *_TENSORFLOW_NAMES,
+]
+
+
+def __getattr__(name):
+    if name in _TENSORFLOW_MODULES:
+        return importlib.import_module(f"keras_mmc.{name}")
+    if name in _TENSORFLOW_NAMES:
+        return getattr(importlib.import_module(f"keras_mmc.{_TENSORFLOW_NAMES[name]}"), name)
+    raise AttributeError(f"module 'keras_mmc' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,113 @@
+"""Images and labels as arrays: float32 in [0, 1], checked, split by seed."""
+
+import numpy as np
+
+from keras_mmc.datasets.registry import info
+from keras_mmc.labels import check_labels
+
+SPLITS = ("train", "validation", "test")
+VALIDATION_SHARE = 0.1
+_DIGITS_TEST_SIZE = 360
+
+
+def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Load one split of a data set into memory.
+
+    "digits" is scikit-learn's and needs no network; the others come through TensorFlow Datasets,
+    which reads the directory in `TFDS_DATA_DIR` or downloads to `~/tensorflow_datasets`.
+
+    Args:
+        name: "digits", "mnist", "fashion_mnist", "cifar10" or "cifar100".
+        split: "train", "validation" or "test". The validation split is a tenth of the training
+            images, drawn by `seed`; "train" is the rest.
+        seed: seed of the validation draw.
+
+    Returns:
+        Images `(N, H, W, C)`, float32 in [0, 1], and labels `(N,)`, int32.
+
+    Raises:
+        ValueError: for an unknown name or split.
+
+    Example:
+
+    >>> x, y = keras_mmc.datasets.load_arrays("digits", "test")
+    >>> x.shape
+    (360, 8, 8, 1)
+    """
+    info(name)
+    if split not in SPLITS:
+        raise ValueError(f"Unknown split {split!r}; expected one of {', '.join(SPLITS)}.")
+    pixels, labels = _read(name, "test" if split == "test" else "train")
+    if split != "test":
+        order = np.random.default_rng(seed).permutation(len(labels))
+        held_out = round(VALIDATION_SHARE * len(labels))
+        chosen = np.sort(order[:held_out] if split == "validation" else order[held_out:])
+        pixels, labels = pixels[chosen], labels[chosen]
+    top = 16 if name == "digits" else 255
+    return np.divide(pixels, top, dtype="float32"), labels.astype("int32")
+
+
+def check_images(images, labels=None, num_classes=None, box=(0.0, 1.0)):
+    """Check images, and labels beside them, before anything is trained or attacked on them.
+
+    Args:
+        images: array `(N, H, W, C)` of a floating-point dtype with every pixel inside the box.
+        labels: `None`, or labels as `keras_mmc.labels.check_labels` takes them.
+        num_classes: number of classes; needed with labels.
+        box: lowest and highest pixel value.
+
+    Returns:
+        The images as float32, or the pair of images and int32 labels.
+
+    Raises:
+        ValueError: for integer images, a wrong rank, NaN, pixels outside the box, labels that do
+            not fit, or unequal numbers of both.
+
+    Example:
+
+    >>> x, y = keras_mmc.datasets.check_images(x, y, num_classes=10)
+    """
+    values = np.asarray(images)
+    low, high = box
+    if values.dtype.kind != "f":
+        raise ValueError(
+            f"Images must be floating point in [{low:g}, {high:g}]; received dtype {values.dtype}. "
+            "Divide integer images by 255 first."
+        )
+    if values.ndim != 4:
+        raise ValueError(
+            f"Images must have shape (N, H, W, C); received {values.shape}. Add the batch or the "
+            "channel axis with np.newaxis."
+        )
+    if np.any(~np.isfinite(values)):
+        raise ValueError(
+            f"{np.count_nonzero(~np.isfinite(values))} pixels are NaN or infinite. Repair or drop "
+            "those images."
+        )
+    if values.size and (values.min() < low or values.max() > high):
+        raise ValueError(
+            f"Pixels must lie in [{low:g}, {high:g}]; received values from {values.min():g} to "
+            f"{values.max():g}. Rescale them, and leave any other normalisation to the model."
+        )
+    values = values.astype("float32", copy=False)
+    if labels is None:
+        return values
+    classes = check_labels(labels, num_classes)
+    if len(classes) != len(values):
+        raise ValueError(f"Received {len(values)} images but {len(classes)} labels.")
+    return values, classes
+
+
+def _read(name, split):
+    """Pixels as stored and labels of the official split."""
+    if name == "digits":
+        from sklearn.datasets import load_digits  # 1 s to import, only needed here
+
+        data = load_digits()
+        # The last images come from writers of their own in the order of the set.
+        part = slice(-_DIGITS_TEST_SIZE, None) if split == "test" else slice(-_DIGITS_TEST_SIZE)
+        return data.images[part, ..., np.newaxis], data.target[part]
+    import tensorflow_datasets as tfds  # 2 s to import, only needed here
+
+    data = tfds.load(name, split=split, batch_size=-1, shuffle_files=False)
+    return data["image"].numpy(), data["label"].numpy()

@@ -1,0 +1,40 @@
+"""What every head shares: float32 scores and the check of its input."""
+
+import keras
+
+
+class ScoreHead(keras.layers.Layer):
+    """Base class of heads: from features `(N, d)` to scores `(N, K)` in float32 or wider.
+
+    Args:
+        name: name of the layer.
+        dtype: "float32" or "float64". Scores of a 16-bit dtype would lose the small differences
+            that decide, and attacks would be blind.
+    """
+
+    def __init__(self, name=None, dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
+        if self.compute_dtype not in ("float32", "float64"):
+            raise ValueError(
+                f"{type(self).__name__} computes in float32 or float64; received dtype {dtype!r}. "
+                "Leave `dtype` out: the head stays in float32 under a mixed-precision policy."
+            )
+
+    def check_features(self, input_shape) -> int:
+        """Return the width d of features of shape `(N, d)`; refuse any other shape."""
+        if len(input_shape) != 2 or input_shape[-1] is None:
+            raise ValueError(
+                f"{type(self).__name__} expects features of shape (N, d) with a known width d; "
+                f"received shape {tuple(input_shape)}. Put a Flatten or GlobalAveragePooling2D and "
+                "a Dense layer before it."
+            )
+        return input_shape[-1]
+
+
+def check_num_classes(num_classes, name) -> int:
+    """Return the number of classes as an int of at least 2."""
+    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 2:
+        raise ValueError(
+            f"{name}: `num_classes` must be an integer of at least 2; received {num_classes!r}."
+        )
+    return num_classes

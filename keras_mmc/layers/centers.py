@@ -1,0 +1,152 @@
+"""Heads that score features by their distance to class centres."""
+
+import keras
+import numpy as np
+
+from keras_mmc.centers import check_centers, max_mahalanobis_centers
+from keras_mmc.layers.base import ScoreHead, check_num_classes
+from keras_mmc.scores import center_scores
+
+
+class _CenterHead(ScoreHead):
+    """A head whose weight `centers` `(K, d)` gives scores `-1/2 ||z - mu_k||^2`."""
+
+    def call(self, inputs):
+        """Scores `(N, K)` of features `(N, d)`."""
+        return center_scores(inputs, self.centers)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.num_classes)
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class MaxMahalanobisCenters(_CenterHead):
+    """Head with fixed class centres as far apart as possible: scores `-1/2 ||z - mu_k||^2`.
+
+    For `num_classes <= d + 1` the centres are a regular simplex; for more classes they are
+    optimised numerically when the layer is built (see `keras_mmc.centers`). They are not trained.
+    The decision is the nearest centre. Feed it the output of a Dense layer *without* activation.
+
+    Args:
+        num_classes: number of classes K, at least 2; may be left out if `centers` are given.
+        scale: norm of every centre (C_MM in the paper); 10 and 100 are used there.
+        centers: own centres, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
+        seed: seed of the numerical optimisation; a simplex does not depend on it.
+        name: name of the layer.
+        dtype: "float32" (also under mixed precision) or "float64".
+
+    Input shape: `(N, d)`. Output shape: `(N, K)`.
+
+    Raises:
+        ValueError: for K < 2, `scale <= 0`, centres that are not finite `(K, d)`, or an input that
+            is not of rank 2 with a known width that fits the centres.
+
+    Source: Pang et al., ICLR 2020, arXiv 1905.10626.
+
+    Example:
+
+    >>> head = keras_mmc.MaxMahalanobisCenters(10, scale=10.0)
+    >>> head(np.zeros((1, 256), "float32")).shape
+    (1, 10)
+    """
+
+    def __init__(
+        self, num_classes=None, scale=10.0, centers=None, seed=0, name=None, dtype="float32"
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self._own_centers = None if centers is None else check_centers(np.asarray(centers))
+        if self._own_centers is not None:
+            if num_classes not in (None, len(self._own_centers)):
+                raise ValueError(
+                    f"MaxMahalanobisCenters: num_classes={num_classes} but `centers` hold "
+                    f"{len(self._own_centers)} rows. Leave `num_classes` out, or make them agree."
+                )
+            num_classes = len(self._own_centers)
+        self.num_classes = check_num_classes(num_classes, "MaxMahalanobisCenters")
+        if not (np.isfinite(scale) and scale > 0):
+            raise ValueError(
+                f"MaxMahalanobisCenters: `scale` must be a finite number above 0; received "
+                f"{scale!r}. The paper uses 10 and 100."
+            )
+        self.scale = scale
+        self.seed = seed
+
+    def build(self, input_shape):
+        """Make the centres for features of the width of the input."""
+        dim = self.check_features(input_shape)
+        values = self._own_centers
+        if values is None:
+            values = max_mahalanobis_centers(self.num_classes, dim, self.scale, self.seed)
+            if self.num_classes > dim + 1:
+                self._own_centers = values  # kept in the config: optimising again takes seconds
+        if values.shape[1] != dim:
+            raise ValueError(
+                f"MaxMahalanobisCenters: the centres have width {values.shape[1]}; received "
+                f"features of shape {tuple(input_shape)}. Put a Dense({values.shape[1]}) without "
+                "activation before this layer."
+            )
+        self.centers = self.add_weight(
+            name="centers",
+            shape=values.shape,
+            initializer=keras.initializers.Constant(values),
+            trainable=False,
+        )
+        self.built = True
+
+    def get_config(self):
+        centers = None if self._own_centers is None else self._own_centers.tolist()
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "scale": self.scale,
+            "centers": centers,
+            "seed": self.seed,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class LearnedCenters(_CenterHead):
+    """Head with class centres that are trained: scores `-1/2 ||z - c_k||^2`.
+
+    Meant for `LGMLoss` and `CenterLoss`. With `MMCLoss` alone, all features and centres may
+    collapse into one point: use `MaxMahalanobisCenters` there.
+
+    Args:
+        num_classes: number of classes K, at least 2.
+        initializer: Keras initializer of the centres.
+        name: name of the layer.
+        dtype: "float32" (also under mixed precision) or "float64".
+
+    Input shape: `(N, d)`. Output shape: `(N, K)`.
+
+    Raises:
+        ValueError: for K < 2, or an input that is not of rank 2 with a known width.
+
+    Source: Wan et al., *Rethinking Feature Distribution for Loss Functions in Image
+    Classification*, CVPR 2018.
+
+    Example:
+
+    >>> keras_mmc.LearnedCenters(10)(np.zeros((1, 64), "float32")).shape
+    (1, 10)
+    """
+
+    def __init__(self, num_classes, initializer="glorot_uniform", name=None, dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
+        self.num_classes = check_num_classes(num_classes, "LearnedCenters")
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape):
+        """Make the centres for features of the width of the input."""
+        dim = self.check_features(input_shape)
+        self.centers = self.add_weight(
+            name="centers", shape=(self.num_classes, dim), initializer=self.initializer
+        )
+        self.built = True
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }

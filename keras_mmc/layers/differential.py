@@ -1,0 +1,143 @@
+"""The head of differential training: a bias-free projection and a threshold set afterwards."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mmc.labels import check_labels
+from keras_mmc.layers.base import ScoreHead
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class DifferentialHead(ScoreHead):
+    """Binary head with scores `[threshold, w^T phi]`, without a bias.
+
+    `w` is trained; the threshold is not, since it cancels in every pair of `DifferentialLoss`.
+    Set it after training with `keras_mmc.layers.fit_threshold`. Class 1 is predicted where
+    `w^T phi > threshold`.
+
+    Args:
+        initializer: Keras initializer of `w`.
+        name: name of the layer.
+        dtype: "float32" (also under mixed precision) or "float64".
+
+    Input shape: `(N, d)`. Output shape: `(N, 2)`.
+
+    Raises:
+        ValueError: for an input that is not of rank 2 with a known width.
+
+    Source: Nar et al., arXiv 1901.08360.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras_mmc.layers.DifferentialHead()])
+    >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
+    """
+
+    def __init__(self, initializer="glorot_uniform", name=None, dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape):
+        """Make `w` for features of the width of the input."""
+        dim = self.check_features(input_shape)
+        self.kernel = self.add_weight(name="kernel", shape=(dim, 1), initializer=self.initializer)
+        self.threshold = self.add_weight(
+            name="threshold", shape=(), initializer="zeros", trainable=False
+        )
+        self.built = True
+
+    def call(self, inputs):
+        """Scores `(N, 2)` of features `(N, d)`."""
+        projection = ops.matmul(inputs, self.kernel)
+        return ops.concatenate([ops.zeros_like(projection) + self.threshold, projection], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 2)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "initializer": keras.initializers.serialize(self.initializer),
+        }
+
+
+def best_threshold(projections, labels, max_false_positive_rate=None) -> float:
+    """Threshold on `w^T phi` from the scores of the training set.
+
+    Args:
+        projections: array `(N,)` of `w^T phi`.
+        labels: integers 0 and 1, `(N,)`; both must occur.
+        max_false_positive_rate: `None` for the midpoint of the lowest positive and the highest
+            negative projection, the largest hard margin on separable data. A number in `[0, 1)`
+            gives instead the lowest threshold whose share of negatives above it (Type I error) is
+            at most this, which keeps the Type II error as low as that allows.
+
+    Returns:
+        The threshold; class 1 lies strictly above it.
+
+    Raises:
+        ValueError: if only one class occurs, a projection is not finite, or the rate is out of
+            range.
+
+    Source: Nar et al., arXiv 1901.08360.
+
+    Example:
+
+    >>> keras_mmc.layers.best_threshold([-2.0, 1.0, 3.0], [0, 1, 1])
+    -0.5
+    """
+    values = np.asarray(projections, dtype="float64").reshape(-1)
+    classes = check_labels(labels, num_classes=2)
+    if len(values) != len(classes) or not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"Expected one finite projection per label; received {len(values)} projections "
+            f"({np.count_nonzero(~np.isfinite(values))} not finite) and {len(classes)} labels."
+        )
+    negative, positive = np.sort(values[classes == 0]), values[classes == 1]
+    if not len(negative) or not len(positive):
+        raise ValueError(
+            "A threshold needs samples of both classes; received "
+            f"{len(negative)} of class 0 and {len(positive)} of class 1."
+        )
+    if max_false_positive_rate is None:
+        return float((positive.min() + negative.max()) / 2)
+    if not 0 <= max_false_positive_rate < 1:
+        raise ValueError(
+            f"`max_false_positive_rate` must lie in [0, 1); received {max_false_positive_rate!r}."
+        )
+    allowed = int(np.floor(max_false_positive_rate * len(negative) + 1e-9))
+    return float(negative[len(negative) - 1 - allowed])
+
+
+def fit_threshold(model, x, y, max_false_positive_rate=None, batch_size=128) -> float:
+    """Set the threshold of a model that ends in a `DifferentialHead`.
+
+    Args:
+        model: built Keras model whose last layer is a `DifferentialHead`.
+        x: training inputs, as `model.predict` takes them.
+        y: labels 0 and 1, `(N,)`.
+        max_false_positive_rate: see `best_threshold`.
+        batch_size: batch size of the forward pass.
+
+    Returns:
+        The threshold that was set.
+
+    Raises:
+        ValueError: if the model does not end in a `DifferentialHead`; else see `best_threshold`.
+
+    Example:
+
+    >>> model.fit(x, y, epochs=20)
+    >>> keras_mmc.layers.fit_threshold(model, x, y)
+    """
+    head = model.layers[-1]
+    if not isinstance(head, DifferentialHead):
+        raise ValueError(
+            f"fit_threshold needs a model that ends in a DifferentialHead; the last layer is "
+            f"{type(head).__name__}."
+        )
+    projections = model.predict(x, batch_size=batch_size, verbose=0)[:, 1]
+    threshold = best_threshold(projections, y, max_false_positive_rate)
+    head.threshold.assign(threshold)
+    return threshold

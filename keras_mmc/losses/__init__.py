@@ -1,0 +1,31 @@
+"""Losses of labels and scores: a pure function and a Keras class for each."""
+
+from keras_mmc.losses.base import ScoreLoss
+from keras_mmc.losses.center import CenterLoss, center
+from keras_mmc.losses.complement import ComplementEntropy, complement_entropy
+from keras_mmc.losses.differential import DifferentialLoss, differential
+from keras_mmc.losses.elastic_mmc import ElasticMMCLoss, elastic_mmc
+from keras_mmc.losses.gce import GuidedComplementEntropy, guided_complement_entropy
+from keras_mmc.losses.lgm import LGMLoss, lgm
+from keras_mmc.losses.mm_lda import MMLDALoss, mm_lda
+from keras_mmc.losses.mmc import MMCLoss, mmc
+
+__all__ = [
+    "CenterLoss",
+    "ComplementEntropy",
+    "DifferentialLoss",
+    "ElasticMMCLoss",
+    "GuidedComplementEntropy",
+    "LGMLoss",
+    "MMCLoss",
+    "MMLDALoss",
+    "ScoreLoss",
+    "center",
+    "complement_entropy",
+    "differential",
+    "elastic_mmc",
+    "guided_complement_entropy",
+    "lgm",
+    "mm_lda",
+    "mmc",
+]

@@ -1,0 +1,71 @@
+"""Center loss in score form."""
+
+import keras
+
+from keras_mmc.labels import label_distribution
+from keras_mmc.losses.base import ScoreLoss, check_number, softmax_cross_entropy
+from keras_mmc.losses.mmc import mmc
+
+
+def center(y_true, scores, weight):
+    """Softmax cross-entropy plus `weight / 2 ||z - c_y||^2`, both from the same scores.
+
+    Args:
+        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`.
+        scores: tensor `(N, K)`, `s_k = -1/2 ||z - c_k||^2`.
+        weight: weight `lambda` of the distance to the own centre.
+
+    Returns:
+        Tensor `(N,)`.
+
+    Source: Wen et al., *A Discriminative Feature Learning Approach for Deep Face Recognition*,
+    ECCV 2016. There the classifier is a dense layer of its own; here its weights are the centres,
+    as the score contract asks.
+
+    Example:
+
+    >>> keras_mmc.losses.center([0], keras.ops.array([[-2.0, -2.0]]), weight=0.5)
+    [1.6931472]
+    """
+    targets = label_distribution(y_true, scores)
+    return softmax_cross_entropy(targets, scores) + weight * mmc(targets, scores)
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class CenterLoss(ScoreLoss):
+    """Center loss: cross-entropy on the scores and a pull to the own, learned centre.
+
+    Meant for `keras_mmc.layers.LearnedCenters`. The optimizer moves the centres: an SGD step of
+    rate `r` moves a centre by `r * weight` times the sum over its samples of `(z - c) / N`, the
+    running mean of the paper, and by the gradient of the cross-entropy.
+
+    Args:
+        weight: weight `lambda` of the distance to the own centre, at least 0.
+        reduction: as in `keras.losses.Loss`.
+        name: name of the loss.
+        dtype: dtype of the computation, float32 or wider.
+
+    Raises:
+        ValueError: if `weight` is negative or not finite, or if the labels do not fit.
+
+    Source: Wen et al., ECCV 2016; see `keras_mmc.losses.center`.
+
+    Example:
+
+    >>> model = keras_mmc.models.lenet5((28, 28, 1), head=keras_mmc.LearnedCenters(10))
+    >>> model.compile(optimizer="adam", loss=keras_mmc.CenterLoss(weight=0.01))
+    """
+
+    def __init__(
+        self, weight=0.01, reduction="sum_over_batch_size", name="center_loss", dtype=None
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        check_number("weight", weight, "CenterLoss", at_least=0.0)
+        self.weight = weight
+
+    def call(self, y_true, y_pred):
+        """One loss value per sample from scores `y_pred`."""
+        return center(y_true, y_pred, self.weight)
+
+    def get_config(self):
+        return {**super().get_config(), "weight": self.weight}

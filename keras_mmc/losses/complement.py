@@ -1,0 +1,95 @@
+"""Complement entropy, the second objective of complement objective training (COT)."""
+
+import keras
+from keras import ops
+
+from keras_mmc.labels import label_distribution
+from keras_mmc.losses.base import ScoreLoss
+
+
+def complement_log_probabilities(targets, scores):
+    """Log-probabilities of the wrong classes among themselves, `log q_j`.
+
+    `q_j = p_j / (1 - p_g)` is the softmax over the K-1 wrong scores; it does not depend on the
+    true score, and is computed so. The true class gets a large negative value, so that its `q` is
+    exactly 0.
+
+    Args:
+        targets: one-hot rows `(N, K)`.
+        scores: tensor `(N, K)`.
+
+    Returns:
+        Tensor `(N, K)`.
+    """
+    largest = ops.max(ops.abs(scores), axis=-1, keepdims=True)
+    masked = ops.where(targets > 0.5, -largest - 1e4, scores)
+    return ops.log_softmax(masked, axis=-1)
+
+
+def complement_entropy(y_true, scores):
+    """Negative entropy `sum_{j != g} q_j log q_j` of the wrong classes' probabilities.
+
+    The papers *maximise* the entropy; this is its negative, to be minimised. It lies in
+    `[-log(K-1), 0]` and is smallest where all wrong classes are equally likely.
+
+    Args:
+        y_true: labels, integers `(N,)` or `(N, 1)` or one-hot rows `(N, K)`.
+        scores: tensor `(N, K)`.
+
+    Returns:
+        Tensor `(N,)`.
+
+    Source: Chen et al., *Complement Objective Training*, ICLR 2019, arXiv 1903.01182.
+
+    Example:
+
+    >>> keras_mmc.losses.complement_entropy([0], keras.ops.array([[5.0, 1.0, 1.0]]))
+    [-0.6931472]
+    """
+    targets = label_distribution(y_true, scores)
+    log_q = complement_log_probabilities(targets, scores)
+    wrong = 1 - targets
+    return ops.sum(wrong * ops.exp(log_q) * ops.where(targets > 0.5, 0.0, log_q), axis=-1)
+
+
+def check_more_than_two_classes(num_classes, loss):
+    """Refuse two classes: a single wrong class always has probability 1 among the wrong ones."""
+    if num_classes < 3:
+        raise ValueError(
+            f"{loss} needs at least 3 classes; received scores of {num_classes}. With two classes "
+            "the complement entropy is constant: use another loss."
+        )
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class ComplementEntropy(ScoreLoss):
+    """Negative complement entropy: flattens the probabilities of the wrong classes.
+
+    It says nothing about the true class and is meant as a second objective beside another loss.
+
+    Args:
+        reduction: as in `keras.losses.Loss`.
+        name: name of the loss.
+        dtype: dtype of the computation, float32 or wider.
+
+    Raises:
+        ValueError: for two classes, or if the labels do not fit.
+
+    Source: Chen et al., ICLR 2019, arXiv 1903.01182; see `keras_mmc.losses.complement_entropy`.
+
+    Example:
+
+    >>> loss = keras_mmc.ComplementEntropy()
+    >>> loss([0], [[5.0, 1.0, 1.0]])
+    -0.6931472
+    """
+
+    def __init__(
+        self, reduction="sum_over_batch_size", name="complement_entropy", dtype=None
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        """One loss value per sample from scores `y_pred`."""
+        check_more_than_two_classes(y_pred.shape[-1], "ComplementEntropy")
+        return complement_entropy(y_true, y_pred)

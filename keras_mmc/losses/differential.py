@@ -1,0 +1,79 @@
+"""Differential training loss: pairs of samples of different classes."""
+
+import keras
+from keras import ops
+
+from keras_mmc.labels import label_distribution
+from keras_mmc.losses.base import ScoreLoss
+
+
+def differential(y_true, scores):
+    """Mean over pairs of differently labelled samples of `softplus(-(s_i - s_j))`.
+
+    For two classes this is the paper's loss on the difference `s = scores[:, 1] - scores[:, 0]`.
+    For more, this package's extension: for sample i of class a and sample j of class b
+    `softplus(-((s_ia - s_ib) - (s_ja - s_jb)))`, which the paper does not have.
+
+    Each pair's term is shared between its two samples and scaled so that the *mean* of the
+    returned values is the mean over pairs. A batch of one class has no pair and gives 0.
+
+    Args:
+        y_true: labels, integers `(N,)` or `(N, 1)` or one-hot rows `(N, K)`.
+        scores: tensor `(N, K)`.
+
+    Returns:
+        Tensor `(N,)`.
+
+    Source: Nar et al., *Cross-Entropy Loss and Low-Rank Features Have Responsibility for
+    Adversarial Examples*, arXiv 1901.08360.
+
+    Example:
+
+    >>> scores = keras.ops.array([[0.0, 3.0], [0.0, 1.0]])
+    >>> keras_mmc.losses.differential([1, 0], scores)
+    [0.126928, 0.126928]
+    """
+    targets = label_distribution(y_true, scores)
+    # at_labels[i, j]: score of sample i for the class of sample j.
+    at_labels = ops.matmul(scores, ops.transpose(targets))
+    own = ops.sum(scores * targets, axis=-1)
+    gaps = own[:, None] - at_labels - ops.transpose(at_labels) + own[None, :]
+    different = 1 - ops.matmul(targets, ops.transpose(targets))
+    terms = different * ops.softplus(-gaps)
+    pairs = ops.maximum(ops.sum(different), 1.0)
+    count = ops.cast(ops.shape(scores)[0], scores.dtype)
+    return count * ops.sum(terms, axis=-1) / pairs
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class DifferentialLoss(ScoreLoss):
+    """Differential training: compares samples of different classes instead of single samples.
+
+    With a linear, bias-free binary head (`DifferentialHead`) gradient descent on separable
+    features tends to the direction of the hard-margin support vector machine. The decision
+    threshold is set after training: `keras_mmc.layers.fit_threshold`. A threshold cancels in
+    every pair, so it does not enter the loss. For more than two classes this is an extension of
+    this package, not of the paper.
+
+    Args:
+        reduction: as in `keras.losses.Loss`; the mean is the mean over pairs.
+        name: name of the loss.
+        dtype: dtype of the computation, float32 or wider.
+
+    Raises:
+        ValueError: if the labels do not fit.
+
+    Source: Nar et al., arXiv 1901.08360; see `keras_mmc.losses.differential`.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras_mmc.layers.DifferentialHead()])
+    >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
+    """
+
+    def __init__(self, reduction="sum_over_batch_size", name="differential_loss", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        """One loss value per sample from scores `y_pred`."""
+        return differential(y_true, y_pred)

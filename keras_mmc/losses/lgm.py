@@ -1,0 +1,79 @@
+"""Large-margin Gaussian mixture loss (L-GM)."""
+
+import keras
+
+from keras_mmc.labels import label_distribution
+from keras_mmc.losses.base import ScoreLoss, check_number, softmax_cross_entropy
+from keras_mmc.losses.mmc import mmc
+
+
+def lgm(y_true, scores, margin, weight):
+    """Softmax cross-entropy with the true score times `1 + margin`, plus `weight * (-s_y)`.
+
+    Args:
+        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`.
+        scores: tensor `(N, K)`, `s_k = -1/2 ||z - mu_k||^2`.
+        margin: classification margin `alpha`.
+        weight: weight `lambda` of the likelihood term.
+
+    Returns:
+        Tensor `(N,)`.
+
+    Source: Wan et al., *Rethinking Feature Distribution for Loss Functions in Image
+    Classification*, CVPR 2018.
+
+    Example:
+
+    >>> keras_mmc.losses.lgm([0], keras.ops.array([[-2.0, -2.2]]), margin=0.1, weight=0.0)
+    [0.6931472]
+    """
+    targets = label_distribution(y_true, scores)
+    with_margin = scores * (1 + margin * targets)
+    return softmax_cross_entropy(targets, with_margin) + weight * mmc(targets, scores)
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class LGMLoss(ScoreLoss):
+    """Large-margin Gaussian mixture loss, meant for `keras_mmc.layers.LearnedCenters`.
+
+    The margin widens the distance to the own centre and so needs scores that are never positive;
+    with a dense head use a loss of logits instead.
+
+    Args:
+        margin: classification margin `alpha`, at least 0; 0.1 in the paper's code.
+        weight: weight `lambda` of the likelihood term, at least 0; 0.01 in the paper's code.
+        reduction: as in `keras.losses.Loss`.
+        name: name of the loss.
+        dtype: dtype of the computation, float32 or wider.
+
+    Raises:
+        ValueError: if a parameter is negative or not finite, or if the labels do not fit.
+
+    Source: Wan et al., CVPR 2018; see `keras_mmc.losses.lgm`.
+
+    Example:
+
+    >>> model = keras_mmc.models.lenet5((28, 28, 1), head=keras_mmc.LearnedCenters(10))
+    >>> model.compile(optimizer="adam", loss=keras_mmc.LGMLoss())
+    """
+
+    def __init__(
+        self,
+        margin=0.1,
+        weight=0.01,
+        reduction="sum_over_batch_size",
+        name="lgm_loss",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        check_number("margin", margin, "LGMLoss", at_least=0.0)
+        check_number("weight", weight, "LGMLoss", at_least=0.0)
+        self.margin = margin
+        self.weight = weight
+
+    def call(self, y_true, y_pred):
+        """One loss value per sample from scores `y_pred`."""
+        return lgm(y_true, y_pred, self.margin, self.weight)
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin, "weight": self.weight}

@@ -1,0 +1,52 @@
+"""How tight classes are in feature space, and how far apart."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class ClassDistances(NamedTuple):
+    """Result of `class_distances`.
+
+    Attributes:
+        intra: mean distance of a sample to the mean of its class.
+        inter: mean distance between the means of two classes.
+    """
+
+    intra: float
+    inter: float
+
+
+def class_distances(features, labels) -> ClassDistances:
+    """Intra-class and inter-class distances of features.
+
+    Args:
+        features: array `(N, d)`.
+        labels: integers `(N,)`; classes that do not occur are left out.
+
+    Returns:
+        `ClassDistances(intra, inter)`, in units of the feature space. Only their ratio compares
+        networks: features can be scaled at will.
+
+    Raises:
+        ValueError: if the shapes do not fit or fewer than two classes occur.
+
+    Example:
+
+    >>> keras_mmc.metrics.class_distances([[0.0], [2.0], [10.0]], [0, 0, 1])
+    ClassDistances(intra=0.6666666666666666, inter=9.0)
+    """
+    points, classes = np.asarray(features, dtype="float64"), np.asarray(labels).reshape(-1)
+    if points.ndim != 2 or len(points) != len(classes):
+        raise ValueError(
+            f"Expected features (N, d) and labels (N,); received {points.shape} and "
+            f"{np.shape(labels)}."
+        )
+    found, index = np.unique(classes, return_inverse=True)
+    if len(found) < 2:
+        raise ValueError(f"Distances between classes need two of them; received {len(found)}.")
+    means = np.stack([points[index == k].mean(axis=0) for k in range(len(found))])
+    intra = np.linalg.norm(points - means[index], axis=1).mean()
+    gaps = np.linalg.norm(means[:, None] - means[None, :], axis=-1)
+    inter = gaps.sum() / (len(found) * (len(found) - 1))
+    return ClassDistances(float(intra), float(inter))

@@ -1,0 +1,140 @@
+"""Residual networks of the MMC reference: basic blocks (v1) and pre-activation bottlenecks (v2)."""
+
+import keras
+
+from keras_mmc.models.base import classifier, normalized_input
+
+_L2 = 1e-4
+
+
+def resnet_v1(
+    input_shape,
+    num_classes=None,
+    depth=20,
+    head=None,
+    feature_dim=64,
+    mean=0.0,
+    std=1.0,
+    name=None,
+):
+    """ResNet with basic blocks: three stages of `(depth - 2) / 6` blocks, 16 to 64 filters.
+
+    Args:
+        input_shape: `(H, W, C)`.
+        num_classes: number of classes K, needed without a `head`.
+        depth: number of weighted layers, `6n + 2`: 8, 14, 20, 32, 44, 56, 110, ...
+        head: layer from features to scores, or `None` for a dense layer of logits.
+        feature_dim: width d of the feature layer before the head.
+        mean: mean to subtract inside the model, a number or one per channel.
+        std: standard deviation to divide by inside the model, a number or one per channel.
+        name: name of the model; "resnet{depth}_v1" by default.
+
+    Returns:
+        A `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`.
+
+    Raises:
+        ValueError: if `depth` is not `6n + 2`, or the arguments contradict each other.
+
+    Source: He et al., CVPR 2016, arXiv 1512.03385, the CIFAR networks of Section 4.2.
+
+    Example:
+
+    >>> keras_mmc.models.resnet_v1((32, 32, 3), num_classes=10, depth=20).name
+    'resnet20_v1'
+    """
+    blocks = _blocks_per_stage(depth, 6, "resnet_v1")
+    inputs, x = normalized_input(input_shape, mean, std)
+    x = _activated(_conv(16, 3)(x))
+    for filters in (16, 32, 64):
+        for block in range(blocks):
+            strides = 2 if block == 0 and filters > 16 else 1
+            y = _activated(_conv(filters, 3, strides)(x))
+            y = keras.layers.BatchNormalization()(_conv(filters, 3)(y))
+            if strides == 2:
+                x = _conv(filters, 1, strides)(x)
+            x = keras.layers.ReLU()(keras.layers.Add()([x, y]))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return classifier(inputs, x, head, num_classes, feature_dim, name or f"resnet{depth}_v1")
+
+
+def resnet_v2(
+    input_shape,
+    num_classes=None,
+    depth=29,
+    head=None,
+    feature_dim=256,
+    mean=0.0,
+    std=1.0,
+    name=None,
+):
+    """Pre-activation bottleneck ResNet: three stages of `(depth - 2) / 9` blocks, 64 to 256 maps.
+
+    The names of the reference count differently: its "resnet32v2" is `depth=47` here and its
+    "ResNet110" `depth=164`.
+
+    Args:
+        input_shape: `(H, W, C)`.
+        num_classes: number of classes K, needed without a `head`.
+        depth: number of weighted layers, `9n + 2`: 11, 20, 29, 47, 56, 110, 164, ...
+        head: layer from features to scores, or `None` for a dense layer of logits.
+        feature_dim: width d of the feature layer before the head.
+        mean: mean to subtract inside the model, a number or one per channel.
+        std: standard deviation to divide by inside the model, a number or one per channel.
+        name: name of the model; "resnet{depth}_v2" by default.
+
+    Returns:
+        A `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`.
+
+    Raises:
+        ValueError: if `depth` is not `9n + 2`, or the arguments contradict each other.
+
+    Source: He et al., *Identity Mappings in Deep Residual Networks*, ECCV 2016, arXiv 1603.05027.
+
+    Example:
+
+    >>> head = keras_mmc.MaxMahalanobisCenters(10)
+    >>> keras_mmc.models.resnet_v2((32, 32, 3), depth=29, head=head).name
+    'resnet29_v2'
+    """
+    blocks = _blocks_per_stage(depth, 9, "resnet_v2")
+    inputs, x = normalized_input(input_shape, mean, std)
+    x = _activated(_conv(16, 3)(x))
+    for stage, filters in enumerate((16, 64, 128)):
+        out_filters = 64 if stage == 0 else 2 * filters
+        for block in range(blocks):
+            strides = 2 if block == 0 and stage > 0 else 1
+            first = stage == 0 and block == 0  # its input is already normalised and activated
+            y = _conv(filters, 1, strides)(x if first else _activated(x))
+            y = _conv(filters, 3)(_activated(y))
+            y = _conv(out_filters, 1)(_activated(y))
+            if block == 0:
+                x = _conv(out_filters, 1, strides)(x)
+            x = keras.layers.Add()([x, y])
+    x = keras.layers.GlobalAveragePooling2D()(_activated(x))
+    return classifier(inputs, x, head, num_classes, feature_dim, name or f"resnet{depth}_v2")
+
+
+def _conv(filters, size, strides=1):
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides,
+        padding="same",
+        kernel_initializer="he_normal",
+        kernel_regularizer=keras.regularizers.L2(_L2),
+    )
+
+
+def _activated(x):
+    return keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+
+
+def _blocks_per_stage(depth, step, name):
+    blocks, rest = divmod(depth - 2, step)
+    if rest or blocks < 1:
+        options = [step * n + 2 for n in (1, 2, 3, 4)]
+        raise ValueError(
+            f"{name}: `depth` must be {step}n + 2 with n at least 1 "
+            f"({', '.join(map(str, options))}, ...); received {depth!r}."
+        )
+    return blocks

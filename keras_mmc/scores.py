@@ -1,0 +1,45 @@
+"""The score contract: a classifier maps a batch to scores `(N, K)`, float32, larger is likelier.
+
+Losses, metrics, attacks and audits are all functions of such scores and the labels. Two relations
+tie the scores of a head with centres to distances in feature space; they are written here once.
+"""
+
+from keras import ops
+
+
+def center_scores(features, centers):
+    """Scores `s_k = -1/2 ||z - mu_k||^2` of features against class centres.
+
+    Computed as `<z, mu_k> - (||z||^2 + ||mu_k||^2) / 2`, one matrix product instead of an
+    `(N, K, d)` difference; its gradient in `z` is `mu_k - z`.
+
+    Args:
+        features: tensor `(N, d)`, float32 or wider.
+        centers: tensor `(K, d)` of the same dtype.
+
+    Returns:
+        Tensor `(N, K)`, never above 0 but for rounding.
+
+    Source: Pang et al., ICLR 2020 (arXiv 1905.10626): half the negative squared distance whose
+    value at the own centre is the negative MMC loss.
+    """
+    cross = ops.matmul(features, ops.transpose(centers))
+    feature_norms = ops.sum(ops.square(features), axis=-1, keepdims=True)
+    center_norms = ops.sum(ops.square(centers), axis=-1)
+    return cross - (feature_norms + center_norms) / 2
+
+
+def center_distances(scores):
+    """Distances `||z - mu_k|| = sqrt(-2 s_k)` from the scores of a head with centres.
+
+    The gradient at a centre, where the distance has no direction, is 0.
+
+    Args:
+        scores: tensor of scores `-1/2 ||z - mu_k||^2`, any shape, float32 or wider.
+
+    Returns:
+        Tensor of the same shape, in units of the feature space.
+    """
+    squared = -2 * scores
+    apart = squared > 1e-12
+    return ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)

@@ -1,0 +1,43 @@
+"""Metadata and dependencies of keras_mmc; settings of the tools are in pyproject.toml."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+setup(
+    name="keras_mmc",
+    version="0.1.0",
+    description="Max-Mahalanobis center loss and relatives, adversarial training and honest "
+    "robustness audits for Keras 3",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["keras_mmc", "keras_mmc.*"]),
+    install_requires=[
+        "absl-py>=1.4",
+        "cleverhans>=4.0.0",
+        # tensorflow-datasets imports importlib_resources without requiring it.
+        "importlib_resources",
+        "keras>=3.10",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "scikit-learn>=1.4",
+        "scipy>=1.11",
+        "tensorboard>=2.18",
+        "tensorflow>=2.18",
+        "tensorflow-datasets>=4.9.4",
+    ],
+    extras_require={
+        "test": ["hypothesis>=6.100", "import-linter>=2.0", "pytest>=8.0", "ruff>=0.8"],
+        # The other Keras backends, to test that the core runs on them.
+        "backends": ["jax>=0.4.30", "torch>=2.2"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
