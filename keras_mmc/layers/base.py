@@ -7,13 +7,13 @@ class ScoreHead(keras.layers.Layer):
     """Base class of heads: from features `(N, d)` to scores `(N, K)` in float32 or wider.
 
     Args:
-        name: name of the layer.
         dtype: "float32" or "float64". Scores of a 16-bit dtype would lose the small differences
             that decide, and attacks would be blind.
+        **kwargs: `name` and `trainable`, as for every Keras layer.
     """
 
-    def __init__(self, name=None, dtype="float32"):
-        super().__init__(name=name, dtype=dtype)
+    def __init__(self, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
         if self.compute_dtype not in ("float32", "float64"):
             raise ValueError(
                 f"{type(self).__name__} computes in float32 or float64; received dtype {dtype!r}. "
@@ -29,12 +29,3 @@ class ScoreHead(keras.layers.Layer):
                 "a Dense layer before it."
             )
         return input_shape[-1]
-
-
-def check_num_classes(num_classes, name) -> int:
-    """Return the number of classes as an int of at least 2."""
-    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 2:
-        raise ValueError(
-            f"{name}: `num_classes` must be an integer of at least 2; received {num_classes!r}."
-        )
-    return num_classes

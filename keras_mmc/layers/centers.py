@@ -4,7 +4,8 @@ import keras
 import numpy as np
 
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
-from keras_mmc.layers.base import ScoreHead, check_num_classes
+from keras_mmc.centers.checks import check_count, check_scale
+from keras_mmc.layers.base import ScoreHead
 from keras_mmc.scores import center_scores
 
 
@@ -32,8 +33,8 @@ class MaxMahalanobisCenters(_CenterHead):
         scale: norm of every centre (C_MM in the paper); 10 and 100 are used there.
         centers: own centres, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
         seed: seed of the numerical optimisation; a simplex does not depend on it.
-        name: name of the layer.
         dtype: "float32" (also under mixed precision) or "float64".
+        **kwargs: `name` and `trainable`, as for every Keras layer.
 
     Input shape: `(N, d)`. Output shape: `(N, K)`.
 
@@ -51,9 +52,9 @@ class MaxMahalanobisCenters(_CenterHead):
     """
 
     def __init__(
-        self, num_classes=None, scale=10.0, centers=None, seed=0, name=None, dtype="float32"
+        self, num_classes=None, scale=10.0, centers=None, seed=0, dtype="float32", **kwargs
     ):
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(dtype=dtype, **kwargs)
         self._own_centers = None if centers is None else check_centers(np.asarray(centers))
         if self._own_centers is not None:
             if num_classes not in (None, len(self._own_centers)):
@@ -62,13 +63,8 @@ class MaxMahalanobisCenters(_CenterHead):
                     f"{len(self._own_centers)} rows. Leave `num_classes` out, or make them agree."
                 )
             num_classes = len(self._own_centers)
-        self.num_classes = check_num_classes(num_classes, "MaxMahalanobisCenters")
-        if not (np.isfinite(scale) and scale > 0):
-            raise ValueError(
-                f"MaxMahalanobisCenters: `scale` must be a finite number above 0; received "
-                f"{scale!r}. The paper uses 10 and 100."
-            )
-        self.scale = scale
+        self.num_classes = check_count("num_classes", num_classes, 2)
+        self.scale = check_scale(scale)
         self.seed = seed
 
     def build(self, input_shape):
@@ -114,8 +110,8 @@ class LearnedCenters(_CenterHead):
     Args:
         num_classes: number of classes K, at least 2.
         initializer: Keras initializer of the centres.
-        name: name of the layer.
         dtype: "float32" (also under mixed precision) or "float64".
+        **kwargs: `name` and `trainable`, as for every Keras layer.
 
     Input shape: `(N, d)`. Output shape: `(N, K)`.
 
@@ -131,9 +127,9 @@ class LearnedCenters(_CenterHead):
     (1, 10)
     """
 
-    def __init__(self, num_classes, initializer="glorot_uniform", name=None, dtype="float32"):
-        super().__init__(name=name, dtype=dtype)
-        self.num_classes = check_num_classes(num_classes, "LearnedCenters")
+    def __init__(self, num_classes, initializer="glorot_uniform", dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        self.num_classes = check_count("num_classes", num_classes, 2)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape):

@@ -18,8 +18,8 @@ class DifferentialHead(ScoreHead):
 
     Args:
         initializer: Keras initializer of `w`.
-        name: name of the layer.
         dtype: "float32" (also under mixed precision) or "float64".
+        **kwargs: `name` and `trainable`, as for every Keras layer.
 
     Input shape: `(N, d)`. Output shape: `(N, 2)`.
 
@@ -34,8 +34,8 @@ class DifferentialHead(ScoreHead):
     >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
     """
 
-    def __init__(self, initializer="glorot_uniform", name=None, dtype="float32"):
-        super().__init__(name=name, dtype=dtype)
+    def __init__(self, initializer="glorot_uniform", dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape):

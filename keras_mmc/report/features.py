@@ -7,24 +7,24 @@ import numpy as np
 def plot_features(path, features, labels, centers, title=""):
     """Save a picture of features about class centres as PNG.
 
-    Left: features and centres in the plane of the two largest principal components of the
-    centres and features together. Right: histograms of each sample's distance to its own centre
-    and to the nearest other one; where they overlap, the decision is uncertain.
+    Left: the orthogonal projection to the plane in which the centres of a simplex form a regular
+    polygon. Right: histograms of each sample's distance to its own centre and to the nearest other
+    one; where they overlap, the decision is uncertain.
 
     Args:
         path: file to write.
         features: array `(N, d)`.
         labels: integers `(N,)`.
-        centers: array `(K, d)`, row k for class k.
+        centers: array `(K, d)`, row k for class k; d at least 2.
         title: title of the picture.
 
     Raises:
         ValueError: if features and centres differ in width.
     """
     features, centers = np.asarray(features, "float64"), np.asarray(centers, "float64")
-    if features.ndim != 2 or centers.ndim != 2 or features.shape[1] != centers.shape[1]:
+    if features.ndim != 2 or centers.ndim != 2 or not 2 <= features.shape[1] == centers.shape[1]:
         raise ValueError(
-            f"Expected features (N, d) and centers (K, d); received {features.shape} and "
+            f"Expected features (N, d) and centers (K, d) with d >= 2; received {features.shape} and "
             f"{centers.shape}."
         )
     labels = np.asarray(labels)
@@ -37,21 +37,28 @@ def plot_features(path, features, labels, centers, title=""):
 
 
 def _scatter(axes, features, labels, centers):
-    points = np.concatenate([features, centers])
-    middle = points.mean(axis=0)
-    _, _, directions = np.linalg.svd(points - middle, full_matrices=False)
-    projected, projected_centers = (
-        (points - middle) @ directions[:2].T for points in (features, centers)
-    )
-    for k, center in enumerate(projected_centers):
+    plane = _polygon_plane(centers)
+    for k, center in enumerate(centers @ plane):
         color = f"C{k % 10}"
-        axes.scatter(*projected[labels == k].T, s=8, alpha=0.5, color=color, linewidths=0)
-        axes.scatter(*center, marker="X", s=90, color=color, edgecolors="black")
+        axes.scatter(*(features[labels == k] @ plane).T, s=8, alpha=0.5, color=color, linewidths=0)
+        axes.scatter(*center, marker="X", s=90, color=color, edgecolors="black", zorder=3)
         axes.annotate(str(k), center, (6, 6), textcoords="offset points", weight="bold")
     axes.set_aspect("equal", "datalim")
-    axes.set_xlabel("first principal component")
-    axes.set_ylabel("second principal component")
+    axes.set_xlabel("first direction of the plane")
+    axes.set_ylabel("second direction of the plane")
     axes.set_title("features (dots) and centres (crosses)")
+
+
+def _polygon_plane(centers):
+    """Orthonormal basis `(d, 2)` of the plane where the centres come closest to a regular polygon.
+
+    With one corner u_k per class, the directions are `sum_k u_k mu_k`; a simplex projects to the
+    polygon exactly, since its centres have equal inner products and the corners sum to 0.
+    """
+    angles = 2 * np.pi * np.arange(len(centers)) / len(centers)
+    corners = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    basis, _ = np.linalg.qr((centers - centers.mean(axis=0)).T @ corners)
+    return basis
 
 
 def _distances(axes, features, labels, centers):

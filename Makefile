@@ -1,0 +1,35 @@
+# The two commands of the README, and what CI runs besides.
+PYTHON ?= python3
+EXTRAS ?= test
+VENV := .venv
+RUN := $(VENV)/bin/python
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	$(RUN) examples/train.py --output_dir=runs/demo --overwrite
+
+test: $(VENV)/.installed-$(EXTRAS)
+	$(RUN) -m pytest
+
+lint: $(VENV)/.installed-$(EXTRAS)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(RUN) docs/check_api.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: setup.py $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-$(EXTRAS): setup.py $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $(VENV)/.installed $@
+
+clean:
+	rm -rf $(VENV) runs

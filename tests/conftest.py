@@ -1,0 +1,64 @@
+"""Fixtures shared by all tests."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    """Every test starts with seed 0 and the float32 policy, and leaves no policy behind."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def rng():
+    """A NumPy generator with a fixed seed."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Run code in a new process and return what it printed; fail with its errors otherwise."""
+
+    def run(code, *arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+            | environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Training images `(1437, 8, 8, 1)` in [0, 1] and labels of scikit-learn's digits."""
+    from keras_mmc.datasets import load_arrays
+
+    parts = [load_arrays("digits", split) for split in ("train", "validation")]
+    return tuple(np.concatenate(pair) for pair in zip(*parts, strict=True))
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `real_data` say why they do not run where there is no data."""
+    if os.environ.get("TFDS_DATA_DIR"):
+        return
+    reason = "TFDS_DATA_DIR is not set: no prepared MNIST, Fashion-MNIST and CIFAR-10 here"
+    for item in items:
+        if item.get_closest_marker("real_data"):
+            item.add_marker(pytest.mark.skip(reason=reason))

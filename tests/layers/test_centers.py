@@ -1,0 +1,99 @@
+"""Heads with centres: scores, dtype, serialization and refusals."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mmc import LearnedCenters, MaxMahalanobisCenters
+from keras_mmc.centers import max_mahalanobis_centers, minimum_angle
+
+
+def longhand_scores(z, mu):
+    return np.array([[-0.5 * np.sum((a - b) ** 2) for b in mu] for a in z])
+
+
+def test_scores_equal_longhand(rng):
+    """Fails if the head scores anything but -1/2 ||z - mu_k||^2 of the simplex of norm `scale`."""
+    z = rng.normal(size=(4, 12)) * 3
+    expected = longhand_scores(z, max_mahalanobis_centers(5, 12, 7.0))
+    np.testing.assert_allclose(MaxMahalanobisCenters(5, scale=7.0)(z), expected, rtol=2e-6)
+    in_float64 = MaxMahalanobisCenters(5, scale=7.0, dtype="float64")(z)
+    np.testing.assert_allclose(in_float64, expected, rtol=1e-12)
+
+
+def test_own_centers_are_taken_as_they_are(rng):
+    """Fails if own centres are rescaled or reordered."""
+    z, mu = rng.normal(size=(4, 6)), rng.normal(size=(3, 6))
+    head = MaxMahalanobisCenters(centers=mu)
+    np.testing.assert_allclose(head(z), longhand_scores(z, mu), rtol=1e-5)
+    assert head.num_classes == 3
+
+
+def test_centers_are_not_trained():
+    """Fails if an optimizer could move the fixed centres, or could not move learned ones."""
+    fixed, learned = MaxMahalanobisCenters(3), LearnedCenters(3)
+    fixed.build((None, 4))
+    learned.build((None, 4))
+    assert (len(fixed.trainable_weights), len(fixed.non_trainable_weights)) == (0, 1)
+    assert (len(learned.trainable_weights), len(learned.non_trainable_weights)) == (1, 0)
+
+
+def test_more_classes_than_a_simplex_holds_are_optimised_once():
+    """Fails if K > d + 1 is refused, or if a reloaded head has other centres."""
+    head = MaxMahalanobisCenters(6, scale=2.0)
+    head.build((None, 3))
+    values = keras.ops.convert_to_numpy(head.centers)
+    assert minimum_angle(values) > 89.5
+    np.testing.assert_allclose(np.linalg.norm(values, axis=1), 2.0, rtol=1e-6)
+    copy = MaxMahalanobisCenters.from_config(head.get_config())
+    copy.build((None, 3))
+    np.testing.assert_array_equal(copy.centers, values)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("head", [MaxMahalanobisCenters, LearnedCenters])
+def test_scores_are_float32_under_mixed_precision(head, policy):
+    """Fails if the scores are computed in 16 bits."""
+    keras.config.set_dtype_policy(policy)
+    scores = head(10)(keras.ops.ones((2, 16), dtype=keras.config.dtype_policy().compute_dtype))
+    assert keras.backend.standardize_dtype(scores.dtype) == "float32"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        MaxMahalanobisCenters(4, scale=3.0, seed=2),
+        MaxMahalanobisCenters(centers=np.arange(12.0).reshape(3, 4)),
+        LearnedCenters(4, initializer=keras.initializers.RandomNormal(seed=1)),
+    ],
+    ids=["simplex", "own", "learned"],
+)
+def test_config_round_trip(head, rng):
+    """Fails if a constructor argument is missing from the config."""
+    copy = keras.layers.deserialize(keras.layers.serialize(head))
+    z = rng.normal(size=(2, 4))
+    np.testing.assert_array_equal(copy(z), head(z))
+    assert copy.get_config() == head.get_config()
+    assert copy.compute_output_shape((None, 4)) == (None, head.num_classes)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MaxMahalanobisCenters(1), "at least 2; received 1"),
+        (lambda: MaxMahalanobisCenters(), "received None"),
+        (lambda: MaxMahalanobisCenters(10.0), "integer"),
+        (lambda: LearnedCenters(True), "integer"),
+        (lambda: MaxMahalanobisCenters(10, scale=0.0), "scale.*positive finite number; received 0.0"),
+        (lambda: MaxMahalanobisCenters(10, scale=float("inf")), "scale"),
+        (lambda: MaxMahalanobisCenters(10, centers=np.eye(3)), "num_classes=10.*3 rows"),
+        (lambda: MaxMahalanobisCenters(10, dtype="bfloat16"), "float32 or float64.*'bfloat16'"),
+        (lambda: MaxMahalanobisCenters(10).build((None, 4, 4, 8)), r"\(N, d\).*Flatten"),
+        (lambda: MaxMahalanobisCenters(10).build((None, None)), "known width"),
+        (lambda: MaxMahalanobisCenters(centers=np.eye(3, 5)).build((None, 4)), "width 5.*Dense"),
+    ],
+)
+def test_refusals(make, message):
+    """Fails if wrong arguments or features build a head, or the message does not help."""
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,39 @@
+"""Reading of labels."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_mmc.labels import check_labels, concrete, label_distribution
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[2, 0], [[2], [0]], [2.0, 0.0], [[0, 0, 1], [1, 0, 0]], np.array([2, 0], "uint8")],
+)
+def test_all_forms_give_the_same_integers(labels):
+    """Fails if a legal form of labels is refused or misread."""
+    result = check_labels(labels, 3)
+    np.testing.assert_array_equal(result, [2, 0])
+    assert result.dtype == np.int32
+
+
+def test_concrete_is_none_while_tracing():
+    """Fails if tracing tries to read the values of a symbolic tensor."""
+    seen = []
+
+    @tf.function
+    def trace(x):
+        seen.append(concrete(x))
+        return x
+
+    trace(tf.constant([1]))
+    assert seen == [None]
+    np.testing.assert_array_equal(concrete(tf.constant([1])), [1])
+
+
+def test_distribution_is_one_hot_in_the_dtype_of_the_scores():
+    """Fails if rows or dtype differ from a one-hot table."""
+    rows = label_distribution([1, 0], np.zeros((2, 3), "float64"))
+    np.testing.assert_array_equal(rows, [[0, 1, 0], [1, 0, 0]])
+    assert rows.dtype == "float64"
