@@ -7,6 +7,7 @@ need TensorFlow load on first use.
 import importlib
 
 from keras_mmc import centers, layers, losses, metrics, models
+from keras_mmc.backend import require_tensorflow
 from keras_mmc.layers import DifferentialHead, LearnedCenters, MaxMahalanobisCenters
 from keras_mmc.losses import (
     CenterLoss,
@@ -21,7 +22,7 @@ from keras_mmc.losses import (
 
 __version__ = "0.1.0"
 
-_TENSORFLOW_MODULES = ("attacks", "datasets", "export", "report", "training")
+_TENSORFLOW_MODULES = ("attacks", "datasets", "export", "training")
 _TENSORFLOW_NAMES = {"export_saved_model": "export"}
 
 __all__ = [
@@ -41,16 +42,20 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "report",
     *_TENSORFLOW_MODULES,
     *_TENSORFLOW_NAMES,
 ]
 
 
 def __getattr__(name):
+    if name == "report":
+        return importlib.import_module("keras_mmc.report")
     if name in _TENSORFLOW_MODULES:
+        require_tensorflow(f"keras_mmc.{name}")
         return importlib.import_module(f"keras_mmc.{name}")
     if name in _TENSORFLOW_NAMES:
-        return getattr(importlib.import_module(f"keras_mmc.{_TENSORFLOW_NAMES[name]}"), name)
+        return getattr(__getattr__(_TENSORFLOW_NAMES[name]), name)
     raise AttributeError(f"module 'keras_mmc' has no attribute {name!r}")
 
 

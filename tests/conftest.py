@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -62,3 +63,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("real_data"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(params=["jax", "torch"])
+def other_backend(request):
+    """Another Keras backend, where it is installed; CI names those that must be."""
+    name = request.param
+    required = os.environ.get("KERAS_MMC_TEST_BACKENDS", "").split(",")
+    if name not in required and importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed (pip install keras_mmc[backends])")
+    return name

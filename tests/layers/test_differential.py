@@ -110,7 +110,9 @@ def trained_direction(x, y, steps=20_000, step_size=5e-4):
                 projection = tf.linalg.matvec(inputs, w)
                 scores = tf.stack([tf.zeros_like(projection), projection], axis=-1)
                 loss = tf.reduce_mean(differential(y, scores))
-            w.assign_sub(step_size * tf.linalg.normalize(tape.gradient(loss, w))[0])
+            gradient = tape.gradient(loss, w)
+            gradient /= tf.reduce_max(tf.abs(gradient))  # its square would underflow
+            w.assign_sub(step_size * tf.linalg.normalize(gradient)[0])
 
     train()
     return w.numpy()

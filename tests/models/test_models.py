@@ -49,10 +49,13 @@ def test_depth_of_resnet_v2(depth):
 
 @pytest.mark.parametrize(("depth", "width"), [(10, 1), (16, 2)])
 def test_depth_of_wide_resnet(depth, width):
-    """Fails if a block is missing; WRN's depth counts the shortcuts of its three stages too."""
+    """Fails if a block is missing: WRN's depth counts every convolution, three shortcuts too.
+
+    At width 1 the first stage does not widen and needs no shortcut.
+    """
     model = models.wide_resnet((32, 32, 3), num_classes=10, depth=depth, width=width)
     convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
-    assert len(convolutions) == depth - 1 + (3 if width > 1 else 2)
+    assert len(convolutions) == depth - (width == 1)
     assert convolutions[-1].filters == 64 * width
     assert model.name == f"wrn_{depth}_{width}"
 

@@ -1,0 +1,24 @@
+"""Class centres as NumPy arrays `(K, d)`: simplex, spherical codes, random, hierarchical, files."""
+
+from keras_mmc.centers.checks import check_centers
+from keras_mmc.centers.cifar100 import CIFAR100_COARSE, cifar100_tree
+from keras_mmc.centers.hierarchical import hierarchical_centers
+from keras_mmc.centers.io import load_centers, save_centers
+from keras_mmc.centers.report import GramReport, gram_report, minimum_angle
+from keras_mmc.centers.simplex import max_mahalanobis_centers
+from keras_mmc.centers.spherical import random_centers, spherical_code
+
+__all__ = [
+    "CIFAR100_COARSE",
+    "GramReport",
+    "check_centers",
+    "cifar100_tree",
+    "gram_report",
+    "hierarchical_centers",
+    "load_centers",
+    "max_mahalanobis_centers",
+    "minimum_angle",
+    "random_centers",
+    "save_centers",
+    "spherical_code",
+]

@@ -1,0 +1,102 @@
+"""Checks of the numbers and arrays that describe class centres; each raises once, at the door."""
+
+import math
+import operator
+
+import numpy as np
+
+
+def check_centers(centers) -> np.ndarray:
+    """Check an array of class centres and return it as float64.
+
+    Args:
+        centers: array-like of real numbers, shape `(K, d)`: one row per class, K >= 2, d >= 1.
+
+    Returns:
+        A new float64 array of shape `(K, d)`.
+
+    Raises:
+        ValueError: if the values are not real numbers, do not form a matrix, hold fewer than two
+            rows or no column, or are not finite.
+
+    Example:
+
+    >>> check_centers([[1, 0], [-1, 0]])
+    array([[ 1.,  0.],
+           [-1.,  0.]])
+    """
+    try:
+        values = np.asarray(centers)
+    except ValueError as error:
+        raise ValueError(
+            f"Centres must form a matrix (K, d); received rows that do not line up ({error}). "
+            "Give every class the same number of coordinates."
+        ) from error
+    if values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"Centres must be real numbers; received dtype {values.dtype}. "
+            "Pass an array of floats of shape (K, d)."
+        )
+    if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 1:
+        raise ValueError(
+            f"Centres must have shape (K, d) with K >= 2 classes and d >= 1 coordinates; received "
+            f"shape {values.shape}. Put one centre in each row."
+        )
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"Centres must be finite; received NaN or infinity in {bad.size} of {len(values)} rows,"
+            f" the first in row {bad[0]}. Look at how this row was computed or stored."
+        )
+    return values.astype("float64")
+
+
+def check_count(name: str, value, minimum: int) -> int:
+    """Check a whole number and return it as a Python `int`.
+
+    Raises:
+        ValueError: if `value` is not an integer (a `bool` is not) or is below `minimum`.
+    """
+    try:
+        count = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or count < minimum:
+        raise ValueError(
+            f"`{name}` must be an integer of at least {minimum}; received {value!r} of type "
+            f"{type(value).__name__}. Pass a whole number such as {name}={minimum}."
+        )
+    return count
+
+
+def check_scale(scale) -> float:
+    """Check a norm for the centres, C_MM, and return it as a Python `float`.
+
+    Raises:
+        ValueError: if `scale` is not a positive finite number.
+    """
+    try:
+        number = math.nan if isinstance(scale, (str, bool, np.bool_)) else float(scale)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(
+            f"`scale`, the norm of every centre, must be a positive finite number; received "
+            f"{scale!r}. The papers use scale=10 and scale=100."
+        )
+    return number
+
+
+def check_norms(centers: np.ndarray) -> np.ndarray:
+    """Return the norms `(K,)` of centres that all have a direction.
+
+    Raises:
+        ValueError: if a centre lies in the origin.
+    """
+    norms = np.linalg.norm(centers, axis=1)
+    if not norms.all():
+        raise ValueError(
+            f"Centre {int(np.argmin(norms))} lies in the origin and has no direction; expected "
+            "every centre to have a positive norm. Move it or leave it out."
+        )
+    return norms

@@ -1,0 +1,144 @@
+"""Centres that follow a tree of classes: classes close in the tree are close in feature space."""
+
+import numpy as np
+
+from keras_mmc.centers.checks import check_count, check_scale
+from keras_mmc.centers.simplex import unit_simplex
+
+
+def hierarchical_centers(tree, dim: int, scale: float = 10.0, radii=None) -> np.ndarray:
+    """Class centres from a tree: a regular simplex per inner node, in coordinates of its own.
+
+    A class lies at the sum of the steps on its path from the root. At an inner node of depth h
+    (the root has depth 0) with n children, the step to child i is `r_i v_i`, where the `v_i` are
+    the vertices of a regular simplex in n - 1 coordinates that no other node uses. An inner child
+    has `r_i = radii[h]`; a leaf takes all the radius that is left,
+    `r_i^2 = radii[h]^2 + radii[h+1]^2 + ...`. Over the whole tree the coordinates add up to K - 1.
+
+    This always holds: every norm is `scale`, and two classes x, y whose lowest common ancestor
+    has depth h and n children, and which leave it by steps of radius r_x and r_y, have
+
+        <mu_x, mu_y> = radii[0]^2 + ... + radii[h-1]^2 - r_x r_y / (n - 1)
+
+    and the squared distance `2 scale^2 - 2 <mu_x, mu_y>`. So distances depend only on the depth
+    of the lowest common ancestor if all leaves have the same depth and all inner nodes of one
+    depth have the same number of children, as in CIFAR-100; then the centres also sum to 0. With
+    the default radii the distance then never grows as the common ancestor gets deeper. In an
+    uneven tree the distance also depends on n, and on whether the children are leaves.
+
+    Args:
+        tree: nested dicts, lists or tuples; the leaves are the class ids 0..K-1, each once. A
+            dict's values are the children, its keys only names. Every inner node needs at least
+            two children. Leaves may lie at different depths.
+        dim: number of features d >= K - 1; coordinates that are not needed are 0.
+        scale: norm of every centre, in units of the feature space.
+        radii: one positive number per level of inner nodes, the root's first; they are rescaled
+            so that their squares add up to `scale^2`. Large first numbers set superclasses apart,
+            large last ones the classes within. By default all are equal.
+
+    Returns:
+        float64 array `(K, d)`; row k is the centre of class k.
+
+    Raises:
+        ValueError: if the tree has another form, if ids are missing or come twice, if d < K - 1,
+            if `radii` are not positive, finite and one per level, or if `scale` is not positive
+            and finite.
+
+    Source: the Max-Mahalanobis centres of Pang et al., ICLR 2020 (arXiv 1905.10626), one simplex
+        per node instead of one for all classes.
+
+    Example:
+
+    >>> centers = hierarchical_centers({"animal": [0, 1], "vehicle": [2, 3]}, dim=3)
+    >>> np.round(np.linalg.norm(centers[0] - centers, axis=1), 4)
+    array([ 0.    , 14.1421, 17.3205, 17.3205])
+    """
+    dim = check_count("dim", dim, 1)
+    scale = check_scale(scale)
+    depths = _leaf_depths(tree)
+    num_classes = len(depths)
+    if dim < num_classes - 1:
+        raise ValueError(
+            f"A tree of {num_classes} classes needs dim >= {num_classes - 1} (each inner node "
+            f"takes one coordinate less than it has children); received dim={dim}. Use "
+            f"dim={num_classes - 1} or more."
+        )
+    radii = _scaled_radii(radii, max(depths.values()), scale)
+    centers = np.zeros((num_classes, dim))
+    _place(tree, np.zeros(dim), 0, 0, radii, centers)
+    return centers
+
+
+def _place(node, origin, depth, column, radii, centers):
+    """Fill in the centres below `node`, which sits at `origin`; return the next free column."""
+    children = _children(node)
+    simplex = unit_simplex(len(children))
+    own = slice(column, column + len(children) - 1)
+    column = own.stop
+    for child, vertex in zip(children, simplex, strict=True):
+        position = origin.copy()
+        if _is_leaf(child):
+            position[own] = np.linalg.norm(radii[depth:]) * vertex
+            centers[child] = position
+        else:
+            position[own] = radii[depth] * vertex
+            column = _place(child, position, depth + 1, column, radii, centers)
+    return column
+
+
+def _leaf_depths(tree):
+    """The depth of every class id, after checking the form of the tree."""
+    depths = {}
+    pending = [(tree, 0)]
+    while pending:
+        node, depth = pending.pop()
+        if _is_leaf(node):
+            if node in depths:
+                raise ValueError(
+                    f"Every class id must be a leaf once; received {node} twice. "
+                    "Remove it from one of its superclasses."
+                )
+            depths[int(node)] = depth
+        else:
+            pending.extend((child, depth + 1) for child in _children(node))
+    if sorted(depths) != list(range(len(depths))) or len(depths) < 2:
+        raise ValueError(
+            f"The leaves of the tree must be the class ids 0..K-1, K >= 2; received {len(depths)} "
+            f"ids from {min(depths)} to {max(depths)}. Number the classes from 0 without gaps."
+        )
+    return depths
+
+
+def _children(node):
+    if not isinstance(node, (dict, list, tuple)):
+        raise ValueError(
+            f"A tree is made of dicts, lists and tuples with integer class ids as leaves; received "
+            f"{node!r} of type {type(node).__name__}. Replace class names by their ids."
+        )
+    children = list(node.values()) if isinstance(node, dict) else list(node)
+    if len(children) < 2:
+        raise ValueError(
+            f"Every inner node of the tree needs at least two children; received {node!r}. "
+            "Put the only child in the place of its parent, and leave out empty nodes."
+        )
+    return children
+
+
+def _is_leaf(node):
+    return isinstance(node, (int, np.integer)) and not isinstance(node, bool)
+
+
+def _scaled_radii(radii, levels, scale):
+    values = np.ones(levels) if radii is None else np.asarray(radii)
+    if values.dtype.kind not in "iuf" or values.shape != (levels,):
+        raise ValueError(
+            f"`radii` must hold {levels} numbers, one per level of inner nodes of this tree; "
+            f"received {radii!r}. Pass a list such as {[1.0] * levels}."
+        )
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise ValueError(
+            f"`radii` must be positive and finite; received {radii!r}. A level cannot have radius "
+            "0: its classes would coincide."
+        )
+    values = values.astype("float64")
+    return scale * values / np.linalg.norm(values)

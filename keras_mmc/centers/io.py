@@ -1,0 +1,94 @@
+"""Centres on disk: NumPy's `.npy`, and the `.mat` files of the reference implementation."""
+
+import os
+import pathlib
+
+import numpy as np
+from scipy.io import loadmat, savemat
+
+from keras_mmc.centers.checks import check_centers, check_norms, check_scale
+
+MAT_KEY = "mean_logits"
+
+
+def save_centers(path, centers) -> None:
+    """Write centres to a `.npy` or `.mat` file, replacing an older one as a whole.
+
+    The file is written under another name in the same folder and then renamed: a reader sees the
+    old file or the new one, never a part of it. The values are stored as they are; files for the
+    reference implementation hold rows of norm 1, `centers / scale`.
+
+    Args:
+        path: file name ending in `.npy` or `.mat`; in `.mat` the key is `mean_logits`.
+        centers: array-like `(K, d)`, stored as float64.
+
+    Raises:
+        ValueError: if the suffix is another one or the centres are not a finite matrix.
+
+    Example:
+
+    >>> save_centers("centers.mat", max_mahalanobis_centers(10, 256, scale=1.0))
+    """
+    path = _check_path(path)
+    centers = check_centers(centers)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(partial, "wb") as file:
+            if path.suffix == ".npy":
+                np.save(file, centers)
+            else:
+                savemat(file, {MAT_KEY: centers})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_centers(path, scale: float | None = None) -> np.ndarray:
+    """Read centres from a `.npy` or `.mat` file.
+
+    Args:
+        path: file name ending in `.npy` or `.mat`; in `.mat` the key is `mean_logits`.
+        scale: norm to which every row is rescaled, such as 10 for reference files, whose rows
+            have norm 1; `None` leaves the rows as they are.
+
+    Returns:
+        float64 array `(K, d)`.
+
+    Raises:
+        ValueError: if the suffix is another one, the key is missing, the file holds no finite
+            matrix with K >= 2 rows, `scale` is not positive and finite, or a row that is to be
+            rescaled is 0.
+
+    Example:
+
+    >>> centers = load_centers("centers.mat", scale=10.0)
+    """
+    path = _check_path(path)
+    scale = None if scale is None else check_scale(scale)
+    try:
+        centers = check_centers(np.load(path) if path.suffix == ".npy" else _load_mat(path))
+        if scale is None:
+            return centers
+        return centers * (scale / check_norms(centers)[:, None])
+    except ValueError as error:
+        raise ValueError(f"Cannot read centres from {path}: {error}") from error
+
+
+def _load_mat(path):
+    content = loadmat(path)
+    if MAT_KEY not in content:
+        keys = sorted(key for key in content if not key.startswith("__"))
+        raise ValueError(
+            f"expected the key {MAT_KEY!r}, found {keys}. Store the centres under {MAT_KEY!r}."
+        )
+    return content[MAT_KEY]
+
+
+def _check_path(path):
+    path = pathlib.Path(path)
+    if path.suffix not in (".npy", ".mat"):
+        raise ValueError(
+            f"Centres are stored in .npy or .mat files; received {str(path)!r}. "
+            "Change the suffix of the file name."
+        )
+    return path

@@ -1,0 +1,115 @@
+"""What a set of centres looks like: norms, inner products, distances and angles."""
+
+import dataclasses
+
+import numpy as np
+from scipy.spatial.distance import pdist
+
+from keras_mmc.centers.checks import check_centers, check_norms
+
+
+@dataclasses.dataclass(frozen=True)
+class GramReport:
+    """Geometry of a set of class centres; see `gram_report`.
+
+    Attributes:
+        num_classes: number of classes K.
+        dim: number of features d.
+        min_norm, max_norm: smallest and largest norm of a centre.
+        min_inner_product, max_inner_product: extremes over the pairs of distinct centres.
+        min_distance, max_distance: extremes over the pairs of distinct centres.
+        minimum_angle: smallest angle between two centres, in degrees.
+        sum_norm: norm of the sum of all centres, 0 for a simplex.
+        ideal_inner_product: `-C^2 / (K - 1)` with C^2 the mean squared norm. No set of K centres
+            has a smaller `max_inner_product`, and only a regular simplex attains it.
+    """
+
+    num_classes: int
+    dim: int
+    min_norm: float
+    max_norm: float
+    min_inner_product: float
+    max_inner_product: float
+    min_distance: float
+    max_distance: float
+    minimum_angle: float
+    sum_norm: float
+    ideal_inner_product: float
+
+    def __str__(self):
+        return "\n".join(
+            [
+                f"{self.num_classes} centres in {self.dim} dimensions",
+                f"  norms           {self.min_norm:.4f} .. {self.max_norm:.4f}",
+                f"  inner products  {self.min_inner_product:.4f} .. {self.max_inner_product:.4f}"
+                f"  (simplex {self.ideal_inner_product:.4f})",
+                f"  distances       {self.min_distance:.4f} .. {self.max_distance:.4f}",
+                f"  minimum angle   {self.minimum_angle:.4f} degrees",
+                f"  norm of sum     {self.sum_norm:.3g}",
+            ]
+        )
+
+
+def gram_report(centers) -> GramReport:
+    """Measure the geometry of class centres.
+
+    Args:
+        centers: array-like `(K, d)`.
+
+    Returns:
+        A `GramReport`; `print` it for a summary.
+
+    Raises:
+        ValueError: if the centres are not a finite matrix with K >= 2, or one is the origin.
+
+    Example:
+
+    >>> print(gram_report(max_mahalanobis_centers(num_classes=10, dim=64)))
+    10 centres in 64 dimensions
+      norms           10.0000 .. 10.0000
+      inner products  -11.1111 .. -11.1111  (simplex -11.1111)
+      distances       14.9071 .. 14.9071
+      minimum angle   96.3794 degrees
+      norm of sum     1.12e-14
+    """
+    centers = check_centers(centers)
+    norms = check_norms(centers)
+    num_classes, dim = centers.shape
+    products = (centers @ centers.T)[np.triu_indices(num_classes, k=1)]
+    distances = pdist(centers)
+    return GramReport(
+        num_classes=num_classes,
+        dim=dim,
+        min_norm=float(norms.min()),
+        max_norm=float(norms.max()),
+        min_inner_product=float(products.min()),
+        max_inner_product=float(products.max()),
+        min_distance=float(distances.min()),
+        max_distance=float(distances.max()),
+        minimum_angle=minimum_angle(centers),
+        sum_norm=float(np.linalg.norm(centers.sum(axis=0))),
+        ideal_inner_product=-float(np.mean(norms**2)) / (num_classes - 1),
+    )
+
+
+def minimum_angle(centers) -> float:
+    """The smallest angle between two centres, in degrees: 180 at most, 0 if two coincide.
+
+    Args:
+        centers: array-like `(K, d)`; the norms do not matter.
+
+    Returns:
+        Python float.
+
+    Raises:
+        ValueError: if the centres are not a finite matrix with K >= 2, or one is the origin.
+
+    Example:
+
+    >>> round(minimum_angle([[1.0, 0.0], [0.0, 5.0], [-1.0, -1.0]]), 6)
+    90.0
+    """
+    centers = check_centers(centers)
+    units = centers / check_norms(centers)[:, None]
+    chord = min(1.0, pdist(units).min() / 2)
+    return float(np.degrees(2 * np.arcsin(chord)))

@@ -1,0 +1,169 @@
+"""Directions spread over a sphere: drawn at random, or moved as far apart as they will go."""
+
+import functools
+
+import numpy as np
+
+from keras_mmc.centers.checks import check_count, check_scale
+from keras_mmc.centers.lbfgs import minimize_lbfgs
+
+# Sharpness of the energy, beta: a soft start finds the symmetric codes, a sharper one the crowded
+# irregular ones, so the searches take turns. Each stage is sharper than the one before, until the
+# energy sees only the closest pairs: beta times (1 - largest cosine) reaches FINAL_SHARPNESS.
+FIRST_SHARPNESS = (1.0, 4.0, 16.0)
+SHARPNESS_FACTOR = 4.0
+FINAL_SHARPNESS = 1e4
+STEPS_PER_STAGE = 400
+TOLERANCE = 1e-13
+
+# Independent searches: at most MAX_STARTS, fewer where the K^2 pairs are many, and no more once the
+# best was found ENOUGH_HITS times. Largest cosines closer than AGREEMENT count as the same optimum.
+MAX_STARTS = 12
+PAIRS_BUDGET = 5e5
+ENOUGH_HITS = 3
+AGREEMENT = 1e-5
+
+
+def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
+    """Centres in random directions: the control that shows what their placement is worth.
+
+    Args:
+        num_classes: number of classes K >= 2.
+        dim: number of features d >= 1.
+        scale: norm of every centre, in units of the feature space.
+        seed: non-negative integer; the same seed gives the same centres.
+
+    Returns:
+        float64 array `(K, d)`: Gaussian directions, uniform on the sphere, of norm `scale`.
+
+    Raises:
+        ValueError: if K < 2, d < 1, `scale` is not positive and finite, or a number that must be
+            whole is not.
+
+    Source: the ablation with random centres of Pang et al., ICLR 2020 (arXiv 1905.10626).
+
+    Example:
+
+    >>> np.linalg.norm(random_centers(num_classes=3, dim=8), axis=1)
+    array([10., 10., 10.])
+    """
+    num_classes = check_count("num_classes", num_classes, 2)
+    dim = check_count("dim", dim, 1)
+    scale = check_scale(scale)
+    rng = np.random.default_rng(check_count("seed", seed, 0))
+    return scale * _random_directions(num_classes, dim, rng)
+
+
+def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
+    """Centres on a sphere with the smallest angle as large as a numerical search can make it.
+
+    For K > d + 1, where no regular simplex fits. In the plane the answer is the regular polygon.
+    Elsewhere the search minimises `log sum_{i != j} exp(beta <u_i, u_j>) / beta` over unit vectors
+    by L-BFGS, with beta rising until only the closest pairs count. It starts from several random
+    placements and stops once it has found its best three times. Like every search it may end
+    below the optimum; `gram_report` shows what was reached.
+
+    One evaluation takes `O(K^2 d)` time and `O(K^2)` memory. Repeated calls on one machine give
+    the same bits; another machine's linear algebra may round differently and settle in a rotated
+    copy or, for large K, in another optimum, so store the centres with the model.
+
+    Args:
+        num_classes: number of classes K > d + 1.
+        dim: number of features d >= 2.
+        scale: norm of every centre, in units of the feature space.
+        seed: non-negative integer that fixes the random placements.
+
+    Returns:
+        float64 array `(K, d)`.
+
+    Raises:
+        ValueError: if K <= d + 1 (a simplex is exact there), if d = 1, where a third class has no
+            direction left, if `scale` is not positive and finite, or a number that must be whole
+            is not.
+
+    Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimises the plain maximum.
+
+    Example:
+
+    >>> round(minimum_angle(spherical_code(num_classes=6, dim=3)), 2)
+    90.0
+    """
+    num_classes = check_count("num_classes", num_classes, 2)
+    dim = check_count("dim", dim, 1)
+    scale = check_scale(scale)
+    rng = np.random.default_rng(check_count("seed", seed, 0))
+    if num_classes <= dim + 1:
+        raise ValueError(
+            f"A spherical code is searched for only if num_classes > dim + 1; received "
+            f"num_classes={num_classes}, dim={dim}, which a regular simplex solves exactly. "
+            f"Call max_mahalanobis_centers({num_classes}, {dim})."
+        )
+    if dim == 1:
+        raise ValueError(
+            f"On a line (dim=1) there are two directions; received num_classes={num_classes}. "
+            f"Use dim >= 2, best dim >= {num_classes - 1}."
+        )
+    if dim == 2:
+        angles = 2 * np.pi * np.arange(num_classes) / num_classes
+        return scale * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return scale * _best_of_several(num_classes, dim, rng)
+
+
+def _best_of_several(num_classes, dim, rng):
+    """The best of several searches; stop once the best was found often enough."""
+    best, best_cosine, hits = None, np.inf, 0
+    for start in range(int(np.clip(PAIRS_BUDGET / num_classes**2, 1, MAX_STARTS))):
+        sharpness = FIRST_SHARPNESS[start % len(FIRST_SHARPNESS)]
+        directions = _anneal(_random_directions(num_classes, dim, rng), sharpness)
+        cosine = _cosines(directions).max()
+        if abs(cosine - best_cosine) < AGREEMENT:
+            hits += 1
+        elif cosine < best_cosine:
+            best, best_cosine, hits = directions, cosine, 1
+        if hits == ENOUGH_HITS:
+            break
+    return best
+
+
+def _anneal(points, sharpness):
+    """Minimise ever sharper energies, each from the optimum of the one before."""
+    while True:
+        energy = functools.partial(_energy, shape=points.shape, sharpness=sharpness)
+        found = minimize_lbfgs(energy, points.ravel(), STEPS_PER_STAGE, TOLERANCE)
+        points = _normalized(found.reshape(points.shape))
+        if sharpness * (1.0 - _cosines(points).max()) >= FINAL_SHARPNESS:
+            return points
+        sharpness *= SHARPNESS_FACTOR
+
+
+def _energy(flat, shape, sharpness):
+    """`log sum_{i != j} exp(sharpness * cos_ij) / sharpness` and its gradient in the points."""
+    points = flat.reshape(shape)
+    norms = np.linalg.norm(points, axis=1, keepdims=True)
+    units = points / norms
+    weights = _cosines(units)
+    largest = weights.max()
+    weights -= largest
+    weights *= sharpness
+    np.exp(weights, out=weights)
+    total = weights.sum()
+    pull = (weights @ units) * (2 / total)
+    tangent = pull - (pull * units).sum(axis=1, keepdims=True) * units
+    return largest + np.log(total) / sharpness, (tangent / norms).ravel()
+
+
+def _cosines(units):
+    """Inner products of unit vectors, -inf on the diagonal."""
+    # A copy of the transpose keeps BLAS from its threaded symmetric product (syrk), which is many
+    # times slower on matrices as thin as these.
+    cosines = units @ np.ascontiguousarray(units.T)
+    np.fill_diagonal(cosines, -np.inf)
+    return cosines
+
+
+def _random_directions(num_classes, dim, rng):
+    return _normalized(rng.standard_normal((num_classes, dim)))
+
+
+def _normalized(points):
+    return points / np.linalg.norm(points, axis=1, keepdims=True)

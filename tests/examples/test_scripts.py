@@ -1,0 +1,109 @@
+"""The example scripts as a user runs them: in a process of their own, on the embedded digits."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import keras
+import matplotlib.image
+import numpy as np
+import pytest
+
+from keras_mmc.datasets import load_arrays
+
+
+@pytest.fixture(scope="module")
+def run_script(request):
+    """Run an example script and return the finished process."""
+
+    def run(name, *flags):
+        return subprocess.run(
+            [sys.executable, request.config.rootpath / "examples" / name, *flags],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(run_script, tmp_path_factory):
+    """Output directory and printed text of a short default run."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    done = run_script("train.py", "--epochs=4", f"--output_dir={folder}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, done.stdout
+
+
+def test_train_writes_every_file(trained):
+    """Fails if a promised file is missing, empty or cannot be read back."""
+    folder, _ = trained
+    assert not folder.with_name("digits.partial").exists()
+    for name in ("mmc", "softmax"):
+        run = folder / name
+        with open(run / "history.csv", encoding="utf-8") as file:
+            history = list(csv.DictReader(file))
+        assert len(history) == 4
+        assert float(history[-1]["accuracy"]) > float(history[0]["accuracy"])
+        assert "--epochs=4" in (run / "flags.txt").read_text(encoding="utf-8")
+        assert list((run / "logs" / "train").glob("events.*"))
+        assert matplotlib.image.imread(run / "features.png").std() > 0.05
+
+
+def test_the_table_is_true(trained):
+    """Fails if the printed accuracy is not that of the saved model on the test images."""
+    folder, printed = trained
+    x, y = load_arrays("digits", "test")
+    with open(folder / "comparison.csv", encoding="utf-8") as file:
+        rows = {row["loss"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["mmc", "softmax"]
+    for name, row in rows.items():
+        model = keras.models.load_model(folder / name / "model.keras")
+        accuracy = np.mean(model.predict(x, verbose=0).argmax(axis=1) == y)
+        assert row["test accuracy %"] == f"{100 * accuracy:.2f}"
+        assert row["test accuracy %"] in printed
+    assert "no defence" in printed
+
+
+def test_an_earlier_run_is_kept(trained, run_script):
+    """Fails if a run is overwritten without the flag."""
+    folder, _ = trained
+    before = (folder / "comparison.csv").read_bytes()
+    done = run_script("train.py", "--epochs=1", f"--output_dir={folder}")
+    assert done.returncode != 0
+    assert "holds an earlier run" in done.stderr
+    assert (folder / "comparison.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--loss=mmc", "--head=dense"], "--loss=mmc cannot train --head=dense"),
+        (["--depth=20"], "has a fixed depth"),
+        (["--model=resnet_v2", "--depth=32"], "`depth` must be 9n + 2"),
+        (["--augment"], "meant for the training split of CIFAR"),
+        (["--epochs=0"], "--epochs"),
+        (["--dataset=svhn"], "--dataset"),
+    ],
+)
+def test_bad_flags_leave_no_results(flags, message, run_script, tmp_path):
+    """Fails if a contradiction is trained on, or leaves a directory that looks like a result."""
+    done = run_script("train.py", *flags, f"--output_dir={tmp_path / 'run'}")
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_export_script(trained, run_script, tmp_path):
+    """Fails if the exported directory is missing or the printed recipe is not Python."""
+    folder, _ = trained
+    model = f"--model={folder / 'mmc' / 'model.keras'}"
+    done = run_script("export.py", model, f"--output_dir={tmp_path / '1'}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "1" / "saved_model.pb").exists()
+    recipe = done.stdout.split("\n\n", 1)[1]
+    served = subprocess.run([sys.executable, "-c", recipe], capture_output=True, text=True)
+    assert served.returncode == 0, served.stderr[-3000:]
+    assert "tf.Tensor(" in served.stdout

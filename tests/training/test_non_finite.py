@@ -1,0 +1,41 @@
+"""A loss that is no longer a number stops the training with advice."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mmc
+
+
+def diverging_model(rate):
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    model.add(keras_mmc.MaxMahalanobisCenters(3))
+    model.compile(keras.optimizers.SGD(rate), keras_mmc.MMCLoss())
+    return model
+
+
+def test_divergence_names_the_batch_and_what_to_change(rng):
+    """Fails if training goes on with a NaN loss, or the message gives no way out."""
+    x, y = rng.normal(size=(400, 8)), np.arange(400) % 3
+    with pytest.raises(FloatingPointError, match=r"epoch 1, batch \d+.*below the present 1e\+06"):
+        diverging_model(1e6).fit(
+            x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()]
+        )
+
+
+def test_unknown_label_is_caught_in_the_first_batch(rng):
+    """Fails if a label outside the classes trains on silently."""
+    x, y = rng.normal(size=(10, 8)), np.full(10, 3)
+    with pytest.raises(FloatingPointError, match=r"batch 1\..*label outside"):
+        diverging_model(1e-3).fit(
+            x, y, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()]
+        )
+
+
+def test_finite_training_is_left_alone(rng):
+    """Fails if the callback stops a healthy run."""
+    x, y = rng.normal(size=(30, 8)), np.arange(30) % 3
+    history = diverging_model(1e-3).fit(
+        x, y, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()]
+    )
+    assert np.isfinite(history.history["loss"][0])
