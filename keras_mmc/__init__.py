@@ -6,7 +6,7 @@ need TensorFlow load on first use.
 
 import importlib
 
-from keras_mmc import centers, layers, losses, metrics, models
+from keras_mmc import centers, layers, losses, metrics, models, objectives
 from keras_mmc.backend import require_tensorflow
 from keras_mmc.layers import DifferentialHead, LearnedCenters, MaxMahalanobisCenters
 from keras_mmc.losses import (
@@ -42,6 +42,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "objectives",
     "report",
     *_TENSORFLOW_MODULES,
     *_TENSORFLOW_NAMES,

@@ -1,0 +1,211 @@
+"""The base class of attacks: what people call, and the two views that attacks implement."""
+
+import dataclasses
+import weakref
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mmc.attacks import checks
+from keras_mmc.backend import require_tensorflow
+
+require_tensorflow("keras_mmc.attacks")
+
+ScoreFn = Callable[[tf.Tensor], tf.Tensor]
+
+_COMPILED: "weakref.WeakKeyDictionary[keras.Layer, dict]" = weakref.WeakKeyDictionary()
+
+
+@dataclasses.dataclass(frozen=True)
+class Attack:
+    """Base class of attacks: a frozen dataclass of parameters, without state.
+
+    A subclass declares its fields and implements `generate`; it overrides `search` where stopping
+    early or keeping the best point makes a difference. Fields that attacks share have one name
+    everywhere, are checked here, and come in this order: `eps`, `steps`, `step_size`, `norm`,
+    `objective`, `targeted`, `random_start`, `restarts`, `box`.
+
+    The arguments of `generate` and `search` are the same:
+
+    - `score_fn`: maps images to scores `(N, K)`, float32, the model in inference mode.
+    - `x`: images `(N, ...)` of rank 2 or more, floats inside the box.
+    - `y`: labels, `int32`, `(N,)`.
+    - `seed`: `int32` of shape `(2,)`; the same seed gives the same bits on CPU.
+    - `targets`: classes to reach, `int32`, `(N,)`; a targeted attack without them draws them.
+
+    Example:
+    >>> attack = keras_mmc.attacks.PGD(eps=8 / 255, steps=50, restarts=5)
+    >>> x_adv = attack(model, x_test, y_test)
+    """
+
+    # Not annotated, so not fields: the values of attacks that do not declare the field.
+    targeted = False
+    box = (0.0, 1.0)
+
+    def __post_init__(self):
+        checks.check_fields(self)
+        checks.check_objective(self)
+
+    def generate(self, score_fn: ScoreFn, x, y, seed, targets=None) -> tf.Tensor:
+        """The training view: a fixed number of steps, and the batch they end in.
+
+        Pure TensorFlow: it runs eagerly, in a graph, under XLA and in a Keras `train_step`, and
+        no gradient flows through it.
+
+        Returns:
+            Adversarial images in the shape and dtype of `x`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `generate`.")
+
+    def search(self, score_fn: ScoreFn, x, y, seed, targets=None) -> tf.Tensor:
+        """The evaluation view: per sample the first point found that fools the model.
+
+        A targeted attack has fooled the model where it answers with the target. Samples that are
+        fooled stop costing; those that never are get the last or best point. Pure TensorFlow.
+
+        Returns:
+            Adversarial images in the shape and dtype of `x`.
+        """
+        return self.generate(score_fn, x, y, seed, targets)
+
+    def __call__(
+        self,
+        model: keras.Model,
+        x,
+        y=None,
+        *,
+        targets=None,
+        batch_size: int = 128,
+        seed: int = 0,
+        verbose: int = 0,
+    ) -> np.ndarray:
+        """Attacks a model; images that fool it as they are come back unchanged.
+
+        The attack is traced once per model and image shape, whatever the number of images.
+
+        Args:
+            model: Keras model from images to scores `(N, K)`; it runs in inference mode.
+            x: images `(N, ...)`, NumPy or tensor, float32 or float64, inside the box.
+            y: integer labels `(N,)`; `None` takes the model's own predictions.
+            targets: integer classes `(N,)`, for a targeted attack; `None` draws them by `seed`
+                uniformly among the wrong classes.
+            batch_size: images attacked at a time.
+            seed: integer; the same seed gives the same bits on CPU.
+            verbose: 1 shows a progress bar.
+
+        Returns:
+            NumPy array in the shape and dtype of `x`.
+
+        Raises:
+            ValueError: if images, labels, targets or the model's scores do not fit; see
+                `keras_mmc.attacks.checks`.
+        """
+        x = checks.check_images(x, self.box)
+        checks.check_call(self, model, targets, batch_size, seed)
+        if not len(x):
+            return x.copy()
+        scores = _clean_scores(model, x, batch_size)
+        count, num_classes = scores.shape
+        labels = scores.argmax(axis=-1).astype("int32")
+        if y is not None:
+            labels = checks.check_classes(y, count, num_classes, "y")
+        targets = self._targets(targets, labels, num_classes, seed)
+        fooled = (reached if self.targeted else misclassified)(scores, labels, targets).numpy()
+        standing = np.flatnonzero(~fooled)
+        progress = keras.utils.Progbar(count, verbose=verbose, unit_name="image")
+        progress.update(count - len(standing))
+        run = _compiled(model, (self, x.shape[1:]), lambda fn: _search_graph(self, fn, x.shape))
+        result = x.copy()
+        for first in range(0, len(standing), batch_size):
+            rows = standing[first : first + batch_size]
+            result[rows] = run(
+                tf.constant(x[rows], tf.float32),
+                tf.constant(labels[rows]),
+                tf.constant([seed, rows[0]], tf.int32),
+                tf.constant(targets[rows]),
+            )
+            progress.add(len(rows))
+        return result
+
+    def _targets(self, targets, labels, num_classes, seed):
+        """Targets of a targeted attack; the labels, unused, if it is not."""
+        if not self.targeted:
+            return labels
+        if targets is None:
+            return draw_targets(labels, num_classes, tf.constant([seed, 0])).numpy()
+        targets = checks.check_classes(targets, len(labels), num_classes, "targets")
+        checks.check_targets(targets, labels)
+        return targets
+
+
+def score_function(model: keras.Model) -> ScoreFn:
+    """The score function of a model: inference mode, float32 whatever the model computes in."""
+    return lambda x: tf.cast(model(x, training=False), tf.float32)
+
+
+def misclassified(scores, y, targets=None) -> tf.Tensor:
+    """Boolean `(N,)`: another class than `y` has the largest score, or a score is NaN."""
+    answers = tf.argmax(scores, axis=-1, output_type=tf.int32)
+    broken = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
+    return (answers != tf.cast(y, tf.int32)) | broken
+
+
+def reached(scores, y, targets) -> tf.Tensor:
+    """Boolean `(N,)`: the target has the largest score."""
+    return ~misclassified(scores, targets)
+
+
+def draw_targets(y, num_classes: int, seed) -> tf.Tensor:
+    """Draws `int32` targets `(N,)` uniformly among the `num_classes - 1` wrong classes."""
+    y = tf.cast(y, tf.int32)
+    shift = tf.random.stateless_uniform(tf.shape(y), seed, 1, num_classes, tf.int32)
+    return (y + shift) % num_classes
+
+
+def targets_or_drawn(attack: Attack, score_fn: ScoreFn, x, y, seed, targets) -> tf.Tensor:
+    """The targets of a targeted attack, drawn if not given; `y` for an untargeted one."""
+    if not attack.targeted:
+        return y
+    if targets is not None:
+        return targets
+    # Only the static shape of these scores is used: in a graph they are never computed.
+    return draw_targets(y, score_fn(x).shape[-1], seed)
+
+
+def _clean_scores(model, x, batch_size):
+    run = _compiled(model, ("scores", x.shape[1:]), lambda fn: _score_graph(fn, x.shape))
+    batches = []
+    for first in range(0, len(x), batch_size):
+        batches.append(run(tf.constant(x[first : first + batch_size], tf.float32)).numpy())
+    scores = np.concatenate(batches)
+    checks.check_scores(scores)
+    return scores
+
+
+def _score_graph(score_fn, shape):
+    images = tf.TensorSpec([None, *shape[1:]], tf.float32)
+    return tf.function(score_fn, autograph=False).get_concrete_function(images)
+
+
+def _search_graph(attack, score_fn, shape):
+    images, classes = tf.TensorSpec([None, *shape[1:]], tf.float32), tf.TensorSpec([None], tf.int32)
+
+    def search(x, y, seed, targets):
+        return attack.search(score_fn, x, y, seed, targets if attack.targeted else None)
+
+    return tf.function(search, autograph=False).get_concrete_function(
+        images, classes, tf.TensorSpec([2], tf.int32), classes
+    )
+
+
+def _compiled(model, key, make):
+    """The graph of a model and key, traced once, at the first use.
+
+    A graph holds the model's weights but not the model, so both go together.
+    """
+    graphs = _COMPILED.setdefault(model, {})
+    if key not in graphs:
+        graphs[key] = make(score_function(model))
+    return graphs[key]

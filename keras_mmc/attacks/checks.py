@@ -1,0 +1,205 @@
+"""What attacks refuse, once and at the door: fields, images, labels, targets and scores."""
+
+import math
+import numbers
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mmc import objectives
+from keras_mmc.labels import check_labels
+from keras_mmc.projections import NORMS
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0
+
+
+def _is_box(value):
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(map(_is_number, value))
+        and value[0] < value[1]
+    )
+
+
+_FIELDS = {
+    "eps": (
+        lambda v: tf.is_tensor(v) or (_is_number(v) and v >= 0),
+        "a finite number >= 0 in input units, such as 8/255",
+    ),
+    "steps": (_is_count, "a positive integer"),
+    "step_size": (
+        lambda v: v is None or tf.is_tensor(v) or (_is_number(v) and v > 0),
+        "a finite number > 0 in input units, or None for the default",
+    ),
+    "norm": (lambda v: v in NORMS, f"one of {sorted(NORMS)}"),
+    "targeted": (lambda v: isinstance(v, bool), "True or False"),
+    "random_start": (lambda v: isinstance(v, bool), "True or False"),
+    "restarts": (_is_count, "a positive integer"),
+    "box": (_is_box, "a tuple (low, high) of numbers with low < high, such as (0.0, 1.0)"),
+}
+
+
+def check_fields(attack) -> None:
+    """Checks the fields attacks have in common, those that this attack has.
+
+    Values of scalar tensors, such as a scheduled `eps`, are not known here and pass.
+
+    Raises:
+        ValueError: naming the attack, the field, what was expected and what came.
+    """
+    owner = type(attack).__name__
+    for name, (fits, expected) in _FIELDS.items():
+        if hasattr(attack, name) and not fits(getattr(attack, name)):
+            raise ValueError(
+                f"{owner}: `{name}` must be {expected}; received {getattr(attack, name)!r}."
+            )
+    if getattr(attack, "restarts", 1) > 1 and not getattr(attack, "random_start", True):
+        raise ValueError(
+            f"{owner}: restarts={attack.restarts} without a random start repeat one run. Pass "
+            "random_start=True, or restarts=1."
+        )
+
+
+def check_objective(attack) -> None:
+    """Checks that the objective of an attack exists and fits its goal, if it has one.
+
+    Raises:
+        ValueError: see `keras_mmc.objectives.for_goal`.
+    """
+    if hasattr(attack, "objective"):
+        objectives.for_goal(attack.objective, attack.targeted)
+
+
+def check_call(attack, model, targets, batch_size, seed) -> None:
+    """Checks what comes with the images in a call.
+
+    Raises:
+        ValueError: naming the argument, what was expected and what came.
+    """
+    if not isinstance(model, keras.Layer):
+        raise ValueError(
+            f"A Keras model is attacked; received {model!r}. Wrap a function into "
+            "`keras.Sequential([keras.layers.Lambda(fn)])`, or call `search` with it."
+        )
+    if targets is not None and not attack.targeted:
+        raise ValueError(
+            f"`targets` were given, but {attack!r} is not targeted. Make the attack with "
+            "targeted=True, or leave `targets` out."
+        )
+    if not _is_count(batch_size):
+        raise ValueError(f"`batch_size` must be a positive integer; received {batch_size!r}.")
+    if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**31:
+        raise ValueError(f"`seed` must be an integer in [0, 2**31); received {seed!r}.")
+
+
+def check_images(x, box: tuple[float, float]) -> np.ndarray:
+    """The images as a NumPy array.
+
+    Raises:
+        ValueError: if they are not float32 or float64 of rank 2 or more, not finite, or outside
+            the box.
+    """
+    x = np.asarray(x)
+    low, high = box
+    if x.dtype.kind in "iub":
+        raise ValueError(
+            f"Images must be floats in [{low:g}, {high:g}]; received dtype {x.dtype}. For pixels "
+            "from 0 to 255 pass `x.astype('float32') / 255` to a model trained on that range."
+        )
+    if x.dtype not in (np.float32, np.float64):
+        raise ValueError(
+            f"Images must be float32 or float64, since 16-bit pixels cannot hold small "
+            f"perturbations; received dtype {x.dtype}. Pass `x.astype('float32')`."
+        )
+    if x.ndim < 2:
+        raise ValueError(
+            f"Images must come as a batch of shape (N, ...); received shape {x.shape}. Pass "
+            "`x[None]` for one image."
+        )
+    broken = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
+    if broken.size:
+        raise ValueError(
+            f"Images must be finite; {broken.size} of {len(x)} hold NaN or infinity, the first at "
+            f"index {broken[0]}. Repair or drop them."
+        )
+    if x.size and (x.min() < low or x.max() > high):
+        mend = "Divide by 255" if x.min() >= low and x.max() > 2 * high else "Clip or rescale them"
+        raise ValueError(
+            f"Images must lie in the box [{low:g}, {high:g}]; received values from {x.min():g} to "
+            f"{x.max():g}. {mend}, keep normalisation inside the model, or pass the attack "
+            "another `box`."
+        )
+    return x
+
+
+def check_classes(values, count: int, num_classes: int, name: str) -> np.ndarray:
+    """Class ids, `labels` or `targets`, as `int32` of shape `(N,)`.
+
+    Raises:
+        ValueError: if they are not integers of shape `(N,)` in `[0, K)`.
+    """
+    values = np.asarray(values)
+    expected = f"`{name}` must be integers of shape ({count},)"
+    received = f"received dtype {values.dtype}, shape {values.shape}"
+    if values.ndim == 2 and values.shape[1] == 1:
+        raise ValueError(f"{expected}; {received}. Pass `{name}[:, 0]`.")
+    if values.ndim == 2 and values.shape[1] == num_classes:
+        raise ValueError(
+            f"{expected}, not one-hot rows; {received}. Pass `{name}.argmax(axis=-1)`."
+        )
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"{expected}; {received}. Pass `{name}.astype('int32')`.")
+    if values.shape != (count,):
+        raise ValueError(f"{expected}, one per image; {received}.")
+    return check_labels(values, num_classes)
+
+
+def check_targets(targets: np.ndarray, labels: np.ndarray) -> None:
+    """Refuses targets that are the label itself.
+
+    Raises:
+        ValueError: with the first such index.
+    """
+    same = np.flatnonzero(targets == labels)
+    if same.size:
+        raise ValueError(
+            f"A target must differ from the label; {same.size} of {len(labels)} do not, the first "
+            f"at index {same[0]} (class {labels[same[0]]}). Leave targets=None to draw them among "
+            "the wrong classes."
+        )
+
+
+def check_scores(scores: np.ndarray) -> None:
+    """Refuses outputs of a model on clean images that are not scores `(N, K)`.
+
+    Raises:
+        ValueError: if the shape is not `(N, K)` with K >= 2, if there are NaN, or if the rows are
+            probabilities.
+    """
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise ValueError(
+            f"The model must return scores of shape (N, K) with K >= 2; received shape "
+            f"{scores.shape}. Give it one output per class; a sigmoid classifier becomes the two "
+            "scores [0, logit]."
+        )
+    broken = np.flatnonzero(np.isnan(scores).any(axis=1))
+    if broken.size:
+        raise ValueError(
+            f"The model returns NaN scores on {broken.size} of {len(scores)} clean images, so "
+            "there is nothing to attack. Check its weights: a diverged training leaves them NaN; "
+            "a lower learning rate or gradient clipping mends that."
+        )
+    if (scores >= 0).all() and (np.abs(scores.sum(axis=1) - 1) < 1e-3).all():
+        raise ValueError(
+            "Scores (logits) expected, but every output row is non-negative and sums to 1: the "
+            "model ends in a softmax, which hides gradients from attacks. Remove the softmax and "
+            "train with from_logits=True."
+        )

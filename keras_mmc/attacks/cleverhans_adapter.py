@@ -1,0 +1,133 @@
+"""Any attack function of cleverhans as an attack of this package."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Hashable
+
+import keras
+import tensorflow as tf
+
+from keras_mmc import objectives
+from keras_mmc.attacks import checks
+from keras_mmc.attacks.base import Attack, targets_or_drawn
+from keras_mmc.projections import clip_to_box
+
+_BROKEN = {
+    "carlini_wagner_l2": "the Carlini-Wagner attack of keras_mmc.attacks",
+    "spsa": "the SPSA attack of keras_mmc.attacks",
+    "basic_iterative_method": "keras_mmc.attacks.BIM",
+    "madry_et_al": "keras_mmc.attacks.PGD",
+}
+_SET_HERE = {
+    "y": "labels come with the call",
+    "targeted": "pass `targeted` to CleverHans, before the arguments of the function",
+    "clip_min": "pass `box=(low, high)`",
+    "clip_max": "pass `box=(low, high)`",
+    "loss_fn": "pass `objective`",
+    "sanity_checks": "inputs are checked by CleverHans; those of cleverhans fail on Keras 3",
+}
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class CleverHans(Attack):
+    """An attack function of `cleverhans.tf2.attacks`, on any loss of this package.
+
+    Labels, targets, the box and the loss are handed over in the form cleverhans expects. The
+    function runs inside one traced graph; its own random start cannot be seeded, so take
+    `keras_mmc.attacks.PGD` where a run must be repeatable.
+
+    Args:
+        function: the attack, such as `projected_gradient_descent`.
+        objective: what it maximises: a Keras loss, the name of an objective, or a function of
+            `(scores, labels)`; `None` leaves the function its own loss, cross-entropy.
+        targeted: whether to reach a target; cleverhans then minimises the objective of the target.
+        box: `(low, high)`, where images live.
+        **arguments: all other arguments of the function, such as `eps` and `norm`.
+
+    Raises:
+        ValueError: if the function does not work on Keras 3, if it takes no loss but `objective`
+            is given, or if an argument is unknown, missing, unhashable or set by this class.
+
+    Example:
+    >>> from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
+    >>> attack = CleverHans(fast_gradient_method, objective=keras_mmc.MMCLoss(), eps=0.1, norm=2)
+    >>> x_adv = attack(model, x_test, y_test)
+    """
+
+    function: Callable
+    objective: "str | Callable | keras.losses.Loss | None"
+    targeted: bool
+    box: tuple[float, float]
+    arguments: tuple[tuple[str, Hashable], ...]
+    # Made once: cleverhans traces its gradient anew for every new loss function.
+    _loss_fn: Callable | None = dataclasses.field(repr=False, compare=False)
+
+    def __init__(self, function, *, objective=None, targeted=False, box=(0.0, 1.0), **arguments):
+        _check_function(function, objective, arguments)
+        values = {
+            "function": function,
+            "objective": objective,
+            "targeted": targeted,
+            "box": box,
+            "arguments": tuple(sorted(arguments.items())),
+            "_loss_fn": None if objective is None else _loss_function(objective),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        checks.check_fields(self)
+
+    def generate(self, score_fn, x, y, seed, targets=None):
+        """What the function returns, clipped to the box."""
+        goal = targets_or_drawn(self, score_fn, x, y, seed, targets)
+        handed_over = {
+            "y": goal,
+            "targeted": self.targeted,
+            "clip_min": self.box[0],
+            "clip_max": self.box[1],
+            "sanity_checks": False,
+        }
+        if self._loss_fn is not None:
+            handed_over["loss_fn"] = self._loss_fn
+        known = inspect.signature(self.function).parameters
+        handed_over = {name: value for name, value in handed_over.items() if name in known}
+        adversarial = self.function(score_fn, x, **dict(self.arguments), **handed_over)
+        return tf.stop_gradient(clip_to_box(tf.cast(adversarial, x.dtype), self.box))
+
+
+def _loss_function(objective):
+    """An untargeted objective as cleverhans calls losses: `loss_fn(labels=, logits=)`."""
+    objective = objectives.for_goal(objective, targeted=False)
+
+    def loss_fn(labels, logits):
+        return objective(logits, labels, None)
+
+    return loss_fn
+
+
+def _check_function(function, objective, arguments):
+    name = getattr(function, "__name__", repr(function))
+    if name in _BROKEN:
+        raise ValueError(
+            f"cleverhans' {name} does not run in a graph on Keras 3. Use {_BROKEN[name]}."
+        )
+    for argument, value in arguments.items():
+        if argument in _SET_HERE:
+            raise ValueError(f"CleverHans sets `{argument}` itself: {_SET_HERE[argument]}.")
+        if not isinstance(value, Hashable):
+            raise ValueError(
+                f"CleverHans: `{argument}` must be a plain value such as a number; received "
+                f"{value!r}."
+            )
+    signature = inspect.signature(function)
+    if objective is not None and "loss_fn" not in signature.parameters:
+        raise ValueError(
+            f"cleverhans' {name} takes no loss, so `objective` must be None; received "
+            f"{objective!r}. It attacks cross-entropy; the attacks of this package take any."
+        )
+    try:
+        signature.bind(None, None, **arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"CleverHans: the arguments {sorted(arguments)} do not fit cleverhans' {name}: "
+            f"{error}. It takes {[p for p in signature.parameters if p not in _SET_HERE][2:]}."
+        ) from error

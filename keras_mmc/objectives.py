@@ -1,0 +1,229 @@
+"""What attacks maximise: functions of scores `(N, K)` and labels `(N,)`, one value per sample.
+
+Scores are float32, larger is likelier; labels and targets are integers in `[0, K)`. `margin` is
+the default everywhere: its gradient does not vanish where the softmax saturates, and scaling the
+scores only scales it. `cross_entropy` is kept as the named naive control.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+_LOWEST = float(np.finfo("float32").min)
+_TINY = 1e-12
+
+
+def margin(scores, labels):
+    """`max_{k != y} s_k - s_y`: above 0 exactly where another class is likelier.
+
+    Args:
+        scores: tensor `(N, K)`.
+        labels: integers `(N,)`.
+
+    Returns:
+        Tensor `(N,)`.
+
+    Source: for scores `-1/2 ||z - mu_k||^2` the untargeted adaptive objective of Pang et al.,
+    ICLR 2020 (arXiv 1905.10626), `L(y) - min_{k != y} L(k)`.
+
+    Example:
+    >>> keras_mmc.objectives.margin(keras.ops.array([[3.0, 1.0, 2.0]]), [0])
+    [-1.0]
+    """
+    return nearest_wrong(scores, labels) - _score_of(scores, labels)
+
+
+def distance(scores, labels):
+    """`-s_y`: half the squared distance to the own centre under a Max-Mahalanobis head.
+
+    Source: Pang et al., ICLR 2020 (arXiv 1905.10626), the loss itself as objective. Its gradient
+    is 0 at the centre: a weaker attack than `margin`.
+    """
+    return -_score_of(scores, labels)
+
+
+def nearest_wrong(scores, labels):
+    """`max_{k != y} s_k`: towards the nearest wrong centre, chosen anew at every step."""
+    return ops.max(ops.where(_mask(scores, labels), _LOWEST, scores), axis=-1)
+
+
+def cross_entropy(scores, labels):
+    """`-log softmax(s)_y`: the naive control; in float32 its gradient is 0 on large margins."""
+    return -_score_of(ops.log_softmax(scores, axis=-1), labels)
+
+
+def dlr(scores, labels):
+    """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: the margin, free of scale and offset.
+
+    Raises:
+        ValueError: if there are fewer than 3 classes.
+
+    Source: Croce & Hein, ICML 2020 (arXiv 2003.01690), equation 6.
+    """
+    _check_classes(scores, 3, "dlr")
+    top = ops.top_k(scores, 3)[0]
+    return margin(scores, labels) / (top[:, 0] - top[:, 2] + _TINY)
+
+
+def targeted_distance(scores, labels, targets):
+    """`s_t`: towards the centre of the target (Pang et al., ICLR 2020)."""
+    return _score_of(scores, targets)
+
+
+def targeted_margin(scores, labels, targets):
+    """`s_t - s_y` (Pang et al., ICLR 2020); above 0 where the target is likelier than the label."""
+    return _score_of(scores, targets) - _score_of(scores, labels)
+
+
+def targeted_cross_entropy(scores, labels, targets):
+    """`log softmax(s)_t`: the naive control with a target."""
+    return _score_of(ops.log_softmax(scores, axis=-1), targets)
+
+
+def targeted_dlr(scores, labels, targets):
+    """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`.
+
+    Raises:
+        ValueError: if there are fewer than 4 classes.
+
+    Source: Croce & Hein, ICML 2020 (arXiv 2003.01690), equation 7.
+    """
+    _check_classes(scores, 4, "targeted_dlr")
+    top = ops.top_k(scores, 4)[0]
+    spread = top[:, 0] - (top[:, 2] + top[:, 3]) / 2
+    return targeted_margin(scores, labels, targets) / (spread + _TINY)
+
+
+def kl(scores, clean_scores):
+    """`KL(softmax(clean) || softmax(scores))` per sample: the inner maximisation of TRADES.
+
+    Args:
+        scores: tensor `(N, K)` at the point under attack.
+        clean_scores: tensor `(N, K)` at the clean point.
+
+    Returns:
+        Tensor `(N,)`, at least 0 but for rounding.
+
+    Source: Zhang et al., ICML 2019 (arXiv 1901.08573).
+    """
+    log_clean = ops.log_softmax(clean_scores, axis=-1)
+    log_scores = ops.log_softmax(scores, axis=-1)
+    return ops.sum(ops.exp(log_clean) * (log_clean - log_scores), axis=-1)
+
+
+def training_loss(loss: Any) -> Callable:
+    """The loss a model is trained with as an objective, unreduced.
+
+    Args:
+        loss: a `keras.losses.Loss`, its name, or a function `(y, scores)` of values `(N,)`.
+
+    Returns:
+        A function `(scores, labels)` of values `(N,)`.
+
+    Raises:
+        ValueError: when called, if the loss does not give one value per sample.
+
+    Example:
+    >>> attack = keras_mmc.attacks.PGD(0.1, objective=training_loss(keras_mmc.MMCLoss()))
+    """
+    loss = keras.losses.get(loss)
+    per_sample = loss.call if isinstance(loss, keras.losses.Loss) else loss
+
+    def objective(scores, labels):
+        values = per_sample(labels, scores)
+        if len(values.shape) != 1:
+            raise ValueError(
+                f"A training loss used as an objective must give one value per sample, shape "
+                f"(N,); {loss!r} gave shape {tuple(values.shape)} for scores of shape "
+                f"{tuple(scores.shape)}. Return the loss before any reduction."
+            )
+        return values
+
+    return objective
+
+
+_TARGETED_FORM = {
+    "margin": "targeted_margin",
+    "distance": "targeted_distance",
+    "cross_entropy": "targeted_cross_entropy",
+    "dlr": "targeted_dlr",
+}
+_UNTARGETED = (margin, distance, nearest_wrong, cross_entropy, dlr)
+_WITH_TARGET = (targeted_margin, targeted_distance, targeted_cross_entropy, targeted_dlr)
+_BY_NAME = {function.__name__: function for function in _UNTARGETED + _WITH_TARGET}
+
+TARGETED = frozenset(function.__name__ for function in _WITH_TARGET)
+"""Names of the objectives `f(scores, labels, targets)`; the others are `f(scores, labels)`."""
+
+
+def get(identifier: "str | Callable | keras.losses.Loss") -> Callable:
+    """The objective of a name; a Keras loss becomes `training_loss`, a function stays as it is.
+
+    Raises:
+        ValueError: if there is no objective of that name; the message lists those there are.
+    """
+    if isinstance(identifier, keras.losses.Loss):
+        return training_loss(identifier)
+    if callable(identifier):
+        return identifier
+    if identifier not in _BY_NAME:
+        raise ValueError(
+            f"Unknown objective {identifier!r}. Choose one of {sorted(_BY_NAME)}, or pass a "
+            "function of (scores, labels), or a Keras loss."
+        )
+    return _BY_NAME[identifier]
+
+
+def for_goal(identifier: str | Callable, targeted: bool) -> Callable:
+    """The objective `f(scores, labels, targets)` that serves a targeted or untargeted attack.
+
+    A targeted attack given `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form.
+
+    Args:
+        identifier: name of an objective; a function, of `(scores, labels, targets)` if
+            `targeted`, of `(scores, labels)` if not; or, untargeted, a Keras loss.
+        targeted: whether the attack has targets.
+
+    Returns:
+        A function of scores, labels and targets; untargeted objectives ignore the targets.
+
+    Raises:
+        ValueError: if the objective is unknown or does not fit the goal.
+    """
+    objective = get(identifier)
+    if targeted:
+        identifier = _TARGETED_FORM.get(identifier, identifier)
+        if not callable(identifier) and identifier not in TARGETED:
+            raise ValueError(
+                f"Objective {identifier!r} has no target, but the attack is targeted. Choose one "
+                f"of {sorted(TARGETED)}, or pass targeted=False."
+            )
+        return get(identifier)
+    if identifier in TARGETED:
+        raise ValueError(
+            f"Objective {identifier!r} needs targets, but the attack is not targeted. Pass "
+            f"targeted=True, or use {identifier.removeprefix('targeted_')!r}."
+        )
+    return lambda scores, labels, targets: objective(scores, labels)
+
+
+def _mask(scores, classes):
+    """Boolean `(N, K)`, true at the class of each sample."""
+    classes = ops.cast(ops.convert_to_tensor(classes), "int32")
+    return ops.arange(scores.shape[-1], dtype="int32")[None, :] == classes[:, None]
+
+
+def _score_of(scores, classes):
+    return ops.sum(ops.where(_mask(scores, classes), scores, 0.0), axis=-1)
+
+
+def _check_classes(scores, least, name):
+    if scores.shape[-1] < least:
+        mend = "targeted_margin" if name in TARGETED else "margin"
+        raise ValueError(
+            f"Objective {name!r} needs at least {least} classes; received scores of shape "
+            f"{tuple(scores.shape)}. Use {mend!r}, which needs 2."
+        )

@@ -1,0 +1,175 @@
+"""Everything an attack refuses, and what it says."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_mmc.attacks import BIM, FGSM, MIM, PGD, NearestWrongCenter
+
+X = np.linspace(0, 1, 24, dtype="float32").reshape(3, 8)
+Y = np.array([0, 1, 2], "int32")
+
+
+def classifier(num_classes=4, activation=None):
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense(num_classes, activation=activation)
+    return keras.Sequential([keras.Input((8,)), dense])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return classifier()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PGD(-0.1), "PGD: `eps` must be a finite number >= 0.*received -0.1"),
+        (lambda: FGSM(float("nan")), "FGSM: `eps` must be a finite number.*received nan"),
+        (lambda: PGD(0.1, steps=0), "`steps` must be a positive integer; received 0"),
+        (lambda: PGD(0.1, steps=2.5), "`steps` must be a positive integer; received 2.5"),
+        (lambda: BIM(0.1, step_size=0), "BIM: `step_size` must be .*> 0.*received 0"),
+        (lambda: MIM(0.1, norm="l1"), r"`norm` must be one of \['l2', 'linf'\]; received 'l1'"),
+        (lambda: PGD(0.1, norm=np.inf), "`norm` must be one of"),
+        (lambda: PGD(0.1, objective="hinge"), "Unknown objective 'hinge'.*'margin'"),
+        (lambda: PGD(0.1, objective="targeted_dlr"), "needs targets.*targeted=True"),
+        (lambda: PGD(0.1, targeted=1), "`targeted` must be True or False; received 1"),
+        (lambda: PGD(0.1, random_start=0.3), "`random_start` must be True or False"),
+        (lambda: PGD(0.1, restarts=0), "`restarts` must be a positive integer; received 0"),
+        (lambda: PGD(0.1, random_start=False, restarts=3), "restarts=3 without a random start"),
+        (lambda: FGSM(0.1, box=(1.0, 0.0)), r"`box` must be a tuple.*low < high.*\(1.0, 0.0\)"),
+        (lambda: FGSM(0.1, box=[0.0, 1.0]), "`box` must be a tuple"),
+        (lambda: NearestWrongCenter(0.1, step_size=-1.0), "NearestWrongCenter: `step_size`"),
+        (lambda: MIM(0.1, decay=-1.0), "MIM: `decay` must be a finite number >= 0"),
+    ],
+)
+def test_refuses_fields(make, message):
+    """Fails if a parameter without meaning is accepted, or the message does not name it."""
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ((255 * X).astype("uint8"), r"must be floats in \[0, 1\]; received dtype uint8.*/ 255"),
+        (X.astype("float16"), "float32 or float64.*received dtype float16.*astype"),
+        (X[0], r"batch of shape \(N, ...\); received shape \(8,\).*x\[None\]"),
+        (np.where(X > 0.9, np.nan, X), "must be finite; 1 of 3.*first at index 2"),
+        (255 * X, r"box \[0, 1\]; received values from 0 to 255. Divide by 255"),
+        (X - 0.5, "received values from -0.5 to 0.5. Clip or rescale"),
+    ],
+)
+def test_refuses_images(images, message, model):
+    """Fails if broken images are attacked, or the message does not say how to mend them."""
+    with pytest.raises(ValueError, match=message):
+        FGSM(0.1)(model, images, Y)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (Y.astype("float32"), r"`y` must be integers of shape \(3,\); received dtype float32"),
+        (Y[:, None], r"received dtype int32, shape \(3, 1\). Pass `y\[:, 0\]`"),
+        (np.eye(4)[Y], r"not one-hot rows;.*shape \(3, 4\). Pass `y.argmax\(axis=-1\)`"),
+        (Y[:2], r"one per image; received dtype int32, shape \(2,\)"),
+        (Y + 2, r"\[0, 4\).* 2 to 4"),
+        (Y - 1, r"\[0, 4\).* -1 to 1"),
+    ],
+)
+def test_refuses_labels(labels, message, model):
+    """Fails if labels of another form are attacked, or the message does not say how to mend."""
+    with pytest.raises(ValueError, match=message):
+        FGSM(0.1)(model, X, labels)
+
+
+@pytest.mark.parametrize(
+    ("attack", "targets", "message"),
+    [
+        (FGSM(0.1), Y, "is not targeted. Make the attack with targeted=True"),
+        (FGSM(0.1, targeted=True), np.array([1, 1, 1]), "differ from the label; 1 of 3.*index 1"),
+        (FGSM(0.1, targeted=True), Y.astype("float32"), "`targets` must be integers"),
+        (FGSM(0.1, targeted=True), Y + 2, r"\[0, 4\).* 2 to 4"),
+    ],
+)
+def test_refuses_targets(attack, targets, message, model):
+    """Fails if targets are ignored, or a target is the label itself."""
+    with pytest.raises(ValueError, match=message):
+        attack(model, X, Y, targets=targets)
+
+
+@pytest.mark.parametrize("activation", ["softmax"])
+def test_refuses_probabilities(activation):
+    """Fails if a softmax output is taken for scores, which hides gradients."""
+    with pytest.raises(ValueError, match=r"Scores \(logits\) expected.*Remove the softmax"):
+        FGSM(0.1)(classifier(activation=activation), X, Y)
+
+
+def test_accepts_scores_that_only_look_like_probabilities_in_one_row():
+    """Fails if one row that happens to sum to 1 stops an audit."""
+    model = classifier(num_classes=2)
+    model.layers[-1].set_weights([np.ones((8, 2)) * [1, 0], np.array([0.0, 0.0])])
+    x = np.array([8 * [0.125], 8 * [0.5]], "float32")  # scores (1, 0) and (4, 0)
+    assert FGSM(0.1)(model, x, np.array([0, 0])).shape == x.shape
+
+
+def test_refuses_nan_scores():
+    """Fails if a diverged model is reported as broken by the attack."""
+    model = classifier()
+    model.layers[-1].set_weights([np.full((8, 4), np.nan), np.zeros(4)])
+    with pytest.raises(ValueError, match=r"NaN scores on 3 of 3 clean images.*weights"):
+        FGSM(0.1)(model, X, Y)
+
+
+@pytest.mark.parametrize(("classes", "shape"), [(1, r"\(3, 1\)")])
+def test_refuses_one_output(classes, shape):
+    """Fails if a sigmoid classifier is attacked as if it had one class."""
+    with pytest.raises(ValueError, match=f"K >= 2; received shape {shape}.*sigmoid"):
+        FGSM(0.1)(classifier(classes), X, np.zeros(3, "int32"))
+
+
+def test_refuses_scores_of_another_rank():
+    """Fails if a map of scores is taken for one score per class."""
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Reshape((4, 2))])
+    with pytest.raises(ValueError, match=r"shape \(N, K\).*received shape \(3, 4, 2\)"):
+        FGSM(0.1)(model, X, Y)
+
+
+def test_refuses_dlr_with_two_classes():
+    """Fails if the undefined ratio is computed, or the message does not name the mend."""
+    with pytest.raises(ValueError, match=r"'dlr' needs at least 3 classes.*Use 'margin'"):
+        FGSM(0.1, objective="dlr")(classifier(2), X, Y % 2)
+
+
+def test_refuses_a_model_without_gradient():
+    """Fails if a model that rounds its input is reported as robust."""
+
+    class Round(keras.layers.Layer):
+        def call(self, x):
+            return ops.stop_gradient(ops.round(x[:, :4]))
+
+    model = keras.Sequential([keras.Input((8,)), Round()])
+    labels = model.predict(X, verbose=0).argmax(axis=1)
+    with pytest.raises(ValueError, match="do not depend on x"):
+        FGSM(0.1)(model, X, labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be a positive integer; received 0"),
+        ({"seed": -1}, r"`seed` must be an integer in \[0, 2\*\*31\); received -1"),
+        ({"seed": 0.5}, "`seed` must be an integer"),
+    ],
+)
+def test_refuses_arguments_of_the_call(arguments, message, model):
+    """Fails if a batch size or seed without meaning is accepted."""
+    with pytest.raises(ValueError, match=message):
+        PGD(0.1)(model, X, Y, **arguments)
+
+
+def test_refuses_a_function_for_a_model():
+    """Fails if a bare function is called with training=False and fails further down."""
+    with pytest.raises(ValueError, match=r"A Keras model is attacked.*keras.layers.Lambda"):
+        PGD(0.1)(lambda x: x, X, Y)
