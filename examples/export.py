@@ -1,6 +1,6 @@
 """Export a trained .keras file as a SavedModel that plain TensorFlow serves.
 
-  python examples/export.py --model=runs/train/mmc/model.keras --output_dir=serving/1
+python examples/export.py --model=runs/train/mmc/model.keras --output_dir=serving/1
 """
 
 import keras

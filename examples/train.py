@@ -232,7 +232,9 @@ def main(argv):
         }
         rows = []
         for loss, head in runs:
-            print(f"Training {FLAGS.model} on {FLAGS.dataset} with {loss} ({head} head)", flush=True)
+            print(
+                f"Training {FLAGS.model} on {FLAGS.dataset} with {loss} ({head} head)", flush=True
+            )
             rows.append(train(loss, head, data, directory / loss))
         with open(directory / "comparison.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0])

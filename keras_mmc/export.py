@@ -41,7 +41,6 @@ def export_saved_model(model: keras.Model, path, overwrite: bool = False) -> pat
         ValueError: if the model is not built or does not map one input to scores `(N, K)`.
 
     Example:
-
     >>> keras_mmc.export_saved_model(model, "serving/1")
     >>> served = tf.saved_model.load("serving/1").signatures["serving_default"]
     >>> served(images=tf.zeros((1, 28, 28, 1)))["label"]

@@ -29,7 +29,6 @@ def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.nd
         ValueError: for an unknown name or split.
 
     Example:
-
     >>> x, y = keras_mmc.datasets.load_arrays("digits", "test")
     >>> x.shape
     (360, 8, 8, 1)
@@ -64,7 +63,6 @@ def check_images(images, labels=None, num_classes=None, box=(0.0, 1.0)):
             not fit, or unequal numbers of both.
 
     Example:
-
     >>> x, y = keras_mmc.datasets.check_images(x, y, num_classes=10)
     """
     values = np.asarray(images)

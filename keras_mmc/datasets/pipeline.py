@@ -33,7 +33,6 @@ def load(
             shifted images are not of the same class.
 
     Example:
-
     >>> train = keras_mmc.datasets.load("digits", "train", batch_size=64)
     >>> model.fit(train, validation_data=keras_mmc.datasets.load("digits", "validation"))
     """
@@ -81,7 +80,6 @@ def batches(
         ValueError: for images or labels that `check_images` refuses, or `batch_size < 1`.
 
     Example:
-
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)
     """
     if batch_size < 1:

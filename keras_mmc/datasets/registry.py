@@ -47,7 +47,6 @@ def info(name: str) -> DatasetInfo:
         ValueError: for an unknown name; the message lists the known ones.
 
     Example:
-
     >>> keras_mmc.datasets.info("mnist").image_shape
     (28, 28, 1)
     """

@@ -45,7 +45,6 @@ class MaxMahalanobisCenters(_CenterHead):
     Source: Pang et al., ICLR 2020, arXiv 1905.10626.
 
     Example:
-
     >>> head = keras_mmc.MaxMahalanobisCenters(10, scale=10.0)
     >>> head(np.zeros((1, 256), "float32")).shape
     (1, 10)
@@ -122,7 +121,6 @@ class LearnedCenters(_CenterHead):
     Classification*, CVPR 2018.
 
     Example:
-
     >>> keras_mmc.LearnedCenters(10)(np.zeros((1, 64), "float32")).shape
     (1, 10)
     """

@@ -29,7 +29,6 @@ class DifferentialHead(ScoreHead):
     Source: Nar et al., arXiv 1901.08360.
 
     Example:
-
     >>> model = keras.Sequential([keras.Input((2,)), keras_mmc.layers.DifferentialHead()])
     >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
     """
@@ -83,7 +82,6 @@ def best_threshold(projections, labels, max_false_positive_rate=None) -> float:
     Source: Nar et al., arXiv 1901.08360.
 
     Example:
-
     >>> keras_mmc.layers.best_threshold([-2.0, 1.0, 3.0], [0, 1, 1])
     -0.5
     """
@@ -127,7 +125,6 @@ def fit_threshold(model, x, y, max_false_positive_rate=None, batch_size=128) -> 
         ValueError: if the model does not end in a `DifferentialHead`; else see `best_threshold`.
 
     Example:
-
     >>> model.fit(x, y, epochs=20)
     >>> keras_mmc.layers.fit_threshold(model, x, y)
     """

@@ -63,7 +63,9 @@ def check_number(name, value, loss, above=None, at_least=None, below=None):
     if not ok:
         bounds = [("> ", above), (">= ", at_least), ("< ", below)]
         expected = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds if bound is not None)
-        raise ValueError(f"{loss}: `{name}` must be a finite number {expected}; received {value!r}.")
+        raise ValueError(
+            f"{loss}: `{name}` must be a finite number {expected}; received {value!r}."
+        )
 
 
 def _at_least_float32(dtype):

@@ -23,7 +23,6 @@ def center(y_true, scores, weight):
     as the score contract asks.
 
     Example:
-
     >>> keras_mmc.losses.center([0], keras.ops.array([[-2.0, -2.0]]), weight=0.5)
     [1.6931472]
     """
@@ -51,7 +50,6 @@ class CenterLoss(ScoreLoss):
     Source: Wen et al., ECCV 2016; see `keras_mmc.losses.center`.
 
     Example:
-
     >>> model = keras_mmc.models.lenet5((28, 28, 1), head=keras_mmc.LearnedCenters(10))
     >>> model.compile(optimizer="adam", loss=keras_mmc.CenterLoss(weight=0.01))
     """

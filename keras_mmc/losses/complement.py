@@ -42,7 +42,6 @@ def complement_entropy(y_true, scores):
     Source: Chen et al., *Complement Objective Training*, ICLR 2019, arXiv 1903.01182.
 
     Example:
-
     >>> keras_mmc.losses.complement_entropy([0], keras.ops.array([[5.0, 1.0, 1.0]]))
     [-0.6931472]
     """
@@ -78,15 +77,12 @@ class ComplementEntropy(ScoreLoss):
     Source: Chen et al., ICLR 2019, arXiv 1903.01182; see `keras_mmc.losses.complement_entropy`.
 
     Example:
-
     >>> loss = keras_mmc.ComplementEntropy()
     >>> loss([0], [[5.0, 1.0, 1.0]])
     -0.6931472
     """
 
-    def __init__(
-        self, reduction="sum_over_batch_size", name="complement_entropy", dtype=None
-    ):
+    def __init__(self, reduction="sum_over_batch_size", name="complement_entropy", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true, y_pred):

@@ -28,7 +28,6 @@ def differential(y_true, scores):
     Adversarial Examples*, arXiv 1901.08360.
 
     Example:
-
     >>> scores = keras.ops.array([[0.0, 3.0], [0.0, 1.0]])
     >>> keras_mmc.losses.differential([1, 0], scores)
     [0.126928, 0.126928]
@@ -66,7 +65,6 @@ class DifferentialLoss(ScoreLoss):
     Source: Nar et al., arXiv 1901.08360; see `keras_mmc.losses.differential`.
 
     Example:
-
     >>> model = keras.Sequential([keras.Input((2,)), keras_mmc.layers.DifferentialHead()])
     >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
     """

@@ -23,7 +23,6 @@ def elastic_mmc(y_true, scores, radius):
         Tensor `(N,)`.
 
     Example:
-
     >>> keras_mmc.losses.elastic_mmc([0], keras.ops.array([[-8.0, -50.0]]), radius=1.0)
     [4.5]
     """
@@ -45,7 +44,6 @@ class ElasticMMCLoss(ScoreLoss):
         ValueError: if `radius` is negative or not finite, or if the labels do not fit.
 
     Example:
-
     >>> model.compile(optimizer="adam", loss=keras_mmc.ElasticMMCLoss(radius=1.0))
     """
 

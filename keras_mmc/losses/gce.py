@@ -13,9 +13,7 @@ NORMALIZERS = ("classes-1", "classes")
 GUARDS = ("none", "released")
 
 
-def guided_complement_entropy(
-    y_true, scores, alpha=1 / 3, normalizer="classes-1", guard="none"
-):
+def guided_complement_entropy(y_true, scores, alpha=1 / 3, normalizer="classes-1", guard="none"):
     """Complement entropy, guided by the probability of the true class and normalised.
 
     `p_g^alpha * (sum_{j != g} q_j log q_j) / log(K-1)` with `q_j = p_j / (1 - p_g)`. It lies in
@@ -39,7 +37,6 @@ def guided_complement_entropy(
     ICCV 2019, arXiv 1903.09799.
 
     Example:
-
     >>> keras_mmc.losses.guided_complement_entropy([0], keras.ops.array([[50.0, 0.0, 0.0]]))
     [-1.0]
     """
@@ -83,7 +80,6 @@ class GuidedComplementEntropy(ScoreLoss):
     `keras_mmc.losses.guided_complement_entropy`.
 
     Example:
-
     >>> model = keras_mmc.models.lenet5((28, 28, 1), num_classes=10)
     >>> model.compile(optimizer="adam", loss=keras_mmc.GuidedComplementEntropy(alpha=1 / 3))
     """
@@ -108,9 +104,7 @@ class GuidedComplementEntropy(ScoreLoss):
     def call(self, y_true, y_pred):
         """One loss value per sample from scores `y_pred`."""
         check_more_than_two_classes(y_pred.shape[-1], "GuidedComplementEntropy")
-        return guided_complement_entropy(
-            y_true, y_pred, self.alpha, self.normalizer, self.guard
-        )
+        return guided_complement_entropy(y_true, y_pred, self.alpha, self.normalizer, self.guard)
 
     def get_config(self):
         return {

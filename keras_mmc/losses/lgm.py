@@ -23,7 +23,6 @@ def lgm(y_true, scores, margin, weight):
     Classification*, CVPR 2018.
 
     Example:
-
     >>> keras_mmc.losses.lgm([0], keras.ops.array([[-2.0, -2.2]]), margin=0.1, weight=0.0)
     [0.6931472]
     """
@@ -52,7 +51,6 @@ class LGMLoss(ScoreLoss):
     Source: Wan et al., CVPR 2018; see `keras_mmc.losses.lgm`.
 
     Example:
-
     >>> model = keras_mmc.models.lenet5((28, 28, 1), head=keras_mmc.LearnedCenters(10))
     >>> model.compile(optimizer="adam", loss=keras_mmc.LGMLoss())
     """

@@ -29,7 +29,6 @@ def mm_lda(y_true, scores, sigma=1.0, priors=None, label_smoothing=0.0):
     arXiv 1802.09308.
 
     Example:
-
     >>> keras_mmc.losses.mm_lda([0], keras.ops.array([[-3.0, -3.0]]))
     [0.6931472]
     """
@@ -64,7 +63,6 @@ class MMLDALoss(ScoreLoss):
     Source: Pang et al., ICML 2018, arXiv 1802.09308; see `keras_mmc.losses.mm_lda`.
 
     Example:
-
     >>> model.compile(optimizer="adam", loss=keras_mmc.MMLDALoss(sigma=2.0))
     """
 

@@ -25,7 +25,6 @@ def mmc(y_true, scores):
     `||z - mu_y||^2`, twice this value: the same optimum at half the learning rate.
 
     Example:
-
     >>> scores = keras.ops.array([[-2.0, -8.0]])
     >>> keras_mmc.losses.mmc([0], scores)
     [2.0]
@@ -54,14 +53,11 @@ class MMCLoss(ScoreLoss):
     Source: Pang et al., ICLR 2020, arXiv 1905.10626; see `keras_mmc.losses.mmc`.
 
     Example:
-
     >>> model = keras_mmc.models.small_cnn((28, 28, 1), head=keras_mmc.MaxMahalanobisCenters(10))
     >>> model.compile(optimizer="adam", loss=keras_mmc.MMCLoss(), metrics=["accuracy"])
     """
 
-    def __init__(
-        self, centers=None, reduction="sum_over_batch_size", name="mmc_loss", dtype=None
-    ):
+    def __init__(self, centers=None, reduction="sum_over_batch_size", name="mmc_loss", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.centers = None if centers is None else check_centers(np.asarray(centers))
 

@@ -30,7 +30,6 @@ class CenterDistance(_ScoreMetric):
     Needs the scores of a head with centres; the unit is that of the feature space.
 
     Example:
-
     >>> metric = keras_mmc.metrics.CenterDistance()
     >>> metric.update_state([0], [[-8.0, -50.0]])
     >>> metric.result()
@@ -53,7 +52,6 @@ class NearestCenterMargin(_ScoreMetric):
     a misclassified sample. Needs the scores of a head with centres.
 
     Example:
-
     >>> metric = keras_mmc.metrics.NearestCenterMargin()
     >>> metric.update_state([0], [[-8.0, -50.0]])
     >>> metric.result()
@@ -92,7 +90,6 @@ class CenterDensity(_ScoreMetric):
     Source: Pang et al., ICLR 2020, arXiv 1905.10626, the definition of sample density.
 
     Example:
-
     >>> metric = keras_mmc.metrics.CenterDensity(radius=5.0)
     >>> metric.update_state([0, 0], [[-8.0, -50.0], [-50.0, -8.0]])
     >>> metric.result()

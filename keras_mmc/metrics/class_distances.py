@@ -32,7 +32,6 @@ def class_distances(features, labels) -> ClassDistances:
         ValueError: if the shapes do not fit or fewer than two classes occur.
 
     Example:
-
     >>> keras_mmc.metrics.class_distances([[0.0], [2.0], [10.0]], [0, 0, 1])
     ClassDistances(intra=0.6666666666666666, inter=9.0)
     """

@@ -37,7 +37,6 @@ def lenet5(
     Source: LeCun et al., 1998; layout of Chen et al., ICCV 2019, arXiv 1903.09799.
 
     Example:
-
     >>> keras_mmc.models.lenet5((28, 28, 1), num_classes=10).output_shape
     (None, 10)
     """

@@ -34,7 +34,6 @@ def preact_resnet18(
     Source: He et al., ECCV 2016, arXiv 1603.05027.
 
     Example:
-
     >>> keras_mmc.models.preact_resnet18((32, 32, 3), num_classes=10).output_shape
     (None, 10)
     """
@@ -79,7 +78,6 @@ def wide_resnet(
     Source: Zagoruyko & Komodakis, *Wide Residual Networks*, BMVC 2016, arXiv 1605.07146.
 
     Example:
-
     >>> keras_mmc.models.wide_resnet((32, 32, 3), num_classes=10, depth=10, width=1).name
     'wrn_10_1'
     """

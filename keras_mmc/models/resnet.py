@@ -38,7 +38,6 @@ def resnet_v1(
     Source: He et al., CVPR 2016, arXiv 1512.03385, the CIFAR networks of Section 4.2.
 
     Example:
-
     >>> keras_mmc.models.resnet_v1((32, 32, 3), num_classes=10, depth=20).name
     'resnet20_v1'
     """
@@ -91,7 +90,6 @@ def resnet_v2(
     Source: He et al., *Identity Mappings in Deep Residual Networks*, ECCV 2016, arXiv 1603.05027.
 
     Example:
-
     >>> head = keras_mmc.MaxMahalanobisCenters(10)
     >>> keras_mmc.models.resnet_v2((32, 32, 3), depth=29, head=head).name
     'resnet29_v2'

@@ -32,7 +32,6 @@ def small_cnn(
         ValueError: if the arguments contradict each other or the image is too small.
 
     Example:
-
     >>> model = keras_mmc.models.small_cnn((28, 28, 1), head=keras_mmc.MaxMahalanobisCenters(10))
     >>> model.output_shape
     (None, 10)

@@ -11,7 +11,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
         FloatingPointError: at the end of the batch; the message names the batch and what to try.
 
     Example:
-
     >>> model.fit(train, callbacks=[keras_mmc.training.StopOnNonFinite()])
     """
 

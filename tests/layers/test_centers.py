@@ -84,7 +84,10 @@ def test_config_round_trip(head, rng):
         (lambda: MaxMahalanobisCenters(), "received None"),
         (lambda: MaxMahalanobisCenters(10.0), "integer"),
         (lambda: LearnedCenters(True), "integer"),
-        (lambda: MaxMahalanobisCenters(10, scale=0.0), "scale.*positive finite number; received 0.0"),
+        (
+            lambda: MaxMahalanobisCenters(10, scale=0.0),
+            "scale.*positive finite number; received 0.0",
+        ),
         (lambda: MaxMahalanobisCenters(10, scale=float("inf")), "scale"),
         (lambda: MaxMahalanobisCenters(10, centers=np.eye(3)), "num_classes=10.*3 rows"),
         (lambda: MaxMahalanobisCenters(10, dtype="bfloat16"), "float32 or float64.*'bfloat16'"),

@@ -69,10 +69,7 @@ def smoothed_longhand(s, y, smoothing):
     log_p = np.log(softmax(s))
     k = s.shape[1]
     return np.array(
-        [
-            -(1 - smoothing) * log_p[i, y[i]] - smoothing / k * log_p[i].sum()
-            for i in range(len(y))
-        ]
+        [-(1 - smoothing) * log_p[i, y[i]] - smoothing / k * log_p[i].sum() for i in range(len(y))]
     )
 
 
@@ -130,9 +127,7 @@ CASES = {
         lambda s, y: gce_longhand(s, y, 0.2, math.log(K)),
     ),
     "gce released": (
-        lambda y, s: losses.guided_complement_entropy(
-            y, s, normalizer="classes", guard="released"
-        ),
+        lambda y, s: losses.guided_complement_entropy(y, s, normalizer="classes", guard="released"),
         gce_released_longhand,
     ),
 }

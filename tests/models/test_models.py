@@ -28,8 +28,10 @@ def weighted_layers(model):
 
 def _feeds_add(layer):
     nodes = layer._outbound_nodes
-    return len(nodes) == 1 and isinstance(nodes[0].operation, keras.layers.Add) and (
-        nodes[0].input_tensors[0] is layer.output
+    return (
+        len(nodes) == 1
+        and isinstance(nodes[0].operation, keras.layers.Add)
+        and (nodes[0].input_tensors[0] is layer.output)
     )
 
 

@@ -27,9 +27,7 @@ def test_unknown_label_is_caught_in_the_first_batch(rng):
     """Fails if a label outside the classes trains on silently."""
     x, y = rng.normal(size=(10, 8)), np.full(10, 3)
     with pytest.raises(FloatingPointError, match=r"batch 1\..*label outside"):
-        diverging_model(1e-3).fit(
-            x, y, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()]
-        )
+        diverging_model(1e-3).fit(x, y, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()])
 
 
 def test_finite_training_is_left_alone(rng):
