@@ -24,8 +24,8 @@ def plot_features(path, features, labels, centers, title=""):
     features, centers = np.asarray(features, "float64"), np.asarray(centers, "float64")
     if features.ndim != 2 or centers.ndim != 2 or not 2 <= features.shape[1] == centers.shape[1]:
         raise ValueError(
-            f"Expected features (N, d) and centers (K, d) with d >= 2; received {features.shape} and "
-            f"{centers.shape}."
+            "Expected features (N, d) and centers (K, d) with d >= 2; received "
+            f"{features.shape} and {centers.shape}."
         )
     labels = np.asarray(labels)
     figure = matplotlib.figure.Figure(figsize=(12, 5), layout="constrained")

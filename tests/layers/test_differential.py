@@ -64,7 +64,7 @@ def test_fit_threshold_sets_the_head_of_a_model(rng):
     expected = (projection[:20].max() + projection[20:].min()) / 2
     assert fit_threshold(model, x, y) == pytest.approx(expected, abs=1e-5)
     assert np.mean(model.predict(x, verbose=0).argmax(axis=1) == y) == 1.0
-    with pytest.raises(ValueError, match="ends in a DifferentialHead.*Dense"):
+    with pytest.raises(ValueError, match=r"ends in a DifferentialHead.*Dense"):
         fit_threshold(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]), x, y)
 
 

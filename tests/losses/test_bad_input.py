@@ -78,7 +78,7 @@ def test_parameters_out_of_range(make, message):
 
 def test_priors_that_do_not_fit_the_classes():
     """Fails if priors of another length broadcast."""
-    with pytest.raises(ValueError, match="2 priors.*4 classes"):
+    with pytest.raises(ValueError, match=r"2 priors.*4 classes"):
         losses.MMLDALoss(priors=[0.5, 0.5])([0, 1, 2], SCORES)
 
 

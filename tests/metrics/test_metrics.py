@@ -61,7 +61,7 @@ def test_metrics_in_fit(digits):
 
 def test_density_needs_a_radius():
     """Fails if a radius that holds nothing is accepted."""
-    with pytest.raises(ValueError, match="radius.*above 0; received 0"):
+    with pytest.raises(ValueError, match=r"radius.*above 0; received 0"):
         metrics.CenterDensity(radius=0)
 
 
