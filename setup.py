@@ -29,6 +29,7 @@ setup(
         "tensorboard>=2.18",
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.4",
+        "threadpoolctl>=3.1",
     ],
     extras_require={
         "test": ["hypothesis>=6.100", "import-linter>=2.0", "pytest>=8.0", "ruff>=0.8"],

@@ -45,7 +45,7 @@ class GramReport:
                 f"  (simplex {self.ideal_inner_product:.4f})",
                 f"  distances       {self.min_distance:.4f} .. {self.max_distance:.4f}",
                 f"  minimum angle   {self.minimum_angle:.4f} degrees",
-                f"  norm of sum     {self.sum_norm:.3g}",
+                f"  norm of sum     {self.sum_norm:.4f}",
             ]
         )
 
@@ -70,7 +70,7 @@ def gram_report(centers) -> GramReport:
       inner products  -11.1111 .. -11.1111  (simplex -11.1111)
       distances       14.9071 .. 14.9071
       minimum angle   96.3794 degrees
-      norm of sum     1.12e-14
+      norm of sum     0.0000
     """
     centers = check_centers(centers)
     norms = check_norms(centers)

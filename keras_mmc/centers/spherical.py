@@ -3,9 +3,10 @@
 import functools
 
 import numpy as np
+from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from keras_mmc.centers.checks import check_count, check_scale
-from keras_mmc.centers.lbfgs import minimize_lbfgs
 
 # Sharpness of the energy, beta: a soft start finds the symmetric codes, a sharper one the crowded
 # irregular ones, so the searches take turns. Each stage is sharper than the one before, until the
@@ -106,7 +107,9 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     if dim == 2:
         angles = 2 * np.pi * np.arange(num_classes) / num_classes
         return scale * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return scale * _best_of_several(num_classes, dim, rng)
+    # One thread: the matrices of L-BFGS are so small that threads only wait for each other.
+    with threadpool_limits(1):
+        return scale * _best_of_several(num_classes, dim, rng)
 
 
 def _best_of_several(num_classes, dim, rng):
@@ -129,8 +132,9 @@ def _anneal(points, sharpness):
     """Minimise ever sharper energies, each from the optimum of the one before."""
     while True:
         energy = functools.partial(_energy, shape=points.shape, sharpness=sharpness)
-        found = minimize_lbfgs(energy, points.ravel(), STEPS_PER_STAGE, TOLERANCE)
-        points = _normalized(found.reshape(points.shape))
+        options = {"maxiter": STEPS_PER_STAGE, "ftol": TOLERANCE, "gtol": 0.0}
+        found = minimize(energy, points.ravel(), jac=True, method="L-BFGS-B", options=options)
+        points = _normalized(found.x.reshape(points.shape))
         if sharpness * (1.0 - _cosines(points).max()) >= FINAL_SHARPNESS:
             return points
         sharpness *= SHARPNESS_FACTOR
@@ -154,9 +158,7 @@ def _energy(flat, shape, sharpness):
 
 def _cosines(units):
     """Inner products of unit vectors, -inf on the diagonal."""
-    # A copy of the transpose keeps BLAS from its threaded symmetric product (syrk), which is many
-    # times slower on matrices as thin as these.
-    cosines = units @ np.ascontiguousarray(units.T)
+    cosines = units @ units.T
     np.fill_diagonal(cosines, -np.inf)
     return cosines
 
