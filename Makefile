@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(RUN) examples/train.py --output_dir=runs/demo --overwrite
 
 test: $(VENV)/.installed-$(EXTRAS)
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses=auto --dist=loadfile
 
 lint: $(VENV)/.installed-$(EXTRAS)
 	$(VENV)/bin/ruff check .

@@ -32,7 +32,13 @@ setup(
         "threadpoolctl>=3.1",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100", "import-linter>=2.0", "pytest>=8.0", "ruff>=0.8"],
+        "test": [
+            "hypothesis>=6.100",
+            "import-linter>=2.0",
+            "pytest>=8.0",
+            "pytest-xdist>=3.5",
+            "ruff>=0.8",
+        ],
         # The other Keras backends, to test that the core runs on them.
         "backends": ["jax>=0.4.30", "torch>=2.2"],
     },

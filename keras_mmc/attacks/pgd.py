@@ -70,11 +70,13 @@ class PGD(Attack):
         )
 
     def start(self, x, seed):
+        """Where a run begins: the images, or by `seed` a random point of their balls."""
         if not self.random_start:
             return tf.identity(x)
         return random_start(x, self.eps, self.norm, self.box, seed)
 
     def move(self, x, gradient, memory, x0):
+        """One step along the gradient and back into the ball about `x0`; no memory is kept."""
         step = steepest_step(gradient, step_length(self), self.norm)
         x = clip_to_box(x + step, self.box)
         return project(x, x0, self.eps, self.norm, self.box), memory
