@@ -9,6 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 demo: $(VENV)/.installed
 	$(RUN) examples/train.py --output_dir=runs/demo --overwrite
+	$(RUN) examples/audit.py --model=runs/demo/mmc/model.keras --eps=0.2 --suite=standard --noprogress
 
 test: $(VENV)/.installed-$(EXTRAS)
 	$(RUN) -m pytest --numprocesses=auto --dist=loadfile

@@ -22,8 +22,8 @@ from keras_mmc.losses import (
 
 __version__ = "0.1.0"
 
-_TENSORFLOW_MODULES = ("attacks", "datasets", "export", "training")
-_TENSORFLOW_NAMES = {"export_saved_model": "export"}
+_TENSORFLOW_MODULES = ("attacks", "datasets", "evaluation", "export", "training")
+_TENSORFLOW_NAMES = {"audit": "evaluation", "export_saved_model": "export"}
 
 __all__ = [
     "CenterLoss",

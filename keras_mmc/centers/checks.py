@@ -20,7 +20,6 @@ def check_centers(centers) -> np.ndarray:
             rows or no column, or are not finite.
 
     Example:
-
     >>> check_centers([[1, 0], [-1, 0]])
     array([[ 1.,  0.],
            [-1.,  0.]])

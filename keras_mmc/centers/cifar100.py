@@ -37,7 +37,6 @@ def cifar100_tree() -> dict[str, list[int]]:
     Source: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.
 
     Example:
-
     >>> cifar100_tree()["fruit and vegetables"]
     [0, 51, 53, 57, 83]
     """

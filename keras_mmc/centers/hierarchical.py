@@ -48,7 +48,6 @@ def hierarchical_centers(tree, dim: int, scale: float = 10.0, radii=None) -> np.
         per node instead of one for all classes.
 
     Example:
-
     >>> centers = hierarchical_centers({"animal": [0, 1], "vehicle": [2, 3]}, dim=3)
     >>> np.round(np.linalg.norm(centers[0] - centers, axis=1), 4)
     array([ 0.    , 14.1421, 17.3205, 17.3205])

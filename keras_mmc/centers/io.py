@@ -26,7 +26,6 @@ def save_centers(path, centers) -> None:
         ValueError: if the suffix is another one or the centres are not a finite matrix.
 
     Example:
-
     >>> save_centers("centers.mat", max_mahalanobis_centers(10, 256, scale=1.0))
     """
     path = _check_path(path)
@@ -60,7 +59,6 @@ def load_centers(path, scale: float | None = None) -> np.ndarray:
             rescaled is 0.
 
     Example:
-
     >>> centers = load_centers("centers.mat", scale=10.0)
     """
     path = _check_path(path)

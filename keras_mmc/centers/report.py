@@ -63,7 +63,6 @@ def gram_report(centers) -> GramReport:
         ValueError: if the centres are not a finite matrix with K >= 2, or one is the origin.
 
     Example:
-
     >>> print(gram_report(max_mahalanobis_centers(num_classes=10, dim=64)))
     10 centres in 64 dimensions
       norms           10.0000 .. 10.0000
@@ -105,7 +104,6 @@ def minimum_angle(centers) -> float:
         ValueError: if the centres are not a finite matrix with K >= 2, or one is the origin.
 
     Example:
-
     >>> round(minimum_angle([[1.0, 0.0], [0.0, 5.0], [-1.0, -1.0]]), 6)
     90.0
     """

@@ -34,7 +34,6 @@ def max_mahalanobis_centers(
         whose convention is `||mu_k||^2 = C`: C = 100 there is scale = 10 here.
 
     Example:
-
     >>> max_mahalanobis_centers(num_classes=2, dim=3)
     array([[ 10.,   0.,   0.],
            [-10.,   0.,   0.]])

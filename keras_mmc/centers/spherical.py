@@ -44,7 +44,6 @@ def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     Source: the ablation with random centres of Pang et al., ICLR 2020 (arXiv 1905.10626).
 
     Example:
-
     >>> np.linalg.norm(random_centers(num_classes=3, dim=8), axis=1)
     array([10., 10., 10.])
     """
@@ -85,7 +84,6 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimises the plain maximum.
 
     Example:
-
     >>> round(minimum_angle(spherical_code(num_classes=6, dim=3)), 2)
     90.0
     """

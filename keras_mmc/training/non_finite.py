@@ -30,8 +30,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         raise FloatingPointError(
             f"The loss is {loss} in epoch {self._epoch + 1}, batch {batch + 1}. Try, in this "
-            f"order: a learning rate below the present {rate:g} (a tenth of it), or the optimizer 'adam'; "
-            "`clipnorm=1.0` in the optimizer; a smaller `scale` of the centres. A label outside "
-            "[0, num_classes) or a NaN pixel gives a NaN loss at once: check the data with "
-            "keras_mmc.datasets.check_images(x, y, num_classes)."
+            f"order: a learning rate below the present {rate:g} (a tenth of it), or the optimizer "
+            "'adam'; `clipnorm=1.0` in the optimizer; a smaller `scale` of the centres. A label "
+            "outside [0, num_classes) or a NaN pixel gives a NaN loss at once: check the data "
+            "with keras_mmc.datasets.check_images(x, y, num_classes)."
         )

@@ -1,0 +1,57 @@
+"""Audit a trained .keras file: the naive robust accuracy beside the real one.
+
+python examples/audit.py --model=runs/train/mmc/model.keras --dataset=digits --eps=0.1
+python examples/audit.py --model=runs/mnist/mmc/model.keras --dataset=mnist --eps=0.3 \
+      --suite=standard --num_images=500 --output_dir=runs/mnist_audit
+"""
+
+import keras
+from absl import app, flags, logging
+
+import keras_mmc
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", None, "A .keras file written by examples/train.py.", required=True)
+flags.DEFINE_enum(
+    "dataset",
+    "digits",
+    ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
+    "Data set whose test images are attacked.",
+)
+flags.DEFINE_float("eps", None, "Radius of the ball, in [0, 1] pixel units.", required=True)
+flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of the ball.")
+flags.DEFINE_enum("suite", "quick", ["quick", "standard", "adaptive"], "Attacks to run.")
+flags.DEFINE_integer("num_images", 1000, "First test images to attack.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
+flags.DEFINE_boolean("progress", True, "Show progress bars.")
+flags.DEFINE_string("output_dir", None, "Directory for report.json and the adversarial images.")
+flags.DEFINE_boolean("overwrite", False, "Replace an earlier report in --output_dir.")
+
+
+def main(argv):
+    """Load, audit, print and save."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    model = keras.models.load_model(FLAGS.model)
+    x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
+    report = keras_mmc.audit(
+        model,
+        x[: FLAGS.num_images],
+        y[: FLAGS.num_images],
+        FLAGS.eps,
+        FLAGS.suite,
+        norm=FLAGS.norm,
+        batch_size=FLAGS.batch_size,
+        seed=FLAGS.seed,
+        verbose=int(FLAGS.progress),
+    )
+    print(f"\n{FLAGS.model} on the first {report.num_images} test images of {FLAGS.dataset}")
+    print(report)
+    if FLAGS.output_dir:
+        print(f"Saved to {report.save(FLAGS.output_dir, overwrite=FLAGS.overwrite).resolve()}")
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)
