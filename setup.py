@@ -43,7 +43,6 @@ setup(
         "backends": ["jax>=0.4.30", "torch>=2.2"],
     },
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],

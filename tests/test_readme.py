@@ -9,9 +9,12 @@ def test_the_python_code_runs(run_python, tmp_path):
     """Fails if the first code a user copies raises."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    code = code.replace('"serving/1"', repr(str(tmp_path / "1"))).replace("epochs=10", "epochs=1")
-    run_python(code)
-    assert (tmp_path / "1" / "saved_model.pb").exists()
+    for name in ("serving/1", "runs/audit"):
+        code = code.replace(f'"{name}"', repr(str(tmp_path / name)))
+    printed = run_python(code.replace("epochs=10", "epochs=1"))
+    assert "Robust accuracy" in printed
+    assert (tmp_path / "serving" / "1" / "saved_model.pb").exists()
+    assert (tmp_path / "runs" / "audit" / "report.json").exists()
 
 
 def test_the_links_exist():

@@ -107,3 +107,15 @@ def test_export_script(trained, run_script, tmp_path):
     served = subprocess.run([sys.executable, "-c", recipe], capture_output=True, text=True)
     assert served.returncode == 0, served.stderr[-3000:]
     assert "tf.Tensor(" in served.stdout
+
+
+def test_audit_script(trained, run_script, tmp_path):
+    """Fails if the audit does not print the naive number beside the robust one, or saves nothing."""
+    folder, _ = trained
+    model = f"--model={folder / 'mmc' / 'model.keras'}"
+    flags = [model, "--eps=0.1", "--num_images=40", f"--output_dir={tmp_path / 'audit'}"]
+    done = run_script("audit.py", *flags)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for part in ("first 40 test images of digits", "naive pgd (cross-entropy)", "Robust accuracy"):
+        assert part in done.stdout
+    assert (tmp_path / "audit" / "report.json").exists()
