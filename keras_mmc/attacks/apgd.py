@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks import checks
-from keras_mmc.attacks.ascent import in_turn, open_batch, per_sample, rows_of, write_rows
+from keras_mmc.attacks.ascent import in_turn, per_sample
 from keras_mmc.attacks.base import Attack, misclassified
+from keras_mmc.attacks.loops import while_standing
 from keras_mmc.autodiff import value_gradient_aux
 from keras_mmc.projections import project, random_start, steepest_step
 
@@ -259,46 +260,6 @@ def likely_wrong(scores: tf.Tensor, y: tf.Tensor, count: int) -> tf.Tensor:
     is_label = tf.one_hot(y, num_classes, on_value=True, off_value=False)
     masked = tf.where(is_label, -float("inf"), scores)
     return tf.math.top_k(masked, min(count, num_classes - 1)).indices
-
-
-def while_standing(count: int, step: Callable, state, outcome: Callable, share: float):
-    """Repeats a step on a batch that shrinks as its samples are done.
-
-    One `tf.while_loop`: nothing returns to Python between steps and memory does not grow.
-
-    Args:
-        count: number of steps.
-        step: `(i, state) -> (state, done)`, with `done` boolean `(n,)`; a sample that is done
-            must stay so in further steps.
-        state: any structure of tensors with one row per sample.
-        outcome: `state -> tensors`, one row per sample: what is kept of a sample.
-        share: samples that are done leave once they are more than this share of the batch;
-            leaving copies the others.
-
-    Returns:
-        The outcome of every sample, in the order of the batch.
-    """
-    rows = tf.range(tf.shape(tf.nest.flatten(state)[0])[0])
-
-    def body(i, rows, state, kept):
-        state, done = step(i, state)
-
-        def leave():
-            going = tf.where(~done)[:, 0]
-            return *rows_of((rows, state), going), write_rows(kept, rows, outcome(state))
-
-        number = tf.reduce_sum(tf.cast(done, tf.float32))
-        crowd = number > share * tf.cast(tf.size(rows), tf.float32)
-        return i + 1, *tf.cond(crowd, leave, lambda: (rows, state, kept))
-
-    loop = (tf.constant(0), rows, state, outcome(state))
-    _, rows, state, kept = tf.while_loop(
-        lambda i, rows, *_: (i < count) & (tf.size(rows) > 0),
-        body,
-        loop,
-        shape_invariants=tf.nest.map_structure(open_batch, loop),
-    )
-    return write_rows(kept, rows, outcome(state))
 
 
 def _spans(steps):

@@ -140,7 +140,7 @@ class AutoAttack(Attack):
             y: integer labels `(N,)`; `None` takes the model's own predictions.
             batch_size: images attacked at a time.
             seed: integer; the same seed gives the same bits on CPU.
-            verbose: 1 shows a progress bar for each attack.
+            verbose: 1 shows the name of each attack and a progress bar.
 
         Raises:
             ValueError: if images, labels or the model's scores do not fit.
@@ -149,30 +149,14 @@ class AutoAttack(Attack):
         checks.check_call(self, model, None, batch_size, seed)
         if not len(x):
             raise ValueError("AutoAttack needs at least one image to report on; received none.")
-        scores = _scores(model, x, batch_size)
+        scores = scores_of(model, x, batch_size)
         checks.check_scores(scores)
         count, num_classes = scores.shape
         labels = scores.argmax(axis=-1).astype("int32")
         if y is not None:
             labels = checks.check_classes(y, count, num_classes, "y")
-        attacks, notes = self.attacks(num_classes)
         options = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
-        x_adv = x.copy()
-        broken_by = np.full(count, None, dtype=object)
-        broken_by[misclassified(scores, labels).numpy()] = "clean"
-        accuracy, seconds = {"clean": np.equal(broken_by, None).mean().item()}, {}
-        for name, attack in attacks.items():
-            began = time.perf_counter()
-            standing = np.flatnonzero(np.equal(broken_by, None))
-            if len(standing):
-                found = attack(model, x[standing], labels[standing], **options)
-                scores = _scores(model, found, batch_size)
-                broken = misclassified(scores, labels[standing]).numpy()
-                x_adv[standing[broken]] = found[broken]
-                broken_by[standing[broken]] = name
-            seconds[name] = time.perf_counter() - began
-            accuracy[name] = np.equal(broken_by, None).mean().item()
-        return AutoAttackResult(x_adv, tuple(broken_by), accuracy, seconds, notes)
+        return run_in_turn(*self.attacks(num_classes), model, x, labels, scores, **options)
 
     def __call__(
         self, model, x, y=None, *, targets=None, batch_size=128, seed=0, verbose=0
@@ -192,7 +176,43 @@ class AutoAttack(Attack):
         return tf.ensure_shape(points, x.shape)
 
 
-def _scores(model, x, batch_size):
+def run_in_turn(
+    attacks: dict[str, Attack], notes, model, x, labels, scores, *, batch_size, seed, verbose
+) -> AutoAttackResult:
+    """Runs attacks in turn, each on the images that still stand.
+
+    Args:
+        attacks: attacks by name, in the order they run.
+        notes: sentences a report must show.
+        model: Keras model from images to scores `(N, K)`.
+        x: checked images `(N, ...)`.
+        labels: checked labels `(N,)`.
+        scores: scores `(N, K)` of the images as they are.
+        batch_size: images attacked at a time.
+        seed: integer; the same seed gives the same bits on CPU.
+        verbose: 1 shows the name of each attack and a progress bar.
+    """
+    x_adv, broken_by = x.copy(), np.full(len(x), None, dtype=object)
+    broken_by[misclassified(scores, labels).numpy()] = "clean"
+    accuracy, seconds = {"clean": np.equal(broken_by, None).mean().item()}, {}
+    for name, attack in attacks.items():
+        began = time.perf_counter()
+        standing = np.flatnonzero(np.equal(broken_by, None))
+        if len(standing):
+            if verbose:
+                print(f"{name}: {len(standing)} of {len(x)} images stand", flush=True)
+            options = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
+            found = attack(model, x[standing], labels[standing], **options)
+            broken = misclassified(scores_of(model, found, batch_size), labels[standing]).numpy()
+            x_adv[standing[broken]] = found[broken]
+            broken_by[standing[broken]] = name
+        seconds[name] = time.perf_counter() - began
+        accuracy[name] = np.equal(broken_by, None).mean().item()
+    return AutoAttackResult(x_adv, tuple(broken_by), accuracy, seconds, notes)
+
+
+def scores_of(model, x, batch_size: int) -> np.ndarray:
+    """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any attack."""
     score_fn = score_function(model)
     batches = [x[first : first + batch_size] for first in range(0, len(x), batch_size)]
     return np.concatenate([score_fn(tf.constant(batch, tf.float32)).numpy() for batch in batches])

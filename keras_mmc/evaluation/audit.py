@@ -1,16 +1,14 @@
 """The audit: naive and strong attacks side by side, and whether the naive number can be trusted."""
 
-import time
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_mmc.attacks import checks
-from keras_mmc.attacks.base import misclassified, score_function
+from keras_mmc.attacks.auto_attack import run_in_turn, scores_of
 from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.result import AttackRow, AuditReport
-from keras_mmc.evaluation.suites import suite_attacks
+from keras_mmc.evaluation.suites import NAIVE, suite_attacks
 
 
 def audit(
@@ -65,64 +63,40 @@ def audit(
             "without perturbations use model.evaluate."
         )
     x, y = _arrays(x, y, box)
-    first, again = (_scores(model, x, batch_size) for _ in range(2))
+    first, again = (scores_of(model, x, batch_size) for _ in range(2))
     checks.check_scores(first)
     labels = checks.check_classes(y, len(x), first.shape[1], "y")
     attacks, notes = suite_attacks(suite, eps, norm, box, first.shape[1])
-    x_adv, broken_by = x.copy(), np.full(len(x), None, dtype=object)
-    broken_by[misclassified(first, labels).numpy()] = "clean"
-    clean_accuracy = _standing(broken_by)
-    rows, nan_scores = [], 0
-    for name, attack in attacks.items():
-        began = time.perf_counter()
-        standing = np.flatnonzero(np.equal(broken_by, None))
-        if len(standing):
-            if verbose:
-                print(f"{name}: {len(standing)} images stand", flush=True)
-            found = attack(
-                model, x[standing], labels[standing], batch_size=batch_size, seed=seed,
-                verbose=verbose,
-            )  # fmt: skip
-            _check_points(found, x[standing], eps, norm, box, name)
-            scores = _scores(model, found, batch_size)
-            nan_scores += int(np.isnan(scores).any(axis=1).sum())
-            broken = misclassified(scores, labels[standing]).numpy()
-            x_adv[standing[broken]] = found[broken]
-            broken_by[standing[broken]] = name
-        seconds = time.perf_counter() - began
-        rows.append(AttackRow(name, repr(attack), _standing(broken_by), seconds))
-    findings = diagnose(
-        model,
-        x,
-        labels,
-        {row.name: row.accuracy for row in rows},
-        eps=eps,
-        norm=norm,
-        box=box,
-        batch_size=batch_size,
-        seed=seed,
-    )
+    options = {"batch_size": batch_size, "seed": seed}
+    result = run_in_turn(attacks, notes, model, x, labels, first, **options, verbose=verbose)
+    _check_points(result.x_adv, x, eps, norm, box)
+    after = {name: result.accuracy[name] for name in attacks}
+    findings = diagnose(model, x, labels, after, eps=eps, norm=norm, box=box, **options)
     if not np.array_equal(first, again):
         findings.insert(
             0,
             "Two forward passes of the same images differ: the model is random at inference. Fix "
             "its seed or turn the random layers off; these attacks do not average over noise.",
         )
+    nan_scores = np.isnan(scores_of(model, result.x_adv, batch_size)).any(axis=1).sum()
     if nan_scores:
-        findings.insert(0, f"{nan_scores} attacked images gave NaN scores; they count as broken.")
+        findings.insert(0, f"{nan_scores} attacked images give NaN scores; they count as broken.")
     return AuditReport(
         suite=suite,
         eps=float(eps),
         norm=norm,
         seed=seed,
         num_images=len(x),
-        clean_accuracy=clean_accuracy,
-        naive_accuracy=rows[0].accuracy,
-        rows=tuple(rows),
+        clean_accuracy=result.accuracy["clean"],
+        naive_accuracy=after[NAIVE],
+        rows=tuple(
+            AttackRow(name, repr(attack), after[name], result.seconds[name])
+            for name, attack in attacks.items()
+        ),
         findings=tuple(findings),
         notes=notes,
-        x_adv=x_adv,
-        broken_by=tuple(broken_by),
+        x_adv=result.x_adv,
+        broken_by=result.broken_by,
         versions={"keras": keras.__version__, "tensorflow": tf.__version__},
     )
 
@@ -142,24 +116,14 @@ def _arrays(x, y, box):
     return x.astype("float32", copy=False), np.asarray(y)
 
 
-def _scores(model, x, batch_size):
-    score_fn = score_function(model)
-    batches = (x[first : first + batch_size] for first in range(0, len(x), batch_size))
-    return np.concatenate([score_fn(tf.constant(batch)).numpy() for batch in batches])
-
-
-def _standing(broken_by):
-    return float(np.mean(np.equal(broken_by, None)))
-
-
-def _check_points(points, clean, eps, norm, box, name):
+def _check_points(points, clean, eps, norm, box):
     """Refuse points that left the ball or the box: a report on them would be about another eps."""
     offsets = (points - clean).reshape(len(clean), -1)
     sizes = np.abs(offsets).max(axis=1) if norm == "linf" else np.linalg.norm(offsets, axis=1)
     inside = (points >= box[0]) & (points <= box[1]) & np.isfinite(points)
     if sizes.max() > eps * (1 + 1e-4) + 1e-6 or not inside.all():
         raise ValueError(
-            f"{name} returned a point outside the {norm} ball of radius {eps:g} or the box {box}: "
+            f"An attack returned a point outside the {norm} ball of radius {eps:g} or box {box}: "
             f"largest perturbation {sizes.max():g}. This is a defect of the attack; nothing is "
             "reported."
         )

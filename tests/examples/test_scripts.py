@@ -110,7 +110,7 @@ def test_export_script(trained, run_script, tmp_path):
 
 
 def test_audit_script(trained, run_script, tmp_path):
-    """Fails if the audit does not print the naive number beside the robust one, or saves nothing."""
+    """Fails if the naive number is not printed beside the robust one, or nothing is saved."""
     folder, _ = trained
     model = f"--model={folder / 'mmc' / 'model.keras'}"
     flags = [model, "--eps=0.1", "--num_images=40", f"--output_dir={tmp_path / 'audit'}"]

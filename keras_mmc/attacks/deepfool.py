@@ -1,0 +1,124 @@
+"""DeepFool: the nearest boundary of a model that is taken for linear."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from keras_mmc.attacks import checks, fields
+from keras_mmc.attacks.apgd import likely_wrong
+from keras_mmc.attacks.ascent import per_sample
+from keras_mmc.attacks.base import Attack, misclassified
+from keras_mmc.attacks.loops import repeat
+from keras_mmc.autodiff import value_and_gradient
+from keras_mmc.objectives import targeted_margin
+from keras_mmc.projections import clip_to_box, steepest_step
+
+_BEYOND = 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepFool(Attack):
+    """DeepFool: steps to the nearest boundary of the model's tangent until the model is fooled.
+
+    A step costs as many gradients as there are wrong candidates. It finds small perturbations
+    fast, though not the smallest: `FAB` takes longer and finds smaller ones.
+
+    There is no `eps`: report the rate of success together with the mean distance over successes.
+
+    Args:
+        steps: largest number of steps.
+        overshoot: by which share of the perturbation a point goes beyond the boundary.
+        num_candidates: number of classes considered, the label and the likeliest others.
+        norm: `"l2"` or `"linf"`, the norm of the perturbation that is minimised.
+        box: `(low, high)`, where images live. The original attack ignores it.
+
+    Raises:
+        ValueError: if a field does not fit.
+
+    Source: Moosavi-Dezfooli et al., CVPR 2016, arXiv 1511.04599, algorithm 2.
+
+    Example:
+    >>> x_adv = keras_mmc.attacks.DeepFool()(model, x_test, y_test)
+    >>> distances = np.linalg.norm((x_adv - x_test).reshape(len(x_test), -1), axis=1)
+    """
+
+    steps: int = 50
+    overshoot: float = 0.02
+    num_candidates: int = 10
+    norm: str = "l2"
+    box: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self):
+        checks.check_fields(self)
+        fields.check_not_negative(self, "overshoot")
+        fields.check_count(self, "num_candidates", least=2)
+
+    def generate(self, score_fn, x, y, seed, targets=None):
+        """Per sample the first point that fools the model, else the clean image."""
+        return self._run(score_fn, x, y, compact=False)
+
+    def search(self, score_fn, x, y, seed, targets=None):
+        """As `generate`; samples already fooled leave the batch."""
+        return self._run(score_fn, x, y, compact=True)
+
+    def _run(self, score_fn, x, y, compact):
+        def step(i, state):
+            (x0, y, others), delta, point, fooled = state
+            delta += step_to_boundary(score_fn, point, y, others, self.norm)
+            moved = clip_to_box(x0 + (1 + self.overshoot) * delta, self.box)
+            point = tf.where(per_sample(fooled, moved), point, moved)
+            fooled |= misclassified(score_fn(point), y)
+            return ((x0, y, others), delta, point, fooled), fooled
+
+        scores = score_fn(x)
+        others = likely_wrong(scores, y, self.num_candidates - 1)
+        begin = ((x, y, others), tf.zeros_like(x), tf.identity(x), misclassified(scores, y))
+        point, fooled = repeat(
+            self.steps, step, begin, outcome=lambda state: state[2:], compact=compact
+        )
+        point = tf.where(per_sample(fooled, x), point, x)
+        return tf.stop_gradient(tf.ensure_shape(point, x.shape))
+
+
+def step_to_boundary(score_fn, x, y, others, norm: str) -> tf.Tensor:
+    """The step to the nearest of the tangents `s_k - s_y = 0` at `x`.
+
+    With `f = s_k - s_y` and its gradient `w`, the distance is `|f| / ||w||` in the dual norm; the
+    step is `|f| / ||w||_2^2 * w` for `"l2"` and `|f| / ||w||_1 * sign(w)` for `"linf"`, longer by
+    1e-4 as in the code of the paper, so that a point on the boundary crosses it.
+
+    Args:
+        score_fn: maps images to scores `(N, K)`.
+        x: images `(N, ...)`.
+        y: labels `(N,)`.
+        others: wrong classes `(N, M)` whose boundaries are considered.
+        norm: `"l2"` or `"linf"`.
+
+    Returns:
+        Tensor like `x`; 0 where every gradient is 0.
+
+    Source: Moosavi-Dezfooli et al., CVPR 2016, arXiv 1511.04599.
+    """
+    axes = list(range(1, x.shape.rank))
+
+    def nearer(k, distance, step):
+        classes = tf.gather(others, k, axis=1)
+        value, normal = value_and_gradient(lambda x: targeted_margin(score_fn(x), y, classes), x)
+        # Divided by its largest component first, a gradient of 1e-25 has a norm too.
+        largest = tf.reduce_max(tf.abs(normal), axes)
+        normal = tf.math.divide_no_nan(normal, per_sample(largest, x))
+        unit = steepest_step(normal, 1.0, norm)
+        slope = largest * tf.reduce_sum(normal * unit, axes)
+        length = tf.math.divide_no_nan(tf.abs(value), slope)
+        better = (largest > 0) & tf.math.is_finite(length) & (length < distance)
+        there = per_sample(length + _BEYOND, x) * unit
+        step = tf.where(per_sample(better, x), there, step)
+        return k + 1, tf.where(better, length, distance), step
+
+    _, _, step = tf.while_loop(
+        lambda *state: True,
+        nearer,
+        (0, tf.fill(tf.shape(y), float("inf")), tf.zeros_like(x)),
+        maximum_iterations=others.shape[1],
+    )
+    return step

@@ -1,0 +1,122 @@
+"""EAD: the elastic-net attack, whose perturbations are sparse."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from keras_mmc.attacks import fields
+from keras_mmc.attacks.base import Attack, targets_or_drawn
+from keras_mmc.attacks.constant_search import (
+    ConstantSearch,
+    Look,
+    check_constant_search,
+    hinge,
+)
+from keras_mmc.autodiff import value_and_gradient
+from keras_mmc.projections import clip_to_box
+
+
+@dataclasses.dataclass(frozen=True)
+class EAD(Attack):
+    """Elastic-net attack: as Carlini-Wagner, with an L1 term that leaves most pixels alone.
+
+    It minimises `c * hinge + ||x' - x||_2^2 + beta * ||x' - x||_1`, the hinge that of
+    `CarliniWagner`, by iterative shrinkage and thresholding with momentum: a gradient step on the
+    first two terms, after which perturbations of a pixel below `beta` become 0 and larger ones
+    shrink by `beta`. Each sample bisects its own `c`.
+
+    There is no `eps`: report the rate of success together with the mean distance over successes.
+
+    Args:
+        steps: number of steps for each constant.
+        learning_rate: of the first step; it falls with the square root of the steps left.
+        binary_search_steps: number of constants tried for each sample.
+        initial_const: the first constant; it grows tenfold until the sample is fooled.
+        beta: weight of the L1 term and threshold of the shrinkage, in input units.
+        decision_rule: what makes the best of the points that fool the model: `"en"`, the smallest
+            `||x' - x||_2^2 + beta * ||x' - x||_1`, or `"l1"`, the smallest `||x' - x||_1`.
+        confidence: by how much, in scores, a point must fool the model to count.
+        abort_early: whether a sample whose lowest loss fell by less than 0.01 % in a tenth of the
+            steps, at least 10, goes on to its next constant.
+        targeted: whether to reach a target instead of leaving the label.
+        box: `(low, high)`, where images live.
+
+    Raises:
+        ValueError: if a field does not fit.
+
+    Source: Chen et al., AAAI 2018, arXiv 1709.04114.
+
+    Example:
+    >>> x_adv = keras_mmc.attacks.EAD(steps=200, decision_rule="l1")(model, x_test, y_test)
+    >>> distances = abs(x_adv - x_test).reshape(len(x_test), -1).sum(axis=1)
+    """
+
+    steps: int = 1000
+    learning_rate: float = 0.01
+    binary_search_steps: int = 9
+    initial_const: float = 1e-3
+    beta: float = 1e-3
+    decision_rule: str = "en"
+    confidence: float = 0.0
+    abort_early: bool = True
+    targeted: bool = False
+    box: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self):
+        check_constant_search(self)
+        fields.check_not_negative(self, "beta")
+        fields.check_choice(self, "decision_rule", ("en", "l1"))
+
+    def generate(self, score_fn, x, y, seed, targets=None):
+        """Per sample the smallest point found that fools the model, else the clean image."""
+        goal = targets_or_drawn(self, score_fn, x, y, seed, targets)
+        return self._search(score_fn).run(x, goal, compact=False)
+
+    def search(self, score_fn, x, y, seed, targets=None):
+        """As `generate`; samples that stall leave the batch until the next constant."""
+        goal = targets_or_drawn(self, score_fn, x, y, seed, targets)
+        return self._search(score_fn).run(x, goal, compact=True)
+
+    def _search(self, score_fn):
+        def step(i, variables, x, goal, constant):
+            point, ahead = variables
+            scores = score_fn(point)
+            squares, absolutes = _sum((point - x) ** 2), _sum(tf.abs(point - x))
+            elastic = squares + self.beta * absolutes
+            size = elastic if self.decision_rule == "en" else absolutes
+            look = Look(point, size, elastic + constant * hinge(self, scores, goal), scores)
+
+            def smooth(z):
+                return _sum((z - x) ** 2) + constant * hinge(self, score_fn(z), goal)
+
+            _, gradient = value_and_gradient(smooth, ahead)
+            made = tf.cast(i, x.dtype)
+            rate = self.learning_rate * tf.sqrt(tf.maximum(1 - made / self.steps, 0.0))
+            moved = shrink(ahead - rate * gradient, x, self.beta, self.box)
+            return (moved, moved + made / (made + 3) * (moved - point)), look
+
+        return ConstantSearch(self, lambda x: (tf.identity(x), tf.identity(x)), step)
+
+
+def shrink(z: tf.Tensor, x: tf.Tensor, beta: float, box: tuple[float, float]) -> tf.Tensor:
+    """Shrinks the perturbation `z - x` of each pixel by `beta`, to 0 if it is below, into the box.
+
+    Args:
+        z: tensor like `x`.
+        x: clean images inside the box.
+        beta: threshold, in input units.
+        box: `(low, high)`.
+
+    Returns:
+        Tensor like `x`; pixels whose perturbation is below `beta` are those of `x` to the bit.
+
+    Source: Chen et al., AAAI 2018, arXiv 1709.04114.
+    """
+    delta = z - x
+    shrunk = clip_to_box(z - beta * tf.sign(delta), box)
+    return tf.where(tf.abs(delta) > beta, shrunk, x)
+
+
+def _sum(values):
+    """Sums `(N,)` over pixels, float32."""
+    return tf.cast(tf.reduce_sum(values, list(range(1, values.shape.rank))), tf.float32)

@@ -1,0 +1,143 @@
+"""SPSA: gradients guessed from scores alone."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_mmc import objectives
+from keras_mmc.attacks import fields
+from keras_mmc.attacks.adam import adam_step
+from keras_mmc.attacks.ascent import per_sample
+from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
+from keras_mmc.attacks.loops import repeat
+from keras_mmc.projections import project
+
+
+@dataclasses.dataclass(frozen=True)
+class SPSA(Attack):
+    """Simultaneous perturbation stochastic approximation: climbs along a guessed gradient.
+
+    Each step asks the model for scores at pairs of points, `delta` to either side in random
+    directions, takes the slopes for a gradient and makes a step of Adam inside the L-inf ball. No
+    gradient of the model is taken, so it notices when gradients lie. All images of a batch are
+    attacked at once, each with directions of its own.
+
+    Args:
+        eps: radius of the L-inf ball, in input units.
+        steps: number of steps.
+        learning_rate: of Adam, in input units.
+        delta: distance of the points asked, in input units and in every pixel. They may leave the
+            box by as much.
+        samples: number of points asked per image and step, even: half as many directions.
+        objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
+            `(scores, labels, targets)`.
+        targeted: whether to reach a target instead of leaving the label.
+        box: `(low, high)`, where images live.
+
+    Raises:
+        ValueError: if a field does not fit.
+
+    Source: Uesato et al., ICML 2018, arXiv 1802.05666. It starts at the clean image.
+
+    Example:
+    >>> x_adv = keras_mmc.attacks.SPSA(eps=8 / 255, steps=100)(model, x_test, y_test)
+    """
+
+    eps: float
+    steps: int = 10
+    learning_rate: float = 0.01
+    delta: float = 0.01
+    samples: int = 128
+    objective: str | Callable = "margin"
+    targeted: bool = False
+    box: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        fields.check_positive(self, "learning_rate", "delta")
+        fields.check_count(self, "samples", least=2)
+        if self.samples % 2:
+            raise ValueError(
+                f"SPSA: `samples` must be even, since points are asked in pairs; received "
+                f"{self.samples!r}. Pass {self.samples + 1}."
+            )
+
+    def generate(self, score_fn, x, y, seed, targets=None):
+        """The last iterate."""
+        return self._climb(score_fn, x, y, seed, targets, stop=False)
+
+    def search(self, score_fn, x, y, seed, targets=None):
+        """Per sample the first iterate that fools the model, else the last one.
+
+        Samples already fooled leave the batch.
+        """
+        return self._climb(score_fn, x, y, seed, targets, stop=True)
+
+    def _climb(self, score_fn, x, y, seed, targets, stop):
+        targets = targets_or_drawn(self, score_fn, x, y, seed, targets)
+        objective = objectives.for_goal(self.objective, self.targeted)
+        success = reached if self.targeted else misclassified
+
+        def step(i, state):
+            (x0, y, targets), x, memory, fooled = state
+            gradient = estimate_gradient(
+                lambda x: objective(score_fn(x), y, targets),
+                x,
+                self.delta,
+                self.samples,
+                _fold_in(seed, i),
+            )
+            move, memory = adam_step(gradient, memory, i, self.learning_rate)
+            moved = project(x + move, x0, self.eps, "linf", self.box)
+            x = tf.where(per_sample(fooled, x), x, moved)
+            if stop:
+                fooled |= success(score_fn(x), y, targets)
+            return ((x0, y, targets), x, memory, fooled), fooled
+
+        memory = (tf.zeros_like(x), tf.zeros_like(x))
+        none = tf.zeros_like(y, tf.bool)
+        state = ((x, y, targets), tf.identity(x), memory, none)
+        point = repeat(self.steps, step, state, outcome=lambda state: state[1], compact=stop)
+        return tf.stop_gradient(tf.ensure_shape(point, x.shape))
+
+
+def estimate_gradient(fn: Callable, x: tf.Tensor, delta: float, samples: int, seed) -> tf.Tensor:
+    """Guesses the gradient of per-sample values from the values alone.
+
+    The mean over directions `v` of random signs of `(f(x + delta v) - f(x - delta v)) / (2 delta)
+    * v`. On a linear function its expectation is the gradient. Directions come one after the
+    other, so that memory does not grow with `samples`.
+
+    Args:
+        fn: maps `x` to values `(N,)`.
+        x: tensor `(N, ...)`.
+        delta: distance of the points asked, in input units.
+        samples: number of points asked per sample, even.
+        seed: `int32` of shape `(2,)`; the same seed asks the same points.
+
+    Returns:
+        Tensor like `x`; a direction whose slope is not finite counts as flat.
+
+    Source: Spall, IEEE Transactions on Automatic Control 37(3), 1992.
+    """
+    directions = samples // 2
+
+    def add(i, total):
+        signs = tf.random.stateless_uniform(tf.shape(x), _fold_in(seed, i), 0, 2, tf.int32)
+        signs = tf.cast(2 * signs - 1, x.dtype)
+        rise = fn(x + delta * signs) - fn(x - delta * signs)
+        slope = tf.where(tf.math.is_finite(rise), rise, 0.0) / (2 * delta)
+        return i + 1, total + per_sample(tf.cast(slope, x.dtype), x) * signs
+
+    _, total = tf.while_loop(
+        lambda *state: True, add, (0, tf.zeros_like(x)), maximum_iterations=directions
+    )
+    return total / directions
+
+
+def _fold_in(seed, i):
+    """A seed of its own for every `i`, non-negative: only those draw the same bits under XLA."""
+    positive = tf.bitwise.bitwise_and(seed, 2**31 - 1)
+    folded = tf.random.experimental.stateless_fold_in(positive, i)
+    return tf.bitwise.bitwise_and(folded, 2**31 - 1)

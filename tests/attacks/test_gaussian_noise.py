@@ -1,0 +1,53 @@
+"""Gaussian noise: its size, its clipping and its seed."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_mmc.attacks.gaussian_noise import GaussianNoise
+
+SEED = tf.constant([3, 4])
+
+
+def no_scores(x):
+    raise AssertionError("The model was asked.")
+
+
+def test_mean_and_deviation():
+    """Fails if the noise has a mean, another deviation, or tails that are not normal."""
+    x = tf.fill([4, 50, 50, 2], 0.25)
+    noise = GaussianNoise(0.05, box=(-9.0, 9.0)).generate(no_scores, x, None, SEED).numpy() - 0.25
+    count = noise.size
+    assert abs(noise.mean()) < 5 * 0.05 / np.sqrt(count)
+    assert abs(noise.std() - 0.05) < 5 * 0.05 / np.sqrt(2 * count)
+    # 4.55 % of a normal distribution lies beyond two deviations.
+    assert abs((abs(noise) > 0.1).mean() - 0.0455) < 5 * np.sqrt(0.0455 / count)
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 5 / np.sqrt(5000)
+
+
+@pytest.mark.parametrize("box", [(0.0, 1.0), (-1.0, 0.5)])
+def test_clips_to_the_box(box):
+    """Fails if images leave the box."""
+    x = tf.fill([2, 8, 8, 1], 0.4)
+    noisy = GaussianNoise(3.0, box=box).search(no_scores, x, None, SEED).numpy()
+    assert noisy.min() == box[0] and noisy.max() == box[1]
+
+
+def test_a_call_repeats_by_seed_and_batches_differ(rng):
+    """Fails if the seed does not fix the noise, or all batches get the same."""
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
+    x = np.tile(rng.uniform(0.4, 0.6, size=(4, 4, 1)), (6, 1, 1, 1))
+    attack = GaussianNoise(0.01)
+    first = attack(model, x, batch_size=3, seed=5)
+    np.testing.assert_array_equal(first, attack(model, x, batch_size=3, seed=5))
+    assert (first != attack(model, x, batch_size=3, seed=6)).any()
+    assert (first[:3] != first[3:]).any()
+    np.testing.assert_array_equal(GaussianNoise(0.0)(model, x.astype("float32")), x.astype("f4"))
+
+
+@pytest.mark.parametrize("sigma", [-0.1, float("nan"), "0.1", None])
+def test_refuses_at_the_door(sigma):
+    """Fails if a sigma that makes no sense is accepted."""
+    with pytest.raises(ValueError, match=r"sigma.*>= 0"):
+        GaussianNoise(sigma)

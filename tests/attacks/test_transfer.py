@@ -1,0 +1,144 @@
+"""Transfer: who crafts, who judges, and what the cache keeps alive."""
+
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_mmc.attacks import PGD
+from keras_mmc.attacks.fgsm import FGSM
+from keras_mmc.attacks.transfer import Transfer
+
+SEED = tf.constant([3, 4])
+
+
+def network(seed, classes=3, *layers):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((2, 2, 1)),
+            *layers,
+            keras.layers.Flatten(),
+            keras.layers.Dense(classes, kernel_initializer="random_normal"),
+        ]
+    )
+
+
+def images(count=12):
+    return np.random.default_rng(0).uniform(size=(count, 2, 2, 1)).astype("float32")
+
+
+def test_crafts_on_the_substitute_all_the_way():
+    """Fails if the attacked model's gradient is used, or the way ends at the first success."""
+    model, substitute, x = network(0), network(1), images()
+    y = model.predict(x, verbose=0).argmax(axis=1)
+    attack = PGD(0.1, steps=5, random_start=False)
+    found = Transfer(attack, substitute)(model, x, y)
+    expected = attack.generate(lambda x: substitute(x), tf.constant(x), tf.constant(y), SEED)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert (found != attack(model, x, y)).any()
+
+
+def test_the_attacked_model_judges():
+    """Fails if samples are dropped, or labels taken, by what the substitute says of them."""
+    model, substitute, x = network(0), network(1), images()
+    y = model.predict(x, verbose=0).argmax(axis=1)
+    wrong = np.arange(12) % 2 == 0
+    y[wrong] = (y[wrong] + 1) % 3
+    found = Transfer(FGSM(0.1), substitute)(model, x, y)
+    changed = (found != x).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(changed, ~wrong)
+    own = Transfer(FGSM(0.1), substitute)(model, x)
+    predicted = model.predict(x, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(own, Transfer(FGSM(0.1), substitute)(model, x, predicted))
+
+
+def test_targets_and_box_are_those_of_the_attack():
+    """Fails if targets do not reach the attack, or another box is checked."""
+    model, substitute, x = network(0), network(1), images() - 0.5
+    y = model.predict(x, verbose=0).argmax(axis=1).astype("int32")
+    targets = (y + 1) % 3
+    attack = PGD(0.1, steps=3, targeted=True, random_start=False, box=(-0.5, 0.5))
+    found = Transfer(attack, substitute)(model, x, y, targets=targets)
+    expected = attack.generate(
+        lambda x: substitute(x), tf.constant(x), tf.constant(y), SEED, tf.constant(targets)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="box"):
+        Transfer(attack, substitute)(model, x + 0.5, y)
+
+
+def test_generate_asks_the_attacked_model_nothing():
+    """Fails if the training view depends on the attacked model's scores."""
+    substitute, x, y = network(1), tf.constant(images()), tf.zeros(12, tf.int32)
+    attack = FGSM(0.1)
+    found = Transfer(attack, substitute).generate(lambda x: tf.zeros([len(x), 3]), x, y, SEED)
+    np.testing.assert_array_equal(found, attack.generate(lambda x: substitute(x), x, y, SEED))
+
+
+@keras.saving.register_keras_serializable("attack_tests")
+class TransferCounter(keras.layers.Layer):
+    """Counts how often it is traced or called."""
+
+    calls = 0
+
+    def call(self, x):
+        TransferCounter.calls += 1
+        return x
+
+
+def test_calls_trace_once_and_equal_transfers_share_a_graph():
+    """Fails if ragged batches, repeated calls or an equal Transfer trace the model again."""
+    model, substitute, x = network(0, 3, TransferCounter()), network(1), images(23)
+    first = Transfer(PGD(0.1, steps=3), substitute)(model, x[:10], batch_size=7, seed=5)
+    traced = TransferCounter.calls
+    attack = Transfer(PGD(0.1, steps=3), substitute)
+    assert attack == Transfer(PGD(0.1, steps=3), substitute)
+    assert hash(attack) == hash(Transfer(PGD(0.1, steps=3), substitute))
+    np.testing.assert_array_equal(first, attack(model, x[:10], batch_size=7, seed=5))
+    attack(model, x, batch_size=7)
+    assert TransferCounter.calls == traced
+
+
+def test_another_substitute_has_another_graph():
+    """Fails if the cache takes one substitute for another."""
+    model, x = network(0), images()
+    found = [Transfer(FGSM(0.1), network(seed))(model, x) for seed in (1, 2)]
+    assert (found[0] != found[1]).any()
+
+
+@pytest.mark.parametrize("itself", [False, True])
+def test_models_can_be_collected(itself):
+    """Fails if the cached graph keeps a substitute, or a model attacked by itself, alive."""
+    model = network(0)
+    substitute = model if itself else network(1)
+    Transfer(FGSM(0.1), substitute)(model, images())
+    watched = weakref.ref(substitute)
+    if itself:
+        del model
+    del substitute
+    keras.backend.clear_session()
+    gc.collect()
+    assert watched() is None
+
+
+def test_refuses_a_substitute_that_does_not_fit():
+    """Fails if other classes, a softmax or no model at all are taken for a substitute."""
+    model, x = network(0), images()
+    with pytest.raises(ValueError, match=r"classes of the attacked model, 3.*4 classes"):
+        Transfer(FGSM(0.1), network(1, classes=4))(model, x)
+    softmax = keras.Sequential([network(1), keras.layers.Softmax()])
+    with pytest.raises(ValueError, match="softmax"):
+        Transfer(FGSM(0.1), softmax)(model, x)
+    with pytest.raises(ValueError, match="`substitute` must be a Keras model"):
+        Transfer(FGSM(0.1), lambda x: x)
+    with pytest.raises(ValueError, match="`attack` must be an attack"):
+        Transfer(network(1), FGSM(0.1))
+
+
+def test_no_images_are_no_error():
+    """Fails if an empty batch reaches the substitute."""
+    assert Transfer(FGSM(0.1), network(1))(network(0), images()[:0]).shape == (0, 2, 2, 1)
