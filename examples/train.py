@@ -40,7 +40,7 @@ LOSSES = {
     ),
 }
 MODELS = ("small_cnn", "lenet5", "resnet_v1", "resnet_v2", "preact_resnet18", "wide_resnet")
-OPTIMIZERS = {"adam": 1e-3, "sgd": 0.05}  # and their default learning rates
+OPTIMIZERS = {"adam": 1e-3, "sgd": 0.01}  # and their default learning rates
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
@@ -62,7 +62,7 @@ flags.DEFINE_integer("depth", None, "Depth of resnet_v1, resnet_v2 or wide_resne
 flags.DEFINE_integer("epochs", 30, "Epochs.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
 flags.DEFINE_enum("optimizer", "adam", sorted(OPTIMIZERS), "Optimizer; sgd has momentum 0.9.")
-flags.DEFINE_float("learning_rate", None, "Highest learning rate; default: 0.001 adam, 0.05 sgd.")
+flags.DEFINE_float("learning_rate", None, "Highest learning rate; default: 0.001 adam, 0.01 sgd.")
 flags.DEFINE_enum(
     "schedule",
     "cosine",

@@ -37,7 +37,16 @@ def normalized_input(input_shape, mean, std):
     return inputs, normalise(inputs)
 
 
-def classifier(inputs, features, head, num_classes, feature_dim, name, activation=None):
+def classifier(
+    inputs,
+    features,
+    head,
+    num_classes,
+    feature_dim,
+    name,
+    activation=None,
+    kernel_initializer="he_normal",
+):
     """End a network in a linear feature layer and a head, and make it a model.
 
     Args:
@@ -46,9 +55,10 @@ def classifier(inputs, features, head, num_classes, feature_dim, name, activatio
         head: layer from features `(N, feature_dim)` to scores `(N, K)`, or `None` for a dense
             layer of logits.
         num_classes: number of classes; needed, and only taken, without a head.
-        feature_dim: width of the feature layer, He-normal.
+        feature_dim: width of the feature layer.
         name: name of the model.
         activation: activation of the feature layer; none before a head with centres.
+        kernel_initializer: initializer of the feature layer.
 
     Returns:
         A `keras.Model` that maps images to float32 scores; its layer "features" gives features.
@@ -75,7 +85,7 @@ def classifier(inputs, features, head, num_classes, feature_dim, name, activatio
             f"(received {num_classes!r})."
         )
     features = keras.layers.Dense(
-        feature_dim, activation=activation, kernel_initializer="he_normal", name="features"
+        feature_dim, activation=activation, kernel_initializer=kernel_initializer, name="features"
     )(features)
     return keras.Model(inputs, head(features), name=name)
 
