@@ -1,7 +1,8 @@
 """Norm balls around the clean images, the box the images live in, and steps inside them.
 
-`eps` and step sizes are in input units, Python floats or scalar tensors. A norm is `"linf"` or
-`"l2"`, taken over all axes but the first. The box is `(low, high)`.
+`eps` and step sizes are in input units: Python floats, scalar tensors, or tensors `(N, 1, ...)`
+with one length per sample. A norm is `"linf"` or `"l2"`, taken over all axes but the first. The box
+is `(low, high)`.
 """
 
 import numpy as np
@@ -84,14 +85,24 @@ def random_start(
     eps = tf.cast(eps, x0.dtype)
     if norm == "linf":
         return project(x0 + eps * _symmetric(shape, seed, x0.dtype), x0, eps, norm, box)
-    # The inverse error function makes uniform numbers normal, and normal vectors have no
-    # preferred direction.
-    direction = tf.math.erfinv(_symmetric(shape, seed, x0.dtype))
+    # Normal vectors have no preferred direction.
+    direction = normal_noise(shape, seed, x0.dtype)
     radius_shape = tf.concat([shape[:1], tf.ones([x0.shape.rank - 1], tf.int32)], axis=0)
     uniform = (_symmetric(radius_shape, tf.bitwise.invert(seed), x0.dtype) + 1) / 2
     dimension = tf.cast(tf.reduce_prod(shape[1:]), x0.dtype)
     radius = eps * uniform ** (1 / dimension)
     return project(x0 + steepest_step(direction, radius, norm), x0, eps, norm, box)
+
+
+def normal_noise(shape, seed: tf.Tensor, dtype) -> tf.Tensor:
+    """Independent standard normal numbers by seed, the same with and without XLA.
+
+    Args:
+        shape: shape of the result.
+        seed: `int32` of shape `(2,)`.
+        dtype: float dtype of the result.
+    """
+    return 2**0.5 * tf.math.erfinv(_symmetric(shape, seed, dtype))
 
 
 def _symmetric(shape, seed, dtype):

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
@@ -18,6 +19,7 @@ _MOMENTUM = 0.75
 _RISES = 0.75
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class APGD(Attack):
     """Auto-PGD: momentum, a first step of `2 * eps`, and steps halved where they stop paying.

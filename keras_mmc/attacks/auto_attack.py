@@ -1,16 +1,17 @@
 """AutoAttack: an ensemble of attacks without parameters, each on the samples that still stand."""
 
 import dataclasses
-import time
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.ascent import rows_of, write_rows
-from keras_mmc.attacks.base import Attack, misclassified, score_function
+from keras_mmc.attacks.base import Attack, misclassified
 from keras_mmc.attacks.fab import FAB
+from keras_mmc.attacks.judged import attack_rows, scores_of
 from keras_mmc.attacks.square import Square
 
 _VERSIONS = ("standard", "plus")
@@ -43,6 +44,7 @@ class AutoAttackResult:
         return self.broken_by.count(None) / len(self.broken_by)
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class AutoAttack(Attack):
     """AutoAttack: APGD on two objectives, FAB and Square, each on the samples that still stand.
@@ -177,7 +179,15 @@ class AutoAttack(Attack):
 
 
 def run_in_turn(
-    attacks: dict[str, Attack], notes, model, x, labels, scores, *, batch_size, seed, verbose
+    attacks: dict[str, Attack],
+    notes,
+    model,
+    x,
+    labels,
+    scores,
+    *,
+    limits: dict[str, int] | None = None,
+    **options,
 ) -> AutoAttackResult:
     """Runs attacks in turn, each on the images that still stand.
 
@@ -188,34 +198,20 @@ def run_in_turn(
         x: checked images `(N, ...)`.
         labels: checked labels `(N,)`.
         scores: scores `(N, K)` of the images as they are.
-        batch_size: images attacked at a time.
-        seed: integer; the same seed gives the same bits on CPU.
-        verbose: 1 shows the name of each attack and a progress bar.
+        limits: by the name of an attack, to how many of the first images it is limited.
+        **options: as of `attack_rows`.
     """
     x_adv, broken_by = x.copy(), np.full(len(x), None, dtype=object)
     broken_by[misclassified(scores, labels).numpy()] = "clean"
     accuracy, seconds = {"clean": np.equal(broken_by, None).mean().item()}, {}
     for name, attack in attacks.items():
-        began = time.perf_counter()
-        standing = np.flatnonzero(np.equal(broken_by, None))
-        if len(standing):
-            if verbose:
-                print(f"{name}: {len(standing)} of {len(x)} images stand", flush=True)
-            options = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
-            found = attack(model, x[standing], labels[standing], **options)
-            broken = misclassified(scores_of(model, found, batch_size), labels[standing]).numpy()
-            x_adv[standing[broken]] = found[broken]
-            broken_by[standing[broken]] = name
-        seconds[name] = time.perf_counter() - began
+        limit = (limits or {}).get(name, len(x))
+        rows = np.flatnonzero(np.equal(broken_by[:limit], None))
+        broken, points, seconds[name] = attack_rows(name, attack, model, x, labels, rows, **options)
+        x_adv[broken] = points
+        broken_by[broken] = name
         accuracy[name] = np.equal(broken_by, None).mean().item()
     return AutoAttackResult(x_adv, tuple(broken_by), accuracy, seconds, notes)
-
-
-def scores_of(model, x, batch_size: int) -> np.ndarray:
-    """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any attack."""
-    score_fn = score_function(model)
-    batches = [x[first : first + batch_size] for first in range(0, len(x), batch_size)]
-    return np.concatenate([score_fn(tf.constant(batch, tf.float32)).numpy() for batch in batches])
 
 
 def _named(attacks):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_mmc.attacks import checks
 from keras_mmc.backend import require_tensorflow
+from keras_mmc.configurable import Configurable
 
 require_tensorflow("keras_mmc.attacks")
 
@@ -19,7 +20,7 @@ _COMPILED: "weakref.WeakKeyDictionary[keras.Layer, dict]" = weakref.WeakKeyDicti
 
 
 @dataclasses.dataclass(frozen=True)
-class Attack:
+class Attack(Configurable):
     """Base class of attacks: a frozen dataclass of parameters, without state.
 
     A subclass declares its fields and implements `generate`; it overrides `search` where stopping

@@ -3,10 +3,13 @@
 import dataclasses
 from collections.abc import Callable
 
+import keras
+
 from keras_mmc.attacks.base import Attack
 from keras_mmc.attacks.pgd import PGD
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class BIM(Attack):
     """Basic iterative method: projected gradient descent that starts at the image itself.

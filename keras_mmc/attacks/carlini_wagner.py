@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from keras_mmc.attacks.adam import adam_step
@@ -18,6 +19,7 @@ from keras_mmc.projections import clip_to_box
 _INSIDE = 0.999999
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class CarliniWagner(Attack):
     """Carlini-Wagner L2: looks for the smallest perturbation that fools the model.

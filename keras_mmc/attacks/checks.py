@@ -34,14 +34,17 @@ _FIELDS = {
         lambda v: tf.is_tensor(v) or (_is_number(v) and v >= 0),
         "a finite number >= 0 in input units, such as 8/255",
     ),
-    "steps": (_is_count, "a positive integer"),
+    "steps": (lambda v: tf.is_tensor(v) or _is_count(v), "a positive integer"),
     "step_size": (
         lambda v: v is None or tf.is_tensor(v) or (_is_number(v) and v > 0),
         "a finite number > 0 in input units, or None for the default",
     ),
     "norm": (lambda v: v in NORMS, f"one of {sorted(NORMS)}"),
     "targeted": (lambda v: isinstance(v, bool), "True or False"),
-    "random_start": (lambda v: isinstance(v, bool), "True or False"),
+    "random_start": (
+        lambda v: isinstance(v, bool) or (_is_number(v) and v > 0),
+        "True, False or a standard deviation > 0 in input units",
+    ),
     "restarts": (_is_count, "a positive integer"),
     "box": (_is_box, "a tuple (low, high) of numbers with low < high, such as (0.0, 1.0)"),
 }
@@ -50,7 +53,7 @@ _FIELDS = {
 def check_fields(attack) -> None:
     """Checks the fields attacks have in common, those that this attack has.
 
-    Values of scalar tensors, such as a scheduled `eps`, are not known here and pass.
+    Values of scalar tensors, such as a scheduled `eps` or `steps`, are not known here and pass.
 
     Raises:
         ValueError: naming the attack, the field, what was expected and what came.

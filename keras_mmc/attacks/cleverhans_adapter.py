@@ -1,6 +1,7 @@
 """Any attack function of cleverhans as an attack of this package."""
 
 import dataclasses
+import importlib
 import inspect
 from collections.abc import Callable, Hashable
 
@@ -28,6 +29,7 @@ _SET_HERE = {
 }
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True, init=False)
 class CleverHans(Attack):
     """An attack function of `cleverhans.tf2.attacks`, on any loss of this package.
@@ -75,6 +77,27 @@ class CleverHans(Attack):
         for name, value in values.items():
             object.__setattr__(self, name, value)
         checks.check_fields(self)
+
+    def get_config(self):
+        return {
+            "function": self.function.__name__,
+            "objective": keras.saving.serialize_keras_object(self.objective),
+            "targeted": self.targeted,
+            "box": self.box,
+            "arguments": dict(self.arguments),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        name = config["function"]
+        module = importlib.import_module(f"cleverhans.tf2.attacks.{name}")
+        return cls(
+            getattr(module, name),
+            objective=keras.saving.deserialize_keras_object(config["objective"]),
+            targeted=config["targeted"],
+            box=tuple(config["box"]),
+            **config["arguments"],
+        )
 
     def generate(self, score_fn, x, y, seed, targets=None):
         """What the function returns, clipped to the box."""

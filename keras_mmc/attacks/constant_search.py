@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_mmc import objectives
-from keras_mmc.attacks import checks, fields
+from keras_mmc import fields, objectives
+from keras_mmc.attacks import checks
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, misclassified, reached
 from keras_mmc.attacks.loops import repeat

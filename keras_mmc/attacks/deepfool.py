@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
-from keras_mmc.attacks import checks, fields
+from keras_mmc import fields
+from keras_mmc.attacks import checks
 from keras_mmc.attacks.apgd import likely_wrong
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, misclassified
@@ -16,6 +18,7 @@ from keras_mmc.projections import clip_to_box, steepest_step
 _BEYOND = 1e-4
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class DeepFool(Attack):
     """DeepFool: steps to the nearest boundary of the model's tangent until the model is fooled.

@@ -2,9 +2,10 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
-from keras_mmc.attacks import fields
+from keras_mmc import fields
 from keras_mmc.attacks.base import Attack, targets_or_drawn
 from keras_mmc.attacks.constant_search import (
     ConstantSearch,
@@ -16,6 +17,7 @@ from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.projections import clip_to_box
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class EAD(Attack):
     """Elastic-net attack: as Carlini-Wagner, with an L1 term that leaves most pixels alone.

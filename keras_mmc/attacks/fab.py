@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
@@ -21,6 +22,7 @@ _BETA = 0.9
 _NEWTON_STEPS = 50
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class FAB(Attack):
     """Fast adaptive boundary attack: looks for the smallest perturbation that fools the model.

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
@@ -11,6 +12,7 @@ from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.projections import clip_to_box, steepest_step
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class FGSM(Attack):
     """Fast gradient sign method: one step of full length along the gradient.

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
-from keras_mmc.attacks import checks, fields
+from keras_mmc import fields
+from keras_mmc.attacks import checks
 from keras_mmc.attacks.base import Attack
 from keras_mmc.projections import clip_to_box
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class GaussianNoise(Attack):
     """Adds one draw of Gaussian noise, then clips to the box. It never looks at the model.

@@ -3,9 +3,11 @@
 import dataclasses
 import math
 
+import keras
 import tensorflow as tf
 
-from keras_mmc.attacks import checks, fields
+from keras_mmc import fields
+from keras_mmc.attacks import checks
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, reached, targets_or_drawn
 from keras_mmc.attacks.loops import repeat
@@ -13,6 +15,7 @@ from keras_mmc.autodiff import value_gradient_aux
 from keras_mmc.projections import clip_to_box
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class JSMA(Attack):
     """Saliency-map attack: changes the pair of pixels that helps the target most, by `theta`.

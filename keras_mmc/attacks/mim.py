@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
@@ -12,6 +13,7 @@ from keras_mmc.attacks.pgd import step_length
 from keras_mmc.projections import project, steepest_step
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class MIM(Attack):
     """Momentum iterative method: steps along a running sum of normalised gradients.

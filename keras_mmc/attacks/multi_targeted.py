@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
@@ -10,6 +11,7 @@ from keras_mmc.attacks.base import Attack, misclassified
 from keras_mmc.attacks.pgd import PGD
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class MultiTargeted(Attack):
     """PGD on the targeted margin `s_t - s_y` for every wrong class `t`, most likely first.

@@ -2,10 +2,13 @@
 
 import dataclasses
 
+import keras
+
 from keras_mmc.attacks.base import Attack
 from keras_mmc.attacks.pgd import PGD
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class NearestWrongCenter(Attack):
     """Walks towards the nearest wrong centre, chosen anew at every step, in many small steps.

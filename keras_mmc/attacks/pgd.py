@@ -3,14 +3,22 @@
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks.ascent import Ascent, in_turn
 from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
-from keras_mmc.projections import clip_to_box, project, random_start, steepest_step
+from keras_mmc.projections import (
+    clip_to_box,
+    normal_noise,
+    project,
+    random_start,
+    steepest_step,
+)
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class PGD(Attack):
     """Projected gradient descent: steps along the gradient, each brought back into the ball.
@@ -23,7 +31,8 @@ class PGD(Attack):
         objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
             `(scores, labels, targets)`.
         targeted: whether to reach a target instead of leaving the label.
-        random_start: whether to start at a random point of the ball.
+        random_start: whether to start at a random point of the ball; a number starts at normal
+            noise of that standard deviation instead, in input units.
         restarts: number of runs in `search` and in a call, each on the samples still standing.
         box: `(low, high)`, where images live.
 
@@ -40,7 +49,7 @@ class PGD(Attack):
     norm: str = "linf"
     objective: str | Callable = "margin"
     targeted: bool = False
-    random_start: bool = True
+    random_start: bool | float = True
     restarts: int = 1
     box: tuple[float, float] = (0.0, 1.0)
 
@@ -71,8 +80,11 @@ class PGD(Attack):
 
     def start(self, x, seed):
         """Where a run begins: the images, or by `seed` a random point of their balls."""
-        if not self.random_start:
+        if self.random_start is False:
             return tf.identity(x)
+        if self.random_start is not True:
+            noisy = x + self.random_start * normal_noise(tf.shape(x), seed, x.dtype)
+            return project(noisy, x, self.eps, self.norm, self.box)
         return random_start(x, self.eps, self.norm, self.box, seed)
 
     def move(self, x, gradient, memory, x0):
@@ -82,8 +94,9 @@ class PGD(Attack):
         return project(x, x0, self.eps, self.norm, self.box), memory
 
 
-def step_length(attack) -> float:
+def step_length(attack) -> float | tf.Tensor:
     """The `step_size` of an attack, `2.5 * eps / steps` if it is `None`."""
-    if attack.step_size is None:
-        return 2.5 * attack.eps / attack.steps
-    return attack.step_size
+    if attack.step_size is not None:
+        return attack.step_size
+    steps = attack.steps
+    return 2.5 * attack.eps / (tf.cast(steps, tf.float32) if tf.is_tensor(steps) else steps)

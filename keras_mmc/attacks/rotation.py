@@ -4,16 +4,17 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
-from keras_mmc import objectives
-from keras_mmc.attacks import fields
+from keras_mmc import fields, objectives
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
 from keras_mmc.attacks.loops import repeat
 from keras_mmc.projections import clip_to_box
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class Rotation(Attack):
     """Turns each image by the angle of a grid that fools the model most.

@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
-from keras_mmc import objectives
-from keras_mmc.attacks import fields
+from keras_mmc import fields, objectives
 from keras_mmc.attacks.adam import adam_step
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
@@ -14,6 +14,7 @@ from keras_mmc.attacks.loops import repeat
 from keras_mmc.projections import project
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class SPSA(Attack):
     """Simultaneous perturbation stochastic approximation: climbs along a guessed gradient.

@@ -11,6 +11,7 @@ from keras_mmc.attacks import checks
 from keras_mmc.attacks.base import Attack, score_function
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class Transfer(Attack):
     """Crafts adversarial points on a substitute model and shows them to the attacked one.

@@ -1,4 +1,4 @@
-"""Checks of the fields that only some attacks have; those all have in common are in `checks`."""
+"""Checks of the fields of frozen dataclasses: attacks, defences and regularizers."""
 
 import math
 import numbers
@@ -10,38 +10,38 @@ def is_number(value) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def check_positive(attack, *names: str) -> None:
+def check_positive(owner, *names: str) -> None:
     """Raises ValueError unless the fields are finite numbers > 0."""
-    _check(attack, names, lambda value: is_number(value) and value > 0, "a finite number > 0")
+    _check(owner, names, lambda value: is_number(value) and value > 0, "a finite number > 0")
 
 
-def check_not_negative(attack, *names: str) -> None:
+def check_not_negative(owner, *names: str) -> None:
     """Raises ValueError unless the fields are finite numbers >= 0."""
-    _check(attack, names, lambda value: is_number(value) and value >= 0, "a finite number >= 0")
+    _check(owner, names, lambda value: is_number(value) and value >= 0, "a finite number >= 0")
 
 
-def check_count(attack, name: str, least: int = 1) -> None:
+def check_count(owner, name: str, least: int = 1) -> None:
     """Raises ValueError unless the field is an integer of at least `least`."""
 
     def fits(value):
         return is_number(value) and isinstance(value, numbers.Integral) and value >= least
 
-    _check(attack, (name,), fits, f"an integer >= {least}")
+    _check(owner, (name,), fits, f"an integer >= {least}")
 
 
-def check_choice(attack, name: str, choices: tuple) -> None:
+def check_choice(owner, name: str, choices: tuple) -> None:
     """Raises ValueError unless the field is one of `choices`."""
 
     def fits(value):
         return any(type(value) is type(choice) and value == choice for choice in choices)
 
-    _check(attack, (name,), fits, " or ".join(map(repr, choices)))
+    _check(owner, (name,), fits, " or ".join(map(repr, choices)))
 
 
-def _check(attack, names, fits: Callable, expected):
+def _check(owner, names, fits: Callable, expected):
     for name in names:
-        value = getattr(attack, name)
+        value = getattr(owner, name)
         if not fits(value):
             raise ValueError(
-                f"{type(attack).__name__}: `{name}` must be {expected}; received {value!r}."
+                f"{type(owner).__name__}: `{name}` must be {expected}; received {value!r}."
             )

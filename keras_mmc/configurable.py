@@ -1,0 +1,29 @@
+"""Frozen dataclasses that Keras can save: attacks, defences and regularizers."""
+
+import dataclasses
+
+import keras
+
+
+class Configurable:
+    """Base of dataclasses whose configuration is their fields.
+
+    A subclass that is registered with `keras.saving.register_keras_serializable` can be part of a
+    saved model.
+    """
+
+    def get_config(self) -> dict:
+        """The fields, serialized as Keras does."""
+        return {
+            field.name: keras.saving.serialize_keras_object(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+        }
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """The object that `get_config` described."""
+        values = {
+            name: keras.saving.deserialize_keras_object(value) for name, value in config.items()
+        }
+        # JSON knows no tuples; the fields, being of frozen dataclasses, are never lists.
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
