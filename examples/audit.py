@@ -2,7 +2,8 @@
 
 python examples/audit.py --model=runs/train/mmc/model.keras --dataset=digits --eps=0.1
 python examples/audit.py --model=runs/mnist/mmc/model.keras --dataset=mnist --eps=0.3 \
-      --suite=standard --num_images=500 --output_dir=runs/mnist_audit
+      --suite=adaptive --substitute=runs/mnist/softmax/model.keras --num_images=500 \
+      --state_dir=runs/mnist_audit_state --output_dir=runs/mnist_audit
 """
 
 import keras
@@ -20,12 +21,25 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_float("eps", None, "Radius of the ball, in [0, 1] pixel units.", required=True)
 flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of the ball.")
-flags.DEFINE_enum("suite", "quick", ["quick", "standard", "adaptive"], "Attacks to run.")
+flags.DEFINE_enum("suite", "quick", ["quick", "standard", "adaptive", "paper"], "Attacks to run.")
+flags.DEFINE_string(
+    "substitute",
+    None,
+    "A second .keras file of the same classes: --suite=adaptive and paper also try adversarial "
+    "images crafted on it.",
+)
 flags.DEFINE_integer("num_images", 1000, "First test images to attack.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
 flags.DEFINE_boolean("progress", True, "Show progress bars.")
-flags.DEFINE_string("output_dir", None, "Directory for report.json and the adversarial images.")
+flags.DEFINE_string(
+    "state_dir",
+    None,
+    "Directory that keeps finished batches: the same command goes on there after an interruption.",
+)
+flags.DEFINE_string(
+    "output_dir", None, "Directory for report.json, report.html and the adversarial images."
+)
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier report in --output_dir.")
 
 
@@ -34,6 +48,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     model = keras.models.load_model(FLAGS.model)
+    substitute = keras.models.load_model(FLAGS.substitute) if FLAGS.substitute else None
     x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
     report = keras_mmc.audit(
         model,
@@ -42,8 +57,10 @@ def main(argv):
         FLAGS.eps,
         FLAGS.suite,
         norm=FLAGS.norm,
+        substitute=substitute,
         batch_size=FLAGS.batch_size,
         seed=FLAGS.seed,
+        state_directory=FLAGS.state_dir,
         verbose=int(FLAGS.progress),
     )
     print(f"\n{FLAGS.model} on the first {report.num_images} test images of {FLAGS.dataset}")

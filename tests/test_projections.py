@@ -79,6 +79,20 @@ def test_lengths_may_be_tensors_or_numpy_numbers(kind, norm):
     np.testing.assert_array_equal(steepest_step(x, eps, norm), steepest_step(x, 0.25, norm))
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_lengths_may_differ_by_sample(norm):
+    """Fails if one radius or step size is used for all samples of a batch."""
+    x0, x = draw(4, (3, 2, 2, 1))
+    eps = tf.constant([0.0, 0.2, 0.7])
+    each = tf.reshape(eps, [3, 1, 1, 1])
+    projected, steps = project(x, x0, each, norm, BOX), steepest_step(x, each, norm)
+    for i in range(3):
+        row = slice(i, i + 1)
+        alone = project(x[row], x0[row], eps[i], norm, BOX)
+        np.testing.assert_array_equal(projected[row], alone)
+        np.testing.assert_array_equal(steps[row], steepest_step(x[row], eps[i], norm))
+
+
 def test_clip_to_box():
     """Fails if the two ends of the box are swapped."""
     np.testing.assert_array_equal(clip_to_box(tf.constant([-2.0, 0.5, 2.0]), BOX), [-0.5, 0.5, 1.5])

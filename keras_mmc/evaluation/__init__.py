@@ -1,14 +1,34 @@
 """Audits that are hard to fool."""
 
 from keras_mmc.evaluation.audit import audit
+from keras_mmc.evaluation.binarization import BinarizationResult, binarization_test
+from keras_mmc.evaluation.detection_auc import DetectionAUC, detection_auc
 from keras_mmc.evaluation.diagnostics import zero_gradient_fraction
 from keras_mmc.evaluation.intervals import wilson_interval
-from keras_mmc.evaluation.result import AttackRow, AuditReport
+from keras_mmc.evaluation.minimal_perturbations import (
+    MinimalPerturbations,
+    minimal_perturbations,
+)
+from keras_mmc.evaluation.result import AttackRow, AuditReport, Diagnostic, ExtraRow
+from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
+from keras_mmc.evaluation.transfer_matrix import TransferMatrix, transfer_matrix
 
 __all__ = [
     "AttackRow",
     "AuditReport",
+    "BinarizationResult",
+    "DetectionAUC",
+    "Diagnostic",
+    "ExtraRow",
+    "MinimalPerturbations",
+    "RobustnessCurve",
+    "TransferMatrix",
     "audit",
+    "binarization_test",
+    "detection_auc",
+    "minimal_perturbations",
+    "robustness_curve",
+    "transfer_matrix",
     "wilson_interval",
     "zero_gradient_fraction",
 ]

@@ -4,11 +4,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_mmc import __version__
 from keras_mmc.attacks import checks
-from keras_mmc.attacks.auto_attack import run_in_turn, scores_of
+from keras_mmc.attacks.auto_attack import run_in_turn
+from keras_mmc.attacks.base import misclassified
+from keras_mmc.attacks.judged import attack_rows, compute_anew, scores_of
 from keras_mmc.evaluation.diagnostics import diagnose
-from keras_mmc.evaluation.result import AttackRow, AuditReport
-from keras_mmc.evaluation.suites import NAIVE, suite_attacks
+from keras_mmc.evaluation.inputs import allowed, sizes_of
+from keras_mmc.evaluation.result import AttackRow, AuditReport, ExtraRow
+from keras_mmc.evaluation.state import AuditState, audit_facts
+from keras_mmc.evaluation.suites import NAIVE, Suite, make_suite
 
 
 def audit(
@@ -20,38 +25,54 @@ def audit(
     *,
     norm: str = "linf",
     box: tuple[float, float] = (0.0, 1.0),
+    substitute=None,
     batch_size: int = 128,
     seed: int = 0,
+    state_directory=None,
     verbose: int = 1,
 ) -> AuditReport:
     """Measure how robust a classifier is, and how far a weak attack would have misled.
 
     An image counts as robust only if *no* attack of the suite breaks it. The suite starts with the
     naive control, PGD on the cross-entropy; every further attack runs on the images that still
-    stand. Every adversarial point is checked again afterwards, outside the attack: inside ball and
-    box, finite, and misclassified in a fresh forward pass; NaN scores count as misclassified.
+    stand. Every adversarial point is judged outside the attack: inside ball and box, finite, and
+    misclassified in a fresh forward pass; NaN scores count as misclassified. The report says where
+    the figures contradict each other, as those of masked gradients do.
+
+    The suite `"paper"` is weaker than `"standard"`. It also runs attacks outside the ball, C&W,
+    JSMA, rotation and noise, which are reported apart and do not count for the robust accuracy.
 
     Args:
         model: Keras model from images to scores `(N, K)`, float32, without softmax.
         x: images `(N, H, W, C)`, floats inside the box, or a `tf.data.Dataset` of `(x, y)`.
         y: integer labels `(N,)`; `None` with a data set.
         eps: radius of the ball, in input units, above 0.
-        suite: `"quick"`, `"standard"` (AutoAttack) or `"adaptive"`.
+        suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
+            made against centre losses) or `"paper"` (the protocols of the papers of MMC and GCE).
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
+        substitute: a second Keras model of the same images and classes; `"adaptive"` and
+            `"paper"` then also try adversarial points crafted on it.
         batch_size: images attacked at a time.
         seed: integer; the same seed gives the same report on CPU, times aside.
+        state_directory: where finished batches are kept. An audit that was interrupted goes on
+            from there when it is called again with the same arguments, and gives the report it
+            would have given. Delete the directory when the audit is done.
         verbose: 1 shows a progress bar for each attack, 0 nothing.
 
     Returns:
-        An `AuditReport`; `print` it for a table and the findings.
+        An `AuditReport`; `print` it for a table and the findings, `save` it for a page.
 
     Raises:
         ValueError: for `eps <= 0`, an unknown suite, images or labels that do not fit, a model
-            that returns probabilities or NaN, or an attack point that fails the check afterwards.
+            that returns probabilities or NaN, a substitute that the suite does not use or that
+            knows other classes, a `state_directory` of another audit, or an attack point that
+            fails the check afterwards.
+        OSError: if `state_directory` cannot be written.
 
     Source: the protocol of Croce & Hein, ICML 2020 (arXiv 2003.01690), and the checks of
-    Athalye et al., ICML 2018 (arXiv 1802.00420).
+    Athalye et al., ICML 2018 (arXiv 1802.00420); `"paper"` follows Pang et al., ICLR 2020 (arXiv
+    1905.10626) and Chen et al., ICCV 2019 (arXiv 1903.09799).
 
     Example:
     >>> report = keras_mmc.audit(model, x_test, y_test, eps=8 / 255)
@@ -62,42 +83,55 @@ def audit(
             f"An audit needs a finite eps > 0, in input units; received {eps!r}. For accuracy "
             "without perturbations use model.evaluate."
         )
+    checks.check_call(None, model, None, batch_size, seed)
     x, y = _arrays(x, y, box)
-    first, again = (scores_of(model, x, batch_size) for _ in range(2))
+    # Plain numbers, so that the report can be written as JSON.
+    eps, seed, box = float(eps), int(seed), tuple(map(float, box))
+    forwards = [scores_of(model, x, batch_size) for _ in range(2)]
+    first, num_classes = forwards[0], forwards[0].shape[-1]
     checks.check_scores(first)
-    labels = checks.check_classes(y, len(x), first.shape[1], "y")
-    attacks, notes = suite_attacks(suite, eps, norm, box, first.shape[1])
-    options = {"batch_size": batch_size, "seed": seed}
-    result = run_in_turn(attacks, notes, model, x, labels, first, **options, verbose=verbose)
+    labels = checks.check_classes(y, len(x), num_classes, "y")
+    made = make_suite(suite, eps, norm, box, x.shape[1:], num_classes, substitute)
+    if substitute is not None:
+        _check_substitute(substitute, x[:batch_size], num_classes)
+    remember, versions = compute_anew, _versions()
+    if state_directory is not None:
+        settings = {"suite": suite, "eps": eps, "norm": norm, "box": box, "seed": seed}
+        settings |= {"batch_size": int(batch_size), "versions": versions}
+        facts = audit_facts(model, substitute, x, labels, **settings)
+        remember = AuditState(state_directory, facts, first[:batch_size])
+    options = {"batch_size": batch_size, "seed": seed, "verbose": verbose, "remember": remember}
+    notes = made.notes + _limits(made, len(x))
+    result = run_in_turn(
+        made.attacks, notes, model, x, labels, first, limits=made.limits, **options
+    )
     _check_points(result.x_adv, x, eps, norm, box)
-    after = {name: result.accuracy[name] for name in attacks}
-    findings = diagnose(model, x, labels, after, eps=eps, norm=norm, box=box, **options)
-    if not np.array_equal(first, again):
-        findings.insert(
-            0,
-            "Two forward passes of the same images differ: the model is random at inference. Fix "
-            "its seed or turn the random layers off; these attacks do not average over noise.",
-        )
-    nan_scores = np.isnan(scores_of(model, result.x_adv, batch_size)).any(axis=1).sum()
-    if nan_scores:
-        findings.insert(0, f"{nan_scores} attacked images give NaN scores; they count as broken.")
+    extras = _extra_rows(made, model, x, labels, first, options)
+    after = scores_of(model, result.x_adv, batch_size)
+    ball = {"eps": eps, "norm": norm, "box": box}
+    diagnostics = diagnose(model, x, labels, forwards, after, result, **ball, options=options)
     return AuditReport(
         suite=suite,
-        eps=float(eps),
+        eps=eps,
         norm=norm,
+        box=box,
         seed=seed,
         num_images=len(x),
         clean_accuracy=result.accuracy["clean"],
-        naive_accuracy=after[NAIVE],
+        naive_accuracy=result.accuracy[NAIVE],
         rows=tuple(
-            AttackRow(name, repr(attack), after[name], result.seconds[name])
-            for name, attack in attacks.items()
+            AttackRow(name, repr(attack), result.accuracy[name], result.seconds[name])
+            for name, attack in made.attacks.items()
         ),
-        findings=tuple(findings),
+        extras=extras,
+        diagnostics=diagnostics,
         notes=notes,
+        x=x,
+        labels=labels,
         x_adv=result.x_adv,
+        answers=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
         broken_by=result.broken_by,
-        versions={"keras": keras.__version__, "tensorflow": tf.__version__},
+        versions=versions,
     )
 
 
@@ -116,14 +150,61 @@ def _arrays(x, y, box):
     return x.astype("float32", copy=False), np.asarray(y)
 
 
+def _check_substitute(substitute, x, num_classes):
+    scores = scores_of(substitute, x, len(x))
+    try:
+        checks.check_scores(scores)
+    except ValueError as error:
+        raise ValueError(f"The substitute does not fit. {error}") from error
+    if scores.shape[1] != num_classes:
+        raise ValueError(
+            f"The substitute must know the classes of the audited model, {num_classes}; it "
+            f"returns scores of {scores.shape[1]} classes."
+        )
+
+
+def _versions():
+    modules = {"keras": keras, "tensorflow": tf, "numpy": np}
+    return {"keras_mmc": __version__} | {k: module.__version__ for k, module in modules.items()}
+
+
+def _limits(made: Suite, count):
+    """Which attacks of the table did not see all images."""
+    return tuple(
+        f"{name} attacked only the first {made.limits[name]} of {count} images."
+        for name in made.attacks
+        if made.limits.get(name, count) < count
+    )
+
+
+def _extra_rows(made: Suite, model, x, labels, scores, options):
+    """The attacks outside the ball, each on the images that are classified correctly."""
+    rows = []
+    for name, attack in made.extras.items():
+        limit = made.limits.get(name, len(x))
+        right = np.flatnonzero(~misclassified(scores[:limit], labels[:limit]).numpy())
+        broken, points, seconds = attack_rows(
+            name, attack, model, x[:limit], labels[:limit], right, **options
+        )
+        rows.append(
+            ExtraRow(
+                name,
+                repr(attack),
+                num_images=min(limit, len(x)),
+                attacked=len(right),
+                success_rate=len(broken) / max(1, len(right)),
+                mean_l2=float(sizes_of(points, x[broken], "l2").mean()) if len(broken) else None,
+                seconds=seconds,
+            )
+        )
+    return tuple(rows)
+
+
 def _check_points(points, clean, eps, norm, box):
     """Refuse points that left the ball or the box: a report on them would be about another eps."""
-    offsets = (points - clean).reshape(len(clean), -1)
-    sizes = np.abs(offsets).max(axis=1) if norm == "linf" else np.linalg.norm(offsets, axis=1)
-    inside = (points >= box[0]) & (points <= box[1]) & np.isfinite(points)
-    if sizes.max() > eps * (1 + 1e-4) + 1e-6 or not inside.all():
+    if not allowed(points, clean, eps, norm, box).all():
         raise ValueError(
             f"An attack returned a point outside the {norm} ball of radius {eps:g} or box {box}: "
-            f"largest perturbation {sizes.max():g}. This is a defect of the attack; nothing is "
-            "reported."
+            f"largest perturbation {sizes_of(points, clean, norm).max():g}. This is a defect of "
+            "the attack; nothing is reported."
         )

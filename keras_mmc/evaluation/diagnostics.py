@@ -4,13 +4,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import objectives
-from keras_mmc.attacks import FGSM, PGD
+from keras_mmc.attacks import FGSM, PGD, SPSA
 from keras_mmc.attacks.base import misclassified, score_function
+from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.autodiff import value_and_gradient
-from keras_mmc.evaluation.suites import NAIVE
+from keras_mmc.evaluation.result import Diagnostic
+from keras_mmc.evaluation.suites import BLACK_BOX, NAIVE
 
 _PROBE_IMAGES = 200
-_BLACK_BOX = "square"
+_BLACK_BOX_IMAGES = 32
 
 
 def zero_gradient_fraction(model, x, y, batch_size: int = 128) -> float:
@@ -41,75 +43,164 @@ def zero_gradient_fraction(model, x, y, batch_size: int = 128) -> float:
     return float(np.mean(np.concatenate(flags)))
 
 
-def diagnose(model, x, y, accuracy, *, eps, norm, box, batch_size, seed) -> list[str]:
-    """Compare attacks that must stand in a known order, and say where they do not.
+def diagnose(
+    model, x, y, forwards, after, result, *, eps, norm, box, options
+) -> dict[str, Diagnostic]:
+    """Measure what must hold if an audit is to be believed, and say what does not.
 
     Args:
         model: Keras model from images to scores `(N, K)`.
         x: images `(N, ...)`, float32.
         y: integer labels `(N,)`.
-        accuracy: accuracy after each attack of the suite and those before it, by name, in order.
+        forwards: scores `(N, K)` of two forward passes of the images.
+        after: scores `(N, K)` of the attacked images, in a pass of their own.
+        result: the `AutoAttackResult` of the suite.
         eps: radius of the ball, in input units.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
-        batch_size: images per pass.
-        seed: seed of the probes.
+        options: keyword arguments of `attack_rows`, for the probes.
 
     Returns:
-        Findings, one sentence or two each, with their figures; empty if there are none.
+        Diagnostics by name, in the order a report shows them.
     """
-    findings = []
-    naive, final = accuracy[NAIVE], list(accuracy.values())[-1]
-    if naive - final > 0.05:
-        findings.append(
-            f"The naive number is masked: PGD on the cross-entropy leaves {_percent(naive)}, the "
-            f"suite {_percent(final)}. Do not report the former."
-        )
-    vanished = zero_gradient_fraction(model, x, y, batch_size)
-    if vanished > 0.01:
-        findings.append(
-            f"The gradient of the cross-entropy is exactly 0 on {_percent(vanished)} of the "
-            "images: attacks on it cannot move. Attack the margin of the scores."
-        )
-    names = list(accuracy)
-    if _BLACK_BOX in accuracy:
-        before = accuracy[names[names.index(_BLACK_BOX) - 1]]
-        if before - accuracy[_BLACK_BOX] > 0.01:
-            findings.append(
-                f"Square, which uses no gradients, breaks {_percent(before - accuracy['square'])} "
-                "of the images that every gradient attack left standing: gradients are masked."
-            )
-    probe = np.random.default_rng(seed).permutation(len(x))[:_PROBE_IMAGES]
-    x, y = x[probe], y[probe]
+    batch_size, seed = options["batch_size"], options["seed"]
+    naive, final = result.accuracy[NAIVE], result.robust_accuracy
+    checks = {
+        "nan_scores": nan_scores(after),
+        "random_at_inference": random_at_inference(*forwards),
+        "confirmed_once_more": confirmed(after, y, result.broken_by),
+        "naive_minus_best": naive_minus_best(naive, final),
+        "zero_gradients": zero_gradients(zero_gradient_fraction(model, x, y, batch_size)),
+    }
 
-    def standing(attack):
-        points = attack(model, x, y, batch_size=batch_size, seed=seed)
-        scores = model.predict(points, batch_size=batch_size, verbose=0)
-        return 1 - float(np.mean(misclassified(scores.astype("float32"), y)))
+    def number_broken(name, attack, rows):
+        return len(attack_rows(f"check: {name}", attack, model, x, y, rows, **options)[0])
+
+    names = list(result.accuracy)
+    for i, name in enumerate(names):
+        if name in BLACK_BOX:
+            gain = result.accuracy[names[i - 1]] - result.accuracy[name]
+            checks[f"black_box: {name}"] = black_box(name, gain)
+    if not any(name in BLACK_BOX for name in names):
+        standing = np.flatnonzero(np.equal(np.array(result.broken_by, object), None))
+        # SPSA knows L-inf balls: this one lies inside the ball of the audit.
+        inner = eps if norm == "linf" else eps / np.sqrt(x[0].size)
+        delta = 0.01 * (box[1] - box[0])
+        probe = SPSA(inner, steps=20, learning_rate=inner / 5, delta=delta, box=box)
+        probed = standing[:_BLACK_BOX_IMAGES]
+        share = number_broken("spsa", probe, probed) / max(1, len(probed))
+        checks["black_box: spsa"] = black_box("spsa", share * final)
+
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:_PROBE_IMAGES])
+    rows = drawn[~misclassified(forwards[0][drawn], y[drawn]).numpy()]
+
+    def standing_after(name, attack):
+        return (len(rows) - number_broken(name, attack, rows)) / len(drawn)
 
     ball = {"norm": norm, "box": box}
-    single = standing(FGSM(eps, **ball, objective="cross_entropy"))
-    iterated = standing(PGD(eps, 20, **ball, objective="cross_entropy"))
-    if iterated - single > 0.01:
-        findings.append(
-            f"On {len(x)} images one step (FGSM) leaves {_percent(single)} and 20 steps of PGD "
-            f"{_percent(iterated)}: more steps on the cross-entropy find less."
-        )
+    single = standing_after("fgsm", FGSM(eps, **ball, objective="cross_entropy"))
+    iterated = standing_after("pgd-20", PGD(eps, 20, **ball, objective="cross_entropy"))
+    checks["iterative_against_single_step"] = more_steps(single, iterated, len(drawn))
     whole_box = box[1] - box[0] if norm == "linf" else np.sqrt(x[0].size) * (box[1] - box[0])
-    radii = sorted({eps, min(2 * eps, whole_box), whole_box})
-    curve = [standing(PGD(radius, 50, **ball)) for radius in radii]
-    if np.max(np.diff(curve), initial=0) > 0.02:
-        findings.append(
-            "Accuracy under the same attack rises with eps ("
-            + ", ".join(f"{_percent(a)} at {r:.3g}" for r, a in zip(radii, curve, strict=True))
-            + "): the attack fails, the model does not resist."
-        )
-    if curve[-1] > 0.01:
-        findings.append(
-            f"With the whole box to move in, PGD still leaves {_percent(curve[-1])}: no classifier "
-            "withstands that, so its gradients mislead the attack."
-        )
-    return findings
+    radii = sorted({min(r, float(whole_box)) for r in (eps / 2, eps, 2 * eps, whole_box)})
+    curve = [standing_after(f"pgd-50, eps {r:.4g}", PGD(r, 50, **ball)) for r in radii]
+    checks["accuracy_against_eps"] = falls_with_eps([0.0, *radii], [len(rows) / len(drawn), *curve])
+    checks["whole_box"] = whole_box_breaks(curve[-1])
+    return checks
+
+
+def nan_scores(scores) -> Diagnostic:
+    """NaN scores of attacked images: they count as broken, but a report must say so."""
+    count = int(np.isnan(scores).any(axis=1).sum())
+    text = f"{count} attacked images give NaN scores; they count as broken."
+    return Diagnostic({"images": count}, text if count else None)
+
+
+def random_at_inference(first, again) -> Diagnostic:
+    """The largest difference between two forward passes of the same images."""
+    gap = 0.0 if np.array_equal(first, again) else float(np.nanmax(np.abs(first - again)))
+    text = (
+        "Two forward passes of the same images differ: the model is random at inference. Fix its "
+        "seed or turn the random layers off; these attacks do not average over noise."
+    )
+    return Diagnostic({"largest_difference": gap}, text if gap > 0 else None)
+
+
+def confirmed(scores, y, broken_by) -> Diagnostic:
+    """The share of broken images that are misclassified in one more forward pass, at the end."""
+    broken = ~np.equal(np.array(broken_by, object), None)
+    again = misclassified(scores, y).numpy()[broken]
+    share = float(again.mean()) if broken.any() else 1.0
+    text = (
+        f"{np.sum(~again)} of {broken.sum()} broken images are classified correctly in one more "
+        "forward pass: they lie on a decision boundary, or the model is random. They count as "
+        "broken."
+    )
+    return Diagnostic({"share": share}, text if share < 1 else None)
+
+
+def naive_minus_best(naive: float, final: float) -> Diagnostic:
+    """How far PGD on the cross-entropy would have misled."""
+    text = (
+        f"The naive number is masked: PGD on the cross-entropy leaves {_percent(naive)}, the "
+        f"suite {_percent(final)}. Do not report the former."
+    )
+    figures = {"naive": naive, "best": final, "difference": naive - final}
+    return Diagnostic(figures, text if _above(naive - final, 0.05) else None)
+
+
+def zero_gradients(fraction: float) -> Diagnostic:
+    """Images that an attack on the cross-entropy cannot leave."""
+    text = (
+        f"The gradient of the cross-entropy is exactly 0 on {_percent(fraction)} of the images: "
+        "attacks on it cannot move. Attack the margin of the scores."
+    )
+    return Diagnostic({"fraction": fraction}, text if _above(fraction, 0.01) else None)
+
+
+def black_box(name: str, gain: float) -> Diagnostic:
+    """The share of all images that fall to an attack without gradients after all with them."""
+    means = "uses points of another model" if name.startswith("transfer") else "uses no gradients"
+    text = (
+        f"The attack {name!r}, which {means}, breaks {_percent(gain)} of the images "
+        "that every attack before it left standing: gradients are masked."
+    )
+    return Diagnostic({"share_broken": gain}, text if _above(gain, 0.01) else None)
+
+
+def more_steps(single: float, iterated: float, count: int) -> Diagnostic:
+    """Many steps against one, on the same objective."""
+    text = (
+        f"On {count} images one step (FGSM) leaves {_percent(single)} and 20 steps of PGD "
+        f"{_percent(iterated)}: more steps on the cross-entropy find less."
+    )
+    figures = {"single_step": single, "iterative": iterated, "images": count}
+    return Diagnostic(figures, text if _above(iterated - single, 0.01) else None)
+
+
+def falls_with_eps(radii: list[float], accuracy: list[float]) -> Diagnostic:
+    """The same attack in ever larger balls; radius 0 is the clean accuracy."""
+    text = (
+        "Accuracy under the same attack rises with eps ("
+        + ", ".join(f"{_percent(a)} at {r:.3g}" for r, a in zip(radii, accuracy, strict=True))
+        + "): the attack fails, the model does not resist."
+    )
+    rises = _above(np.max(np.diff(accuracy)), 0.02)
+    return Diagnostic({"eps": radii, "accuracy": accuracy}, text if rises else None)
+
+
+def whole_box_breaks(accuracy: float) -> Diagnostic:
+    """What stands although every image of the box may be chosen."""
+    text = (
+        f"With the whole box to move in, PGD still leaves {_percent(accuracy)}: no classifier "
+        "withstands that, so its gradients mislead the attack."
+    )
+    return Diagnostic({"accuracy": accuracy}, text if _above(accuracy, 0.01) else None)
+
+
+def _above(share, limit):
+    """Whether a difference of shares of images exceeds a limit by more than rounding."""
+    return share > limit + 1e-9
 
 
 def _percent(share):

@@ -1,6 +1,9 @@
 """The audit: honest numbers, findings that fire where they should, and refusals."""
 
+import dataclasses
+import functools
 import json
+import sys
 
 import keras
 import numpy as np
@@ -8,34 +11,26 @@ import pytest
 import tensorflow as tf
 
 import keras_mmc
+from keras_mmc.attacks import PGD, CarliniWagner, Rotation
 from keras_mmc.attacks.base import score_function
+from keras_mmc.evaluation import suites
 from keras_mmc.evaluation.audit import _check_points
+from keras_mmc.evaluation.suites import NAIVE, TRANSFER, Suite
 
+# The package exports a function of the name of its module.
+audit_module = sys.modules[keras_mmc.audit.__module__]
 EPS = 0.2
-
-
-@pytest.fixture(scope="module")
-def mmc_model(digits):
-    """An MMC network trained without any defence on all but the first 200 digits."""
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((8, 8, 1))
-    x = keras.layers.Flatten()(inputs)
-    x = keras.layers.Dense(64, activation="relu")(x)
-    x = keras.layers.Dense(16)(x)
-    model = keras.Model(inputs, keras_mmc.MaxMahalanobisCenters(10, scale=40.0)(x))
-    model.compile(keras.optimizers.Adam(3e-3), keras_mmc.MMCLoss())
-    model.fit(digits[0][200:], digits[1][200:], epochs=20, batch_size=64, verbose=0)
-    return model
-
-
-@pytest.fixture(scope="module")
-def held_out(digits):
-    return digits[0][:200], digits[1][:200]
 
 
 @pytest.fixture(scope="module")
 def report(mmc_model, held_out):
     return keras_mmc.audit(mmc_model, *held_out, eps=EPS, suite="adaptive", verbose=0)
+
+
+@pytest.fixture
+def no_probes(monkeypatch):
+    """Leaves out the diagnostics, which take most of the time of a small audit."""
+    monkeypatch.setattr(audit_module, "diagnose", lambda *_, **__: {})
 
 
 def scaled(model, factor):
@@ -76,12 +71,12 @@ def test_same_seed_same_report(report, mmc_model, held_out):
     again = keras_mmc.audit(mmc_model, *held_out, eps=EPS, suite="adaptive", verbose=0)
     assert again.broken_by == report.broken_by
     np.testing.assert_array_equal(again.x_adv, report.x_adv)
-    assert again.findings == report.findings
+    assert again.diagnostics == report.diagnostics
 
 
 def test_large_scores_do_not_help(mmc_model, held_out, report):
     """Fails if scores times 200 look more robust, or vanished gradients go unnoticed."""
-    inflated = keras_mmc.audit(scaled(mmc_model, 200.0), *held_out, eps=EPS, verbose=0)
+    inflated = keras_mmc.audit(scaled(mmc_model, 200.0), *held_out, EPS, "quick", verbose=0)
     assert inflated.robust_accuracy <= report.robust_accuracy
     assert inflated.naive_accuracy > 0.8 * inflated.clean_accuracy
     assert any("exactly 0 on" in text for text in inflated.findings)
@@ -95,7 +90,7 @@ def test_a_small_scale_is_not_called_masked(mmc_model, held_out):
     assert not any("exactly 0" in text for text in honest.findings)
 
 
-def test_data_set_equals_arrays(mmc_model, held_out):
+def test_data_set_equals_arrays(mmc_model, held_out, no_probes):
     """Fails if a data set of batches is read in another order or incompletely."""
     x, y = held_out
     batches = tf.data.Dataset.from_tensor_slices((x[:50], y[:50])).batch(20)
@@ -109,7 +104,7 @@ class Noise(keras.layers.Layer):
     """Adds unseeded noise, at inference too."""
 
     def call(self, x):
-        return x + tf.random.normal(tf.shape(x))
+        return x + 200 * tf.random.normal(tf.shape(x))
 
 
 @keras.saving.register_keras_serializable("audit_tests")
@@ -121,19 +116,25 @@ class BreaksOnGrey(keras.layers.Layer):
         return tf.where(images[:, 0, 0] == 0, scores, scores * float("nan"))
 
 
-def test_a_random_model_is_flagged(mmc_model, held_out):
+def test_a_random_model_is_flagged(mmc_model, held_out, monkeypatch):
     """Fails if randomness at inference goes unnoticed."""
+    monkeypatch.setattr(audit_module, "make_suite", two_attacks)
     noisy = keras.Model(mmc_model.input, Noise()(mmc_model.output))
     result = keras_mmc.audit(noisy, held_out[0][:40], held_out[1][:40], EPS, "quick", verbose=0)
     assert "random at inference" in result.findings[0]
+    assert result.diagnostics["random_at_inference"].figures["largest_difference"] > 0
+    # Noise classifies some broken images correctly again: that is said, and no error.
+    assert result.diagnostics["confirmed_once_more"].fired
 
 
-def test_nan_under_attack_counts_as_broken(mmc_model, held_out):
+def test_nan_under_attack_counts_as_broken(mmc_model, held_out, monkeypatch):
     """Fails if NaN scores on an attacked image pass as robust."""
+    monkeypatch.setattr(audit_module, "make_suite", two_attacks)
     images, scores = mmc_model.input, mmc_model.output
     fragile = keras.Model(images, BreaksOnGrey()([images, scores]))
     result = keras_mmc.audit(fragile, held_out[0][:40], held_out[1][:40], 0.05, "quick", verbose=0)
     assert "NaN scores" in result.findings[0]
+    assert result.diagnostics["nan_scores"].figures["images"] == np.sum(result.answers == -1) > 0
     points = tf.constant(result.x_adv)
     broken = np.isnan(score_function(fragile)(points).numpy()).any(axis=1)
     assert np.all([result.broken_by[i] is not None for i in np.flatnonzero(broken)])
@@ -149,6 +150,90 @@ def test_points_that_left_the_ball_are_not_reported():
             _check_points(points, clean, 0.1, norm, (0, 1))
 
 
+@pytest.fixture(scope="module")
+def paper_report(mmc_model, held_out):
+    """The papers' protocol with a short C&W, the same network being its own substitute."""
+    short = functools.partial(CarliniWagner, steps=40, binary_search_steps=4, learning_rate=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suites, "CarliniWagner", short)
+        patch.setattr(suites, "_JSMA_IMAGES", 10)
+        patch.setattr(audit_module, "diagnose", lambda *_, **__: {})
+        x, y = held_out[0][:30], held_out[1][:30]
+        return keras_mmc.audit(
+            mmc_model, x, y, 0.1, "paper", substitute=mmc_model, batch_size=16, verbose=0
+        )
+
+
+def test_attacks_outside_the_ball_do_not_count(paper_report):
+    """Fails if C&W, which breaks nearly everything, lowers the robust accuracy in the ball."""
+    names = [row.name for row in paper_report.extras]
+    assert names == [
+        "c&w l2",
+        "jsma (25 % of the pixels)",
+        "rotation up to 30 degrees",
+        "gaussian noise 0.05",
+    ]
+    assert paper_report.extras[0].success_rate > 0.9
+    assert paper_report.robust_accuracy > 0.2
+    assert set(paper_report.broken_by) <= {None, "clean", *(row.name for row in paper_report.rows)}
+    assert any("weaker than 'standard'" in note for note in paper_report.notes)
+
+
+def test_extra_rows_are_true(paper_report, mmc_model, held_out):
+    """Fails if the success rate or the mean size is not over the images it should be."""
+    x, y = held_out[0][:30], held_out[1][:30]
+    right = np.flatnonzero(mmc_model.predict(x, verbose=0).argmax(axis=1) == y)
+    rows = {row.name: row for row in paper_report.extras}
+    assert rows["jsma (25 % of the pixels)"].attacked == np.sum(right < 10)
+    assert rows["jsma (25 % of the pixels)"].num_images == 10
+    turned = Rotation(30.0)(mmc_model, x[right], y[right])
+    fooled = mmc_model.predict(turned, verbose=0).argmax(axis=1) != y[right]
+    sizes = np.linalg.norm((turned - x[right]).reshape(len(right), -1), axis=1)[fooled]
+    row = rows["rotation up to 30 degrees"]
+    assert (row.attacked, row.num_images) == (len(right), 30)
+    assert row.success_rate == pytest.approx(fooled.mean())
+    assert row.mean_l2 == pytest.approx(sizes.mean(), rel=1e-5)
+    for row in paper_report.extras:
+        assert (row.mean_l2 is None) == (row.success_rate == 0)
+
+
+def test_a_substitute_is_attacked_last(paper_report):
+    """Fails if a second model is taken and its row is missing."""
+    assert paper_report.rows[-1].name == TRANSFER
+    assert paper_report.rows[-1].parameters.startswith("Transfer(attack=MIM(eps=0.1")
+
+
+def test_a_limited_attack_is_noted(mmc_model, held_out, monkeypatch, no_probes):
+    """Fails if a row of the table hides that its attack saw only some of the images."""
+    monkeypatch.setattr(audit_module, "make_suite", limited_suite)
+    result = keras_mmc.audit(mmc_model, held_out[0][:20], held_out[1][:20], EPS, verbose=0)
+    assert result.notes == ("pgd attacked only the first 5 of 20 images.",)
+    broken = [name == "pgd" for name in result.broken_by]
+    assert any(broken[:5])
+    assert not any(broken[5:])
+
+
+def two_attacks(suite, eps, *_):
+    """A suite of two short attacks."""
+    return Suite({NAIVE: PGD(eps, 3, objective="cross_entropy"), "pgd": PGD(eps, steps=20)})
+
+
+def limited_suite(suite, eps, *_):
+    return dataclasses.replace(two_attacks(suite, eps), limits={"pgd": 5})
+
+
+def test_progress_names_each_attack_and_what_stands(mmc_model, held_out, capsys, no_probes):
+    """Fails if a user cannot see which attack runs, on how many images, and how far it is."""
+    x, y = held_out[0][:10], held_out[1][:10]
+    result = keras_mmc.audit(mmc_model, x, y, 0.05, "quick", verbose=1)
+    printed = capsys.readouterr().out
+    standing = [result.clean_accuracy, *(row.accuracy for row in result.rows)]
+    for row, before in zip(result.rows, standing, strict=False):
+        count = round(10 * before)
+        assert f"{row.name}: {count} of 10 images stand" in printed
+        assert f"{count}/{count}" in printed
+
+
 def test_saved_report(report, tmp_path):
     """Fails if the files do not hold what was printed, or an older report is replaced silently."""
     path = report.save(tmp_path / "report")
@@ -161,6 +246,9 @@ def test_saved_report(report, tmp_path):
         report.save(path)
     report.save(path, overwrite=True)
     assert [item.name for item in tmp_path.iterdir()] == ["report"]
+    page = (path / "report.html").read_text(encoding="utf-8")
+    assert f"{100 * report.robust_accuracy:.2f} %" in page
+    assert page.count("<figure>") == min(9, sum(name != "clean" for name in report.broken_by))
 
 
 def test_printed_report_names_everything(report):
@@ -173,12 +261,35 @@ def test_printed_report_names_everything(report):
         assert part in text
 
 
+def test_printed_report_shows_rate_and_size_together(paper_report):
+    """Fails if the success rate of an attack outside the ball is printed without its size."""
+    lines = str(paper_report).splitlines()
+    for row in paper_report.extras:
+        (line,) = [line for line in lines if line.startswith(f"  {row.name}")]
+        assert f"{100 * row.success_rate:.2f} % of {row.attacked} broken" in line
+        assert row.mean_l2 is None or f"mean L2 {row.mean_l2:.3g}" in line
+
+
+def test_stored_diagnostics_hold_their_figures(report):
+    """Fails if a check cannot be read back from report.json, fired or not."""
+    stored = json.loads(json.dumps(report.to_dict()))["diagnostics"]
+    assert list(stored) == list(report.diagnostics)
+    for name, check in report.diagnostics.items():
+        assert stored[name]["fired"] == check.fired
+        assert stored[name]["finding"] == check.finding
+        assert stored[name]["figures"].keys() == check.figures.keys()
+    assert stored["naive_minus_best"]["figures"]["best"] == report.robust_accuracy
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"eps": 0.0}, "eps > 0.*received 0.0"),
         ({"eps": float("nan")}, "finite eps"),
-        ({"suite": "fast"}, r"quick.*standard.*adaptive.*received 'fast'"),
+        ({"eps": -0.1}, "eps > 0.*received -0.1"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"model": print}, "Keras model"),
+        ({"suite": "fast"}, r"quick.*standard.*adaptive.*paper.*received 'fast'"),
         ({"x": np.zeros((2, 8, 8, 1), "uint8")}, "dtype uint8"),
         ({"x": np.full((2, 8, 8, 1), np.nan, "float32")}, "NaN"),
         ({"x": np.full((2, 8, 8, 1), 2.0, "float32")}, r"box \[0, 1\]"),
@@ -189,9 +300,14 @@ def test_printed_report_names_everything(report):
 )
 def test_refusals(change, message, mmc_model):
     """Fails if a wrong argument is audited all the same."""
-    good = {"x": np.zeros((2, 8, 8, 1), "float32"), "y": np.array([0, 1]), "eps": EPS}
+    good = {
+        "model": mmc_model,
+        "x": np.zeros((2, 8, 8, 1), "float32"),
+        "y": np.array([0, 1]),
+        "eps": EPS,
+    }
     with pytest.raises(ValueError, match=message):
-        keras_mmc.audit(mmc_model, **{**good, **change}, verbose=0)
+        keras_mmc.audit(**{**good, **change}, verbose=0)
 
 
 def test_probabilities_are_refused(mmc_model, held_out):
@@ -199,3 +315,30 @@ def test_probabilities_are_refused(mmc_model, held_out):
     softmax = keras.Model(mmc_model.input, keras.layers.Softmax()(mmc_model.output))
     with pytest.raises(ValueError, match="ends in a softmax"):
         keras_mmc.audit(softmax, *held_out, EPS, verbose=0)
+
+
+def test_a_substitute_that_does_not_fit_is_refused(mmc_model, held_out):
+    """Fails if points of a model with other outputs are tried, or hours pass before the error."""
+    three = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    softmax = keras.Model(mmc_model.input, keras.layers.Softmax()(mmc_model.output))
+    for substitute, suite, message in (
+        (three, "adaptive", "audited model, 10; it returns scores of 3"),
+        (softmax, "paper", "substitute does not fit.*softmax"),
+        (three, "quick", "does not use a substitute"),
+        ("model.keras", "paper", "must be a Keras model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            keras_mmc.audit(mmc_model, *held_out, EPS, suite, substitute=substitute, verbose=0)
+
+
+def test_two_classes(held_out, no_probes):
+    """Fails if a binary classifier, for which DLR is undefined, is not audited or not noted."""
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    x, y = held_out[0][:20], held_out[1][:20] % 2
+    result = keras_mmc.audit(model, x, y, 1.0, verbose=0)
+    assert result.robust_accuracy == 0
+    assert any("not defined for 2 classes" in note for note in result.notes)

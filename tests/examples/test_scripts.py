@@ -118,4 +118,31 @@ def test_audit_script(trained, run_script, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     for part in ("first 40 test images of digits", "naive pgd (cross-entropy)", "Robust accuracy"):
         assert part in done.stdout
-    assert (tmp_path / "audit" / "report.json").exists()
+    for name in ("report.json", "report.html", "adversarial.npz"):
+        assert (tmp_path / "audit" / name).exists()
+
+
+def test_audit_script_with_a_substitute_and_a_state(trained, run_script, tmp_path):
+    """Fails if the second model is not used, or finished batches are not kept."""
+    folder, _ = trained
+    done = run_script(
+        "audit.py",
+        f"--model={folder / 'mmc' / 'model.keras'}",
+        f"--substitute={folder / 'softmax' / 'model.keras'}",
+        "--suite=adaptive",
+        "--eps=0.1",
+        "--num_images=10",
+        f"--state_dir={tmp_path / 'state'}",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "transfer (mim)" in done.stdout
+    assert (tmp_path / "state" / "audit.json").exists()
+    assert (tmp_path / "state" / "apgd-ce-0.npz").exists()
+
+
+def test_audit_script_refuses_a_substitute_that_is_not_used(trained, run_script):
+    """Fails if a user believes that a transfer was tried."""
+    model = trained[0] / "mmc" / "model.keras"
+    done = run_script("audit.py", f"--model={model}", f"--substitute={model}", "--eps=0.1")
+    assert done.returncode != 0
+    assert "does not use a substitute model" in done.stderr

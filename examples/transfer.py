@@ -1,0 +1,90 @@
+"""Try the adversarial points of every model on every model.
+
+python examples/transfer.py --dataset=digits --eps=0.1 \
+      --model=mmc=runs/train/mmc/model.keras --model=softmax=runs/train/softmax/model.keras
+python examples/transfer.py --dataset=mnist --eps=0.3 --attack=pgd --num_images=500 \
+      --model=mmc=runs/mnist/mmc/model.keras --model=softmax=runs/mnist/softmax/model.keras \
+      --output_dir=runs/mnist_transfer
+
+Rows are the models that points were crafted on, columns those they were tried on. With
+--output_dir the table is written to transfer.csv there.
+"""
+
+import csv
+
+import keras
+import run_directory
+from absl import app, flags, logging
+
+import keras_mmc
+
+ATTACKS = {"mim": keras_mmc.attacks.MIM, "pgd": keras_mmc.attacks.PGD}
+
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_string(
+    "model", None, "name=path of a .keras file written by examples/train.py.", required=True
+)
+flags.DEFINE_enum(
+    "dataset",
+    "digits",
+    ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
+    "Data set whose test images are attacked.",
+)
+flags.DEFINE_float("eps", None, "Radius of the ball, in [0, 1] pixel units.", required=True)
+flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of the ball.")
+flags.DEFINE_enum("attack", "mim", sorted(ATTACKS), "Attack that crafts the points.")
+flags.DEFINE_integer("steps", 10, "Steps of the attack.", lower_bound=1)
+flags.DEFINE_integer("num_images", 1000, "First test images to attack.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of the attack.")
+flags.DEFINE_string("output_dir", None, "Directory for transfer.csv.")
+flags.DEFINE_boolean("overwrite", False, "Replace an earlier table in --output_dir.")
+
+
+def named_paths(pairs):
+    """Paths by name from flags `name=path`; a UsageError where a name is missing or repeated."""
+    split = [pair.partition("=") for pair in pairs]
+    paths = {name: path for name, _, path in split}
+    if not all(name and path for name, path in paths.items()) or len(paths) < len(pairs):
+        raise app.UsageError(
+            f"--model wants name=path, each name once; received {', '.join(pairs)}."
+        )
+    return paths
+
+
+def write_table(path, matrix):
+    """Write the matrix in percent: a row for clean images, then one for each crafting model."""
+    rows = [("clean", matrix.clean_accuracy), *zip(matrix.names, matrix.accuracy, strict=True)]
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["crafted on", *matrix.names])
+        writer.writerows([name, *(f"{100 * value:.2f}" for value in row)] for name, row in rows)
+
+
+def main(argv):
+    """Load, attack, print and save."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    paths = named_paths(FLAGS.model)
+    models = {name: keras.models.load_model(path) for name, path in paths.items()}
+    x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
+    matrix = keras_mmc.evaluation.transfer_matrix(
+        models,
+        x[: FLAGS.num_images],
+        y[: FLAGS.num_images],
+        ATTACKS[FLAGS.attack](FLAGS.eps, steps=FLAGS.steps, norm=FLAGS.norm),
+        batch_size=FLAGS.batch_size,
+        seed=FLAGS.seed,
+    )
+    print(f"The first {matrix.num_images} test images of {FLAGS.dataset}")
+    print(matrix)
+    if FLAGS.output_dir:
+        with run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite) as directory:
+            (directory / "flags.txt").write_text(FLAGS.flags_into_string(), encoding="utf-8")
+            write_table(directory / "transfer.csv", matrix)
+        print(f"Saved to {FLAGS.output_dir}")
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)

@@ -1,0 +1,154 @@
+"""Accuracy as the ball grows."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_mmc.attacks import PGD, Attack
+from keras_mmc.attacks.base import misclassified, score_function
+from keras_mmc.attacks.judged import scores_of
+from keras_mmc.evaluation.inputs import (
+    CLASSES,
+    NUMBER,
+    SEED,
+    allowed,
+    batches,
+    check_eps,
+    images_spec,
+    labelled_images,
+    norm_of,
+    traced,
+)
+from keras_mmc.evaluation.intervals import wilson_interval
+
+
+@dataclasses.dataclass(frozen=True)
+class RobustnessCurve:
+    """Result of `robustness_curve`.
+
+    Attributes:
+        eps: radii of the ball, `(E,)`, in input units, in increasing order.
+        stands: booleans `(E, N)`: the image is classified correctly, and the attack of that radius
+            did not break it.
+        norm: `"linf"` or `"l2"`.
+        attack: the attack as Python would write it; its `eps` is replaced by those above.
+    """
+
+    eps: np.ndarray
+    stands: np.ndarray
+    norm: str
+    attack: str
+
+    @property
+    def num_images(self) -> int:
+        """Number of images."""
+        return self.stands.shape[1]
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Fraction of images that stand at each eps by itself, `(E,)`."""
+        return self.stands.mean(axis=1)
+
+    @property
+    def worst_case(self) -> np.ndarray:
+        """Fraction that stands at each eps and at all smaller ones, `(E,)`; it never rises.
+
+        A point that breaks an image at a smaller eps lies in the larger ball too, so this is the
+        tighter bound.
+        """
+        return np.logical_and.accumulate(self.stands, axis=0).mean(axis=1)
+
+    @property
+    def rises(self) -> tuple[float, ...]:
+        """The eps at which the accuracy is above that of the eps before: the attack failed."""
+        return tuple(self.eps[1:][np.diff(self.accuracy) > 0].tolist())
+
+    def __str__(self):
+        lines = [
+            f"Robustness curve, {self.norm}, {self.num_images} images, {self.attack} at each eps",
+            "       eps  accuracy  95 % interval    worst case so far",
+        ]
+        columns = (self.eps, self.stands, self.worst_case)
+        for eps, stands, worst in zip(*columns, strict=True):
+            low, high = wilson_interval(int(stands.sum()), self.num_images)
+            lines.append(
+                f"{eps:10.4g}  {100 * stands.mean():6.2f} %  {100 * low:6.2f} to {100 * high:6.2f}"
+                f"  {100 * worst:6.2f} %"
+            )
+        if self.rises:
+            lines.append(
+                f"Finding: accuracy rises at eps {', '.join(f'{eps:.4g}' for eps in self.rises)}: "
+                "the attack fails there, the model does not resist. Use more steps or restarts."
+            )
+        return "\n".join(lines)
+
+
+def robustness_curve(
+    model,
+    x,
+    y,
+    eps_list,
+    attack: Attack | None = None,
+    *,
+    batch_size: int = 128,
+    seed: int = 0,
+) -> RobustnessCurve:
+    """Accuracy under attack at several radii of the ball.
+
+    Every image is attacked at every radius by itself, so that an attack that fails in larger balls
+    shows. The attack is traced once for all radii.
+
+    Args:
+        model: Keras model from images to scores `(N, K)`.
+        x: images `(N, ...)`, floats inside the box of the attack.
+        y: integer labels `(N,)`.
+        eps_list: radii, in input units, at least 0, strictly increasing; 0 is the clean accuracy.
+        attack: the attack, whose `eps` is replaced; a `step_size` that it sets stays as it is.
+            `None` is 50 steps of L-infinity PGD on the margin.
+        batch_size: images attacked at a time.
+        seed: integer; the same seed gives the same bits on CPU.
+
+    Returns:
+        A `RobustnessCurve`; `print` it for a table.
+
+    Raises:
+        ValueError: for radii that do not fit, an attack without `eps`, or if images, labels or the
+            model's scores do not fit.
+
+    Source: Carlini et al., *On Evaluating Adversarial Robustness*, 2019, arXiv 1902.06705.
+
+    Example:
+    >>> curve = keras_mmc.evaluation.robustness_curve(model, x_test, y_test, [0, 0.1, 0.2, 0.3])
+    >>> print(curve)
+    """
+    attack = PGD(0.0, steps=50) if attack is None else attack
+    radii = _radii(eps_list)
+    check_eps(attack)
+    x, y, scores = labelled_images(model, x, y, attack, batch_size, seed)
+    right = ~misclassified(scores, y).numpy()
+    ball = norm_of(attack), attack.box
+    stands = np.tile(right, (len(radii), 1))
+
+    def search(x, y, seed, eps):
+        return dataclasses.replace(attack, eps=eps).search(score_function(model), x, y, seed)
+
+    run = traced(search, images_spec(x.shape), CLASSES, SEED, NUMBER)
+    clean, labels = x[right], y[right]
+    for i in np.flatnonzero(radii > 0):
+        for b in batches(len(clean), batch_size):
+            found = run(clean[b], labels[b], [seed, b.start], radii[i])
+            broken = misclassified(scores_of(model, found, batch_size), labels[b]).numpy()
+            broken &= allowed(found, clean[b], radii[i], *ball)
+            stands[i, np.flatnonzero(right)[b]] = ~broken
+    return RobustnessCurve(radii, stands, ball[0], repr(attack))
+
+
+def _radii(eps_list):
+    radii = np.asarray(eps_list, "float64")
+    good = radii.ndim == 1 and radii.size and np.isfinite(radii).all() and radii[0] >= 0
+    if not good or (np.diff(radii) <= 0).any():
+        raise ValueError(
+            "`eps_list` must hold finite radii >= 0 in input units, each larger than the one "
+            f"before, such as [0, 2/255, 4/255]; received {eps_list!r}."
+        )
+    return radii

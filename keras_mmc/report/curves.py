@@ -1,0 +1,50 @@
+"""A picture of curves over the size of perturbations."""
+
+from collections.abc import Mapping
+
+import matplotlib.figure
+import numpy as np
+
+
+def plot_curves(path, curves: Mapping, xlabel: str, ylabel: str, title: str = "") -> None:
+    """Save a picture of named curves as PNG, such as accuracy over eps for several models.
+
+    Args:
+        path: file to write.
+        curves: pairs `(xs, ys)` of equally long one-dimensional arrays, by the name that the legend
+            shows; points that are not finite leave a gap.
+        xlabel: what the horizontal axis shows, with its unit.
+        ylabel: what the vertical axis shows; it starts at 0.
+        title: title of the picture.
+
+    Raises:
+        ValueError: if there is no curve, or its two arrays do not fit.
+
+    Example:
+    >>> curve = keras_mmc.evaluation.robustness_curve(model, x_test, y_test, [0, 0.1, 0.2])
+    >>> curves = {"mmc": (curve.eps, curve.accuracy)}
+    >>> keras_mmc.report.plot_curves("curve.png", curves, "eps (L-infinity)", "accuracy")
+    """
+    _draw(curves, xlabel, ylabel, title).savefig(path, dpi=110)
+
+
+def _draw(curves, xlabel, ylabel, title):
+    if not curves:
+        raise ValueError("`curves` must hold at least one curve, as {'mmc': (xs, ys)}.")
+    figure = matplotlib.figure.Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, (xs, ys) in curves.items():
+        xs, ys = np.asarray(xs, "float64"), np.asarray(ys, "float64")
+        if xs.ndim != 1 or xs.shape != ys.shape:
+            raise ValueError(
+                f"Curve {name!r} needs two one-dimensional arrays of one length; received shapes "
+                f"{xs.shape} and {ys.shape}."
+            )
+        axes.plot(xs, ys, marker="o" if len(xs) <= 30 else None, markersize=4, label=name)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_title(title)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

@@ -1,0 +1,85 @@
+"""What evaluations share: sizes, the check of points, and graphs that are traced once."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_mmc.attacks import FAB, FGSM, SPSA
+from keras_mmc.evaluation.inputs import (
+    CLASSES,
+    allowed,
+    batches,
+    check_eps,
+    images_spec,
+    norm_of,
+    sizes_of,
+    traced,
+)
+
+
+def test_sizes_by_hand():
+    """Fails if a norm is taken over the batch, or is not that of its name."""
+    clean = np.full((2, 1, 2, 1), 0.5, "float32")
+    points = clean + np.array([[0.3, -0.4], [0.0, 0.1]], "float32").reshape(2, 1, 2, 1)
+    np.testing.assert_allclose(sizes_of(points, clean, "linf"), [0.4, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(sizes_of(points, clean, "l2"), [0.5, 0.1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_points_that_are_not_allowed(norm):
+    """Fails if a point outside ball or box, or one that is not finite, passes."""
+    clean = np.full((1, 2), 0.95, "float32")
+
+    def fits(point, eps=0.1):
+        return allowed(np.array([point], "float32"), clean, eps, norm, (0.0, 1.0)).item()
+
+    assert fits([0.95, 0.95], eps=0.0)
+    assert fits([0.85, 0.95])
+    assert not fits([0.849, 0.95])
+    assert not fits([1.001, 0.95])
+    assert not fits([np.nan, 0.95])
+    assert not fits([np.inf, 0.95], eps=np.inf)
+
+
+def test_radii_may_differ_by_image():
+    """Fails if one radius is used for all images."""
+    clean = np.zeros((2, 3), "float32")
+    found = allowed(clean + 0.1, clean, [0.05, 0.1], "linf", (0.0, 1.0))
+    np.testing.assert_array_equal(found, [False, True])
+
+
+@given(st.integers(0, 50), st.integers(1, 20))
+@settings(deadline=None, max_examples=30)
+def test_batches_cover_every_row_once(count, batch_size):
+    """Fails if a row is left out or comes twice, or a batch is too large."""
+    rows = [np.arange(count)[batch] for batch in batches(count, batch_size)]
+    np.testing.assert_array_equal(np.concatenate([np.arange(0), *rows]), np.arange(count))
+    assert all(0 < len(part) <= batch_size for part in rows)
+
+
+def test_traced_runs_python_once():
+    """Fails if another batch size runs the Python function again, or tensors come back."""
+    calls = []
+
+    def double(x, y):
+        calls.append(1)
+        return 2 * x, y
+
+    run = traced(double, images_spec((5, 3)), CLASSES)
+    for count in (1, 4):
+        x, y = run(np.ones((count, 3)), np.arange(count))
+        np.testing.assert_array_equal(x, np.full((count, 3), 2.0))
+        np.testing.assert_array_equal(y, np.arange(count))
+        assert isinstance(x, np.ndarray) and not tf.is_tensor(y)
+    assert len(calls) == 1
+
+
+def test_balls_of_attacks():
+    """Fails if an attack without a radius passes, or one without a named norm gets another."""
+    check_eps(FGSM(0.1))
+    with pytest.raises(ValueError, match=r"ball of radius `eps`.*received FAB\(eps=None"):
+        check_eps(FAB(None))
+    assert norm_of(FGSM(0.1, norm="l2")) == "l2"
+    assert norm_of(SPSA(0.1)) == "linf"

@@ -1,0 +1,214 @@
+"""The state of an audit: interrupted and resumed it gives the report of an undisturbed one."""
+
+import dataclasses
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mmc
+from keras_mmc.attacks import PGD, GaussianNoise, judged
+from keras_mmc.evaluation import state as state_module
+from keras_mmc.evaluation.state import AuditState, audit_facts
+from keras_mmc.evaluation.suites import NAIVE, Suite
+
+# The package exports a function of the name of its module.
+audit_module = sys.modules[keras_mmc.audit.__module__]
+EPS = 0.1
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """A suite of three short attacks, and no diagnostics: an audit takes a second."""
+    attacks = {NAIVE: PGD(EPS, steps=3, objective="cross_entropy"), "pgd": PGD(EPS, steps=3)}
+    suite = Suite(attacks, {"noise": GaussianNoise(0.2)})
+    monkeypatch.setattr(audit_module, "make_suite", lambda *_: suite)
+    monkeypatch.setattr(audit_module, "diagnose", lambda *_, **__: {})
+
+
+@pytest.fixture
+def run(mmc_model, held_out):
+    """Audit the first 100 held-out images in batches of 30."""
+    x, y = held_out[0][:100], held_out[1][:100]
+
+    def audit(directory=None, model=mmc_model, **changes):
+        options = {"x": x, "y": y, "eps": EPS, "suite": "quick", "batch_size": 30, "seed": 3}
+        options |= changes
+        return keras_mmc.audit(model, state_directory=directory, verbose=0, **options)
+
+    return audit
+
+
+def without_times(report):
+    """The report as data, and its images; times are set to 0."""
+    rows = tuple(dataclasses.replace(row, seconds=0.0) for row in (*report.rows, *report.extras))
+    rest = {k: v for k, v in report.to_dict().items() if k not in ("rows", "extras")}
+    return rows, rest, report.x_adv.tobytes(), report.answers.tobytes(), report.labels.tobytes()
+
+
+def batches(directory):
+    """Names of the files of finished batches."""
+    return {path.name for path in directory.glob("*.npz")} - {"clean-scores.npz"}
+
+
+def interrupt_at(monkeypatch, count):
+    """Press Ctrl-C when a batch has been attacked `count` times, before it can be kept."""
+    real, calls = judged.misclassified, []
+
+    def judge(*arguments):
+        calls.append(1)
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(judged, "misclassified", judge)
+    return calls
+
+
+def test_resumed_equals_undisturbed(short, run, tmp_path, monkeypatch):
+    """Fails if a resumed audit differs by a bit, or attacks a finished batch again."""
+    undisturbed = without_times(run())
+    for count in (1, 5, 8):
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, count)
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / str(count))
+        assert len(batches(tmp_path / str(count))) == count - 1
+        with monkeypatch.context() as patch:
+            calls = interrupt_at(patch, None)
+            resumed = run(tmp_path / str(count))
+        total = len(batches(tmp_path / str(count)))
+        assert total > 8
+        assert len(calls) == total - (count - 1)
+        assert without_times(resumed) == undisturbed
+
+
+def test_times_add_up(short, run, tmp_path):
+    """Fails if the time of an earlier run is lost: a finished audit reports the same times."""
+    first = run(tmp_path)
+    again = run(tmp_path)
+    assert [row.seconds for row in again.rows] == [row.seconds for row in first.rows]
+    assert [row.seconds for row in again.extras] == [row.seconds for row in first.extras]
+    assert all(row.seconds > 0 for row in first.rows)
+
+
+def test_a_killed_process_is_resumed_by_another(
+    mmc_model, held_out, run_python, run, tmp_path, monkeypatch
+):
+    """Fails if a state does not outlive its process, killed while it writes a batch."""
+    mmc_model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "data.npz", x=held_out[0][:100], y=held_out[1][:100])
+    code = """
+import os, sys, keras, keras_mmc, numpy as np
+folder, data = sys.argv[1], np.load(sys.argv[1] + "/data.npz")
+replace, kept = os.replace, []
+def killed(source, target):
+    kept.append(target)
+    if len(kept) == 8:
+        os._exit(0)
+    replace(source, target)
+os.replace = killed
+keras_mmc.audit(
+    keras.models.load_model(folder + "/model.keras"), data["x"], data["y"], 0.1, "quick",
+    batch_size=30, seed=3, state_directory=folder + "/state", verbose=0)
+print("not killed")
+"""
+    assert "not killed" not in run_python(code, tmp_path)
+    done = batches(tmp_path / "state")
+    assert len(done) == 5
+    assert list((tmp_path / "state").glob("*.partial"))
+    before = {name: (tmp_path / "state" / name).stat().st_mtime_ns for name in done}
+    model = keras.models.load_model(tmp_path / "model.keras")
+    monkeypatch.setattr(audit_module, "diagnose", lambda *_, **__: {})
+    resumed = run(tmp_path / "state", model=model)
+    assert without_times(resumed) == without_times(run(model=model))
+    assert before == {name: (tmp_path / "state" / name).stat().st_mtime_ns for name in done}
+    assert not list((tmp_path / "state").glob("*.partial"))
+
+
+def test_another_audit_is_refused(short, run, mmc_model, held_out, tmp_path):
+    """Fails if batches of other images, weights or settings are mixed into a report."""
+    run(tmp_path)
+    x, y = held_out[0][:100], held_out[1][:100]
+    other = keras.models.clone_model(mmc_model)
+    # The same weights under other scores: only the scores themselves tell.
+    scaled = keras.Model(mmc_model.input, keras.layers.Rescaling(2.0)(mmc_model.output))
+    for change, words in (
+        ({"eps": 0.2}, "eps 0.1 there, 0.2 here"),
+        ({"seed": 4}, "seed 3 there, 4 here"),
+        ({"batch_size": 50}, "batch_size 30 there, 50 here"),
+        ({"suite": "paper"}, "suite quick there, paper here"),
+        ({"box": (-1.0, 1.0)}, "box"),
+        ({"x": x * 0.5}, "other images"),
+        ({"y": (y + 1) % 10}, "other labels"),
+        ({"model": other}, "other model"),
+        ({"model": scaled}, "audit of another model"),
+    ):
+        with pytest.raises(ValueError, match=f"{words}.*another `state_directory`"):
+            run(tmp_path, **change)
+    with pytest.raises(ValueError, match="other substitute"):
+        run(tmp_path, substitute=other)
+
+
+def test_refusals_come_before_any_attack(short, run, tmp_path, monkeypatch):
+    """Fails if hours of work are lost to a directory that could have been refused at once."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("Once")
+    (tmp_path / "file").write_text("")
+    calls = interrupt_at(monkeypatch, None)
+    with pytest.raises(ValueError, match=r"holds other files, such as 'chapter.tex'"):
+        run(tmp_path / "thesis")
+    with pytest.raises(OSError, match=r"cannot be kept in.*can be created and written"):
+        run(tmp_path / "file")
+    with pytest.raises(OSError, match="cannot be kept in"):
+        run(tmp_path / "file" / "below")
+    assert not calls
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "Once"
+
+
+def test_a_directory_that_takes_no_files_is_refused(short, run, tmp_path, monkeypatch):
+    """Fails if a full or read-only disk is noticed only after the first batch."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state_module.os, "replace", full)
+    with pytest.raises(OSError, match=r"cannot be kept.*No space left"):
+        run(tmp_path / "state")
+
+
+@pytest.mark.parametrize("name", ["audit.json", "pgd-0.npz"])
+def test_damaged_files_are_named(name, short, run, tmp_path):
+    """Fails if a damaged file ends in an error that does not say which file to delete."""
+    run(tmp_path)
+    (tmp_path / name).write_bytes(b"[1")
+    with pytest.raises(ValueError, match=f"{name} is damaged.*Delete"):
+        run(tmp_path)
+
+
+def test_facts(mmc_model, held_out):
+    """Fails if a fact that changes the results is missing, or is no JSON."""
+    x, y = held_out
+    facts = audit_facts(mmc_model, None, x, y, eps=0.1)
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["substitute"] is None
+    assert facts["images"] != audit_facts(mmc_model, None, x.reshape(200, 64), y)["images"]
+    both = audit_facts(mmc_model, mmc_model, x, y)
+    assert both["model"] == both["substitute"] == facts["model"]
+
+
+def test_a_state_computes_once(tmp_path):
+    """Fails if a key is computed twice, or two keys share a file."""
+    scores, calls = np.ones((2, 3)), []
+
+    def compute(value):
+        calls.append(value)
+        return {"value": np.array(value)}
+
+    for _ in range(2):
+        state = AuditState(tmp_path, {"eps": 0.1}, scores)
+        for key in ("pgd 0", "pgd 30", "check: pgd, eps 0.1 0"):
+            assert state(key, lambda key=key: compute(key))["value"] == key
+    assert len(calls) == 3

@@ -1,0 +1,85 @@
+"""The transfer script as a user runs it: in a process of its own, on the embedded digits."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mmc
+from keras_mmc.datasets import load_arrays
+
+
+@pytest.fixture(scope="module")
+def run_script(request):
+    """Run the script and return the finished process."""
+
+    def run(*flags):
+        return subprocess.run(
+            [sys.executable, request.config.rootpath / "examples" / "transfer.py", *flags],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def paths(digits, tmp_path_factory):
+    """Two saved networks by name, one of them with a head of this package."""
+    folder, found = tmp_path_factory.mktemp("models"), {}
+    heads = {
+        "mmc": (keras_mmc.MaxMahalanobisCenters(10), keras_mmc.MMCLoss()),
+        "softmax": (keras.layers.Dense(10), keras.losses.SparseCategoricalCrossentropy(True)),
+    }
+    for name, (head, loss) in heads.items():
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Flatten(), keras.layers.Dense(32, "relu"), keras.layers.Dense(16)]
+        model = keras.Sequential([keras.Input((8, 8, 1)), *layers, head])
+        model.compile(keras.optimizers.Adam(3e-3), loss)
+        model.fit(*digits, epochs=5, verbose=0)
+        found[name] = folder / f"{name}.keras"
+        model.save(found[name])
+    return found
+
+
+def test_the_table_is_true(paths, run_script, tmp_path):
+    """Fails if the file or the text holds other figures than the function gives."""
+    output = tmp_path / "transfer"
+    models = [f"--model={name}={path}" for name, path in paths.items()]
+    flags = [*models, "--eps=0.15", "--attack=pgd", "--num_images=80", f"--output_dir={output}"]
+    done = run_script(*flags)
+    assert done.returncode == 0, done.stderr[-3000:]
+    x, y = (part[:80] for part in load_arrays("digits", "test"))
+    loaded = {name: keras.models.load_model(path) for name, path in paths.items()}
+    attack = keras_mmc.attacks.PGD(0.15, steps=10)
+    matrix = keras_mmc.evaluation.transfer_matrix(loaded, x, y, attack)
+    assert "first 80 test images of digits" in done.stdout
+    assert str(matrix) in done.stdout
+    with open(output / "transfer.csv", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["crafted on", "mmc", "softmax"]
+    assert [row[0] for row in rows] == ["clean", "mmc", "softmax"]
+    values = np.array([row[1:] for row in rows], float)
+    expected = 100 * np.concatenate([matrix.clean_accuracy[None], matrix.accuracy])
+    np.testing.assert_allclose(values, expected, atol=0.005001)
+    assert "--eps=0.15" in (output / "flags.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model=model.keras"], "--model wants name=path"),
+        (["--model=a=x.keras", "--model=a=y.keras"], "each name once"),
+    ],
+)
+def test_bad_flags(flags, message, run_script, tmp_path):
+    """Fails if flags that do not fit leave a directory that looks like a result."""
+    done = run_script(*flags, "--eps=0.1", f"--output_dir={tmp_path / 'run'}")
+    assert done.returncode != 0
+    assert message in done.stderr + done.stdout
+    assert not (tmp_path / "run").exists()
