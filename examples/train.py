@@ -1,8 +1,10 @@
-"""Train a classifier with a loss of keras_mmc and, beside it, with softmax cross-entropy.
+"""Train a classifier with a loss and a defence of keras_mmc, or beside softmax cross-entropy.
 
   python examples/train.py                                   # MMC on digits, half a minute
   python examples/train.py --dataset=mnist --epochs=10
   python examples/train.py --dataset=cifar10 --model=resnet_v2 --depth=11 --optimizer=sgd
+  python examples/train.py --dataset=mnist --defense=trades --beta=1 --attack_eps=0.3
+  python examples/train.py --recipe=at_emr_cifar10           # published settings by name
 
 Each run writes model.keras, history.csv, flags.txt, TensorBoard logs (logs/) and a picture of the
 features around their centres (features.png) to a folder of its own below --output_dir.
@@ -13,6 +15,7 @@ import pathlib
 import statistics
 import time
 
+import defense_flags
 import keras
 import numpy as np
 import run_directory
@@ -63,12 +66,15 @@ flags.DEFINE_integer("epochs", 30, "Epochs.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
 flags.DEFINE_enum("optimizer", "adam", sorted(OPTIMIZERS), "Optimizer; sgd has momentum 0.9.")
 flags.DEFINE_float("learning_rate", None, "Highest learning rate; default: 0.001 adam, 0.01 sgd.")
+flags.DEFINE_float("weight_decay", None, "Decoupled weight decay of all weights.")
+flags.DEFINE_float("adam_beta_2", 0.999, "Decay of Adam's second moment.")
 flags.DEFINE_enum(
     "schedule",
     "cosine",
-    ["cosine", "step", "constant"],
-    "Learning rate over time: down to 0 along a cosine, a tenth after 50% and 75%, or constant.",
+    ["cosine", "drops", "constant"],
+    "Learning rate over time: down to 0 along a cosine, a tenth at each of --drops, or constant.",
 )
+flags.DEFINE_list("drops", None, "Epochs after which --schedule=drops divides the rate by ten.")
 flags.DEFINE_boolean("augment", None, "Crops and mirror images; default: on for CIFAR only.")
 flags.DEFINE_enum(
     "mixed_precision",
@@ -77,7 +83,11 @@ flags.DEFINE_enum(
     "Dtype policy of the network; scores and losses stay float32.",
 )
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, augmentation and validation split.")
-flags.DEFINE_boolean("baseline", True, "Train the same network with softmax cross-entropy too.")
+flags.DEFINE_boolean(
+    "baseline",
+    None,
+    "Train the same network with softmax cross-entropy too; default: only without a defence.",
+)
 flags.DEFINE_string("output_dir", "runs/train", "Folder of the results.")
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier run in --output_dir.")
 
@@ -132,13 +142,21 @@ def build_optimizer(steps_per_epoch):
     steps = steps_per_epoch * FLAGS.epochs
     if FLAGS.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    elif FLAGS.schedule == "step":
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            [steps // 2, steps * 3 // 4], [rate, rate / 10, rate / 100]
-        )
+    elif FLAGS.schedule == "drops":
+        drops = [int(epoch) * steps_per_epoch for epoch in FLAGS.drops or ()]
+        rates = [rate / 10**i for i in range(len(drops) + 1)]
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates)
     if FLAGS.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9)
-    return keras.optimizers.Adam(rate)
+        return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=FLAGS.weight_decay)
+    return keras.optimizers.Adam(rate, beta_2=FLAGS.adam_beta_2, weight_decay=FLAGS.weight_decay)
+
+
+def in_training(model):
+    """The network as it is trained: inside an `AdversarialModel` if the flags ask for one."""
+    defense, regularizer = defense_flags.build_defense(), defense_flags.build_regularizer()
+    if FLAGS.defense == "none" and regularizer is None:
+        return model
+    return keras_mmc.AdversarialModel(model, defense, regularizer, seed=FLAGS.seed)
 
 
 def train(loss, head, data, directory):
@@ -146,7 +164,8 @@ def train(loss, head, data, directory):
     info = keras_mmc.datasets.info(FLAGS.dataset)
     keras.utils.set_random_seed(FLAGS.seed)
     model = build_model(info, head)
-    model.compile(
+    trained = in_training(model)
+    trained.compile(
         optimizer=build_optimizer(data["train"].cardinality().numpy()),
         loss=LOSSES[loss][0](),
         metrics=["accuracy"],
@@ -154,9 +173,9 @@ def train(loss, head, data, directory):
     directory.mkdir()
     (directory / "flags.txt").write_text(FLAGS.flags_into_string(), encoding="utf-8")
     times, cpu_start = EpochTimes(), time.process_time()
-    model.fit(
+    trained.fit(
         data["train"],
-        validation_data=data["validation"],
+        validation_data=validation_data(data["validation"], trained is not model),
         epochs=FLAGS.epochs,
         shuffle=False,  # the training batches are shuffled already
         verbose=2 if FLAGS.dataset != "digits" else 0,
@@ -169,7 +188,9 @@ def train(loss, head, data, directory):
     )
     cpu_seconds = time.process_time() - cpu_start
     model.save(directory / "model.keras")
-    _, accuracy = model.evaluate(data["test"], verbose=0)
+    if trained is not model:
+        model.compile(loss=LOSSES[loss][0](), metrics=["accuracy"])
+    accuracy = model.evaluate(data["test"], verbose=0, return_dict=True)["accuracy"]
     features, labels = test_features(model, data["test"])
     distances = keras_mmc.metrics.class_distances(features, labels)
     keras_mmc.report.plot_features(
@@ -182,6 +203,7 @@ def train(loss, head, data, directory):
     return {
         "loss": loss,
         "head": head,
+        "defense": FLAGS.defense,
         "test accuracy %": f"{100 * accuracy:.2f}",
         "s/epoch": f"{statistics.median(times.seconds):.2f}",
         "CPU s": f"{cpu_seconds:.0f}",
@@ -189,6 +211,13 @@ def train(loss, head, data, directory):
         "inter": f"{distances.inter:.2f}",
         "inter/intra": f"{distances.inter / distances.intra:.1f}",
     }
+
+
+def validation_data(validation, attacked):
+    """All validation batches, or as many as are attacked after every epoch of a defence."""
+    if not attacked:
+        return validation
+    return validation.take(-(-FLAGS.validation_images // FLAGS.batch_size))
 
 
 def test_features(model, test):
@@ -217,11 +246,13 @@ def main(argv):
     """Train what the flags ask for and compare."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    defense_flags.apply_recipe()
     keras.config.set_dtype_policy(FLAGS.mixed_precision)
     info = keras_mmc.datasets.info(FLAGS.dataset)
     augment = info.augmentable if FLAGS.augment is None else FLAGS.augment
     runs = [(FLAGS.loss, choose_head(FLAGS.loss, FLAGS.head))]
-    if FLAGS.baseline and runs[0] != ("softmax", "dense"):
+    baseline = FLAGS.defense == "none" if FLAGS.baseline is None else FLAGS.baseline
+    if baseline and runs[0] != ("softmax", "dense"):
         runs.append(("softmax", "dense"))
     with run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite) as directory:
         data = {
@@ -244,8 +275,8 @@ def main(argv):
     print_table(rows)
     print(
         "\nintra: mean distance of a sample's features to its class mean; inter: mean distance "
-        "between class means.\nAccuracy on clean images says nothing about robustness: MMC alone "
-        "is no defence.\n"
+        "between class means.\nAccuracy on clean images says nothing about robustness, and the "
+        "training attack says too much: run examples/audit.py.\n"
         f"Models, curves and pictures are in {pathlib.Path(FLAGS.output_dir).resolve()}"
     )
 

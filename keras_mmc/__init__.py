@@ -1,10 +1,12 @@
 """Keras losses, heads, attacks and audits for classifiers that resist small input changes.
 
-The core (centers, layers, losses, metrics, models) runs on every Keras backend. The parts that
-need TensorFlow load on first use.
+The core (centers, layers, losses, metrics, models) runs on every Keras backend. The other parts
+need TensorFlow, and say so elsewhere.
 """
 
 import importlib
+
+import keras
 
 from keras_mmc import centers, layers, losses, metrics, models, objectives
 from keras_mmc.backend import require_tensorflow
@@ -22,8 +24,21 @@ from keras_mmc.losses import (
 
 __version__ = "0.1.0"
 
-_TENSORFLOW_MODULES = ("attacks", "datasets", "evaluation", "export", "training")
-_TENSORFLOW_NAMES = {"audit": "evaluation", "export_saved_model": "export"}
+_TENSORFLOW_MODULES = (
+    "attacks",
+    "datasets",
+    "defenses",
+    "evaluation",
+    "export",
+    "regularizers",
+    "training",
+)
+_TENSORFLOW_NAMES = {
+    "AdversarialModel": "training",
+    "EffectiveMarginRegularizer": "regularizers",
+    "audit": "evaluation",
+    "export_saved_model": "export",
+}
 
 __all__ = [
     "CenterLoss",
@@ -62,3 +77,8 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
+
+
+if keras.config.backend() == "tensorflow":
+    # A saved AdversarialModel loads only if its parts are registered.
+    importlib.import_module("keras_mmc.training")

@@ -20,6 +20,14 @@ class ScoreHead(keras.layers.Layer):
                 "Leave `dtype` out: the head stays in float32 under a mixed-precision policy."
             )
 
+    @property
+    def softmax_temperature(self) -> float:
+        """The temperature at which a softmax of the scores of a trained network is not one-hot.
+
+        Terms that compare probabilities, such as the divergence of TRADES, divide scores by it.
+        """
+        return 1.0
+
     def check_features(self, input_shape) -> int:
         """Return the width d of features of shape `(N, d)`; refuse any other shape."""
         if len(input_shape) != 2 or input_shape[-1] is None:

@@ -1,0 +1,29 @@
+"""What several defences check, and how their attacks start."""
+
+import dataclasses
+
+from keras_mmc import fields
+from keras_mmc.attacks.base import Attack
+
+_NOISE = 0.001
+
+
+def check_temperature(defense) -> None:
+    """Checks the `temperature` of a defence.
+
+    Raises:
+        ValueError: if it is neither `None` nor a finite number above 0.
+    """
+    if defense.temperature is not None:
+        fields.check_positive(defense, "temperature")
+
+
+def starting_near(attack: Attack) -> dict:
+    """The field that lets an attack with a random start begin at small normal noise.
+
+    TRADES and MART start at noise of standard deviation 0.001: at the image itself the divergence
+    has no gradient.
+    """
+    fields = {field.name for field in dataclasses.fields(attack)}
+    starts = "random_start" in fields and attack.random_start is True
+    return {"random_start": _NOISE} if starts else {}

@@ -1,0 +1,80 @@
+"""Complement objective training (COT)."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from keras_mmc import fields
+from keras_mmc.defenses.base import Defense, Losses
+from keras_mmc.losses import complement_entropy
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class ComplementTraining(Defense):
+    """Complement objective training: the compiled loss, and flat wrong classes.
+
+    Each batch makes one step on the compiled loss and, after a fresh forward pass, one step of a
+    second optimizer on `gamma / (K - 1)` times the negative complement entropy. The second
+    optimizer is of the compiled kind with a state of its own; it follows the learning rate of the
+    first. With `single_step` both terms are added and make one step.
+
+    Args:
+        gamma: weight of the complement entropy, above 0.
+        single_step: whether to add the terms instead of alternating.
+
+    Raises:
+        ValueError: if a field does not fit, for fewer than 3 classes, or a loss of pairs.
+
+    Source: Chen et al., *Complement Objective Training*, ICLR 2019, arXiv 1903.01182.
+
+    Example:
+    >>> robust = keras_mmc.AdversarialModel(model, keras_mmc.defenses.ComplementTraining())
+    """
+
+    gamma: float = 1.0
+    single_step: bool = False
+
+    def __post_init__(self):
+        fields.check_positive(self, "gamma")
+        fields.check_choice(self, "single_step", (True, False))
+
+    def check(self, loss, num_classes):
+        super().check(loss, num_classes)
+        if num_classes < 3:
+            raise ValueError(
+                f"ComplementTraining needs at least 3 classes; the model has {num_classes}: with "
+                "two the complement entropy is constant."
+            )
+
+    @property
+    def needs_second_optimizer(self) -> bool:
+        """Whether steps alternate between two optimizers."""
+        return not self.single_step
+
+    def perturb(self, learner, x, y, seed):
+        return x
+
+    def loss(self, learner, x, x_adv, y):
+        scores = learner.scores(x)
+        values = learner.loss(scores)
+        if self.single_step:
+            return Losses(self._complement(y, scores), values, None, scores)
+        return Losses(tf.zeros_like(values), values, None, scores)
+
+    def update(self, learner, x, y, seed, descend):
+        losses = super().update(learner, x, y, seed, descend)
+        if self.single_step:
+            return losses
+
+        def complement(points):
+            scores = learner.scores(points)
+            values = self._complement(y, scores)
+            return Losses(values, tf.zeros_like(values), None, scores)
+
+        second, _ = descend(complement, x, second=True)
+        return dataclasses.replace(losses, fixed=second.fixed)
+
+    def _complement(self, y, scores):
+        return self.gamma / (scores.shape[-1] - 1) * complement_entropy(y, scores)

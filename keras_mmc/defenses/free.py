@@ -1,0 +1,78 @@
+"""Free adversarial training: one backward pass for the weights and the perturbation."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from keras_mmc import fields
+from keras_mmc.attacks import PGD
+from keras_mmc.defenses.base import Defense, Losses
+from keras_mmc.projections import project
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class FreeAdversarialTraining(Defense):
+    """Free adversarial training: each batch is replayed, weights and perturbation move together.
+
+    Every replay computes the gradients of weights and images in one backward pass, makes an
+    optimizer step and moves the perturbation by a signed step of `step_size`. One epoch costs
+    `replays` plain epochs and makes as many optimizer steps per batch: divide the number of
+    epochs accordingly.
+
+    The perturbation starts each batch at a random point of the ball; in the released code it
+    starts where the batch before left off.
+
+    Args:
+        eps: radius of the L-infinity ball, in input units.
+        replays: steps on each batch.
+        step_size: step of the perturbation, in input units; `None` takes `eps`, as the paper.
+        box: `(low, high)`, where images live.
+
+    Raises:
+        ValueError: if a field does not fit.
+
+    Source: Shafahi et al., *Adversarial Training for Free!*, NeurIPS 2019, arXiv 1904.12843.
+
+    Example:
+    >>> defense = keras_mmc.defenses.FreeAdversarialTraining(eps=8 / 255, replays=4)
+    >>> robust = keras_mmc.AdversarialModel(model, defense)
+    """
+
+    eps: float
+    replays: int = 8
+    step_size: float | None = None
+    box: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self):
+        fields.check_positive(self, "eps")
+        fields.check_count(self, "replays")
+        _ = self.attack  # the step and the box are checked where it is made
+
+    @property
+    def attack(self):
+        """The ball and the steps as an attack."""
+        step_size = self.eps if self.step_size is None else self.step_size
+        return PGD(self.eps, steps=self.replays, step_size=step_size, box=self.box)
+
+    def perturb(self, learner, x, y, seed):
+        return self.attack.start(x, seed)
+
+    def loss(self, learner, x, x_adv, y):
+        scores = learner.scores(x_adv)
+        values = learner.loss(scores)
+        return Losses(tf.zeros_like(values), values, scores)
+
+    def update(self, learner, x, y, seed, descend):
+        points, step_size = self.perturb(learner, x, y, seed), self.attack.step_size
+        for replay in range(self.replays):
+            losses, gradient = descend(
+                lambda here: self.loss(learner, x, here, y),
+                points,
+                input_gradient=replay < self.replays - 1,
+            )
+            if gradient is not None:
+                stepped = points + step_size * tf.sign(gradient)
+                points = project(stepped, x, self.eps, "linf", self.box)
+        return losses

@@ -1,0 +1,31 @@
+"""Training without an attack."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from keras_mmc.defenses.base import Defense, Losses
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class StandardTraining(Defense):
+    """Training on the images as they are: what defences are compared with.
+
+    In an `AdversarialModel` it gives robust validation accuracy and regularizers to plain
+    training.
+
+    Example:
+    >>> robust = keras_mmc.AdversarialModel(
+    ...     model, keras_mmc.defenses.StandardTraining(),
+    ...     validation_attack=keras_mmc.attacks.PGD(eps=0.1))
+    """
+
+    def perturb(self, learner, x, y, seed):
+        return x
+
+    def loss(self, learner, x, x_adv, y):
+        scores = learner.scores(x)
+        values = learner.loss(scores)
+        return Losses(tf.zeros_like(values), values, None, scores)

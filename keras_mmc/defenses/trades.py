@@ -1,0 +1,127 @@
+"""TRADES, for many classes and for two."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from keras_mmc import fields, objectives
+from keras_mmc.defenses.base import AttackDefense, Losses
+from keras_mmc.defenses.checks import check_temperature, starting_near
+from keras_mmc.defenses.probabilities import divergence
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class TRADES(AttackDefense):
+    """TRADES: the clean loss plus `beta` times the divergence of clean and attacked scores.
+
+    `L(f(x), y) + beta * KL(softmax f(x) || softmax f(x'))`; the gradient flows through both
+    arguments. The attack maximises the same divergence, from normal noise of standard deviation
+    0.001 if it has a random start.
+
+    Args:
+        attack: a gradient attack, not targeted.
+        beta: weight of the divergence, above 0.
+        temperature: what scores are divided by before the softmax; the divergence is multiplied
+            by it. `None` takes the head's: 1 for logits, more for scores of fixed centres, whose
+            softmax at 1 is one-hot and has no gradient.
+        objective: what the attack maximises instead of the divergence.
+        eps_schedule: function of the epoch that gives `eps`.
+        steps_schedule: function of the epoch that gives the number of steps, rounded.
+        start_epoch: epoch from which on the attack runs.
+
+    Raises:
+        ValueError: if a field does not fit; see `AttackDefense`.
+
+    Source: Zhang et al., ICML 2019, arXiv 1901.08573.
+
+    Example:
+    >>> attack = keras_mmc.attacks.PGD(eps=8 / 255, steps=10, step_size=2 / 255)
+    >>> robust = keras_mmc.AdversarialModel(model, keras_mmc.defenses.TRADES(attack, beta=6.0))
+    """
+
+    beta: float = 6.0
+    temperature: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        fields.check_positive(self, "beta")
+        check_temperature(self)
+
+    def perturb(self, learner, x, y, seed):
+        objective = self.objective
+        if objective is None:
+            temperature = self.temperature or learner.temperature
+            clean = learner.attacked(x) / temperature
+
+            def objective(scores, labels):
+                return objectives.kl(scores / temperature, clean)
+
+        return self.craft(learner, x, y, seed, objective, **starting_near(self.attack))
+
+    def loss(self, learner, x, x_adv, y):
+        clean, adversarial = learner.scores(x), learner.scores(x_adv)
+        temperature = self.temperature or learner.temperature
+        weighted = self.beta * divergence(clean, adversarial, temperature)
+        return Losses(learner.loss(clean), weighted, adversarial, clean)
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class BinaryTRADES(AttackDefense):
+    """TRADES for two classes: a hinge on the product of the clean and the attacked decision.
+
+    With the decision value `f = s_1 - s_0` it is `L(f(x), y) + max(0, 1 - beta * f(x) f(x'))`: a
+    perturbed image must fall on the side of its clean image, whatever its label. The attack
+    maximises the same hinge.
+
+    Args:
+        attack: a gradient attack, not targeted.
+        beta: the paper's `1 / lambda`, above 0.
+        objective: what the attack maximises instead of the hinge.
+        eps_schedule: function of the epoch that gives `eps`.
+        steps_schedule: function of the epoch that gives the number of steps, rounded.
+        start_epoch: epoch from which on the attack runs.
+
+    Raises:
+        ValueError: if a field does not fit, or for another number of classes than 2.
+
+    Source: Zhang et al., ICML 2019, arXiv 1901.08573.
+
+    Example:
+    >>> defense = keras_mmc.defenses.BinaryTRADES(keras_mmc.attacks.PGD(0.1), beta=1.0)
+    """
+
+    beta: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        fields.check_positive(self, "beta")
+
+    def check(self, loss, num_classes):
+        super().check(loss, num_classes)
+        if num_classes != 2:
+            raise ValueError(
+                f"BinaryTRADES is for 2 classes; the model has {num_classes}. Use TRADES."
+            )
+
+    def perturb(self, learner, x, y, seed):
+        objective = self.objective
+        if objective is None:
+            clean = _decision(learner.attacked(x))
+
+            def objective(scores, labels):
+                # The hinge without its flat part, which has no gradient to follow.
+                return -clean * _decision(scores)
+
+        return self.craft(learner, x, y, seed, objective, **starting_near(self.attack))
+
+    def loss(self, learner, x, x_adv, y):
+        clean, adversarial = learner.scores(x), learner.scores(x_adv)
+        product = _decision(clean) * _decision(adversarial)
+        return Losses(learner.loss(clean), tf.nn.relu(1 - self.beta * product), adversarial, clean)
+
+
+def _decision(scores):
+    return scores[:, 1] - scores[:, 0]

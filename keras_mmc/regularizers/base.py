@@ -1,0 +1,47 @@
+"""The base class of regularizers of an `AdversarialModel`."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from keras_mmc.attacks.base import ScoreFn
+from keras_mmc.backend import require_tensorflow
+from keras_mmc.configurable import Configurable
+
+require_tensorflow("keras_mmc.regularizers")
+
+
+@dataclasses.dataclass(frozen=True)
+class Regularizer(Configurable):
+    """Base class of regularizers: a frozen dataclass of parameters, without state.
+
+    A subclass overrides `penalty`, which is added to the loss, or `offsets`, which says where in
+    weight space the gradient is taken; the latter sets `moves_weights`.
+    """
+
+    # Not annotated, so not a field: whether `offsets` is to be asked.
+    moves_weights = False
+
+    def penalty(self, score_fn: ScoreFn, x, y) -> tf.Tensor | float:
+        """What is added to the loss of every sample, `(N,)`; differentiable in the weights.
+
+        Args:
+            score_fn: maps images to scores `(N, K)`, the model in inference mode.
+            x: the images trained on, perturbed where the defence has an attack.
+            y: labels, `int32`, `(N,)`.
+        """
+        return 0.0
+
+    def offsets(self, weights, gradients, epoch) -> list[tf.Tensor]:
+        """What is added to the weights, as a constant, while the training gradient is taken.
+
+        Args:
+            weights: the trainable weights.
+            gradients: the gradients of the loss of the defence, summed over all replicas, times a
+                positive factor under loss scaling; 0 where it does not depend on a weight.
+            epoch: `int32` scalar, the epoch that runs, from 0.
+
+        Returns:
+            Tensors in the shapes of the weights.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `offsets`.")

@@ -1,0 +1,335 @@
+"""A Keras model whose training step attacks itself."""
+
+import contextlib
+import inspect
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mmc import objectives
+from keras_mmc.attacks import PGD, Attack, checks
+from keras_mmc.attacks.base import misclassified
+from keras_mmc.backend import require_tensorflow
+from keras_mmc.defenses import Defense, Learner, StandardTraining
+from keras_mmc.regularizers import Regularizer
+from keras_mmc.training.classifier import check_classifier, check_loss, softmax_temperature
+from keras_mmc.training.moved_weights import moved_weights, reduced_gradients
+from keras_mmc.training.samples import keep_usable, label_ids
+
+require_tensorflow("keras_mmc.training")
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class AdversarialModel(keras.Model):
+    """A classifier in training with a defence; `robust.model` is the plain classifier.
+
+    Everything runs in one graph: the attack, in inference mode, the loss of the defence around
+    the compiled loss, the regularizer and the optimizer step. `fit` reports
+
+    - `loss`: the loss that is minimised,
+    - `robust_accuracy`: accuracy at the points of the training attack,
+    - the compiled metrics, on clean images, where the defence computes their scores,
+    - `val_loss` and the compiled metrics on clean validation images, and `val_robust_accuracy`
+      under `validation_attack`.
+
+    Images with a pixel that is not finite or outside the box, or with a label outside
+    `[0, num_classes)`, batches of one image and batches whose gradient is not finite are not
+    trained on; `fit` warns with their number after each epoch.
+
+    Args:
+        model: a built Keras model from images `(N, ...)` to scores `(N, K)`, without softmax.
+        defense: one of `keras_mmc.defenses`; `None` for training without an attack.
+        regularizer: one of `keras_mmc.regularizers`, or `None`.
+        validation_attack: attack of `val_robust_accuracy`; `None` takes 20 steps of PGD on the
+            margin in the ball of the defence's attack, if it has one.
+        attack_in_training_mode: whether the training attack sees batch normalisation and dropout
+            in training mode, as some published code does; it then moves the running statistics.
+        seed: integer, seed of the attacks.
+        **options: `name`, as for every Keras model.
+
+    Raises:
+        ValueError: for a model that is not built, is random at inference or returns
+            probabilities; in `compile`, for a loss that the defence does not admit; in `fit`, for
+            images outside the box or not finite, or if no image of an epoch could be used.
+
+    Example:
+    >>> defense = keras_mmc.defenses.TRADES(keras_mmc.attacks.PGD(8 / 255, steps=10), beta=6.0)
+    >>> robust = keras_mmc.AdversarialModel(model, defense)
+    >>> robust.compile(optimizer="sgd", loss=keras_mmc.MMCLoss(), metrics=["accuracy"])
+    >>> robust.fit(train, validation_data=val, epochs=10)
+    >>> robust.model.save("classifier.keras")
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        defense: Defense | None = None,
+        regularizer: Regularizer | None = None,
+        validation_attack: Attack | None = None,
+        *,
+        attack_in_training_mode: bool = False,
+        seed: int = 0,
+        **options,
+    ):
+        defense = StandardTraining() if defense is None else defense
+        _check_type("defense", defense, Defense, "defenses.AdversarialTraining(...)")
+        _check_type("regularizer", regularizer, (Regularizer, type(None)), "regularizers")
+        _check_type("validation_attack", validation_attack, (Attack, type(None)), "attacks.PGD")
+        if validation_attack is None:
+            validation_attack = _validation_attack(defense.attack)
+        attack = defense.attack or validation_attack
+        box = (0.0, 1.0) if attack is None else attack.box
+        check_classifier(model, box)
+        options.setdefault("name", f"adversarial_{model.name}")
+        super().__init__(autocast=False, dtype=model.dtype_policy, **options)
+        self.model = model
+        self.defense = defense
+        self.regularizer = regularizer
+        self.validation_attack = validation_attack
+        self.attack_in_training_mode = attack_in_training_mode
+        self.seed = seed
+        self.box = box
+        self.second_optimizer = None
+        self.robust_accuracy = keras.metrics.Mean("robust_accuracy")
+        self.epoch = self._counter("epoch", "only_first_replica")
+        self.batches = self._counter("batches", "only_first_replica")
+        self.used = self._counter("used", "sum")
+        self.skipped = self._counter("skipped", "sum")
+        self.regularizer_scale = self.add_weight(
+            name="regularizer_scale", shape=(), initializer="ones", trainable=False, dtype="float32"
+        )
+        self.built = True
+
+    def _counter(self, name, aggregation):
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer="zeros",
+            dtype="int32",
+            trainable=False,
+            aggregation=aggregation,
+        )
+
+    def call(self, inputs, training=None):
+        """Scores `(N, K)` of images."""
+        return self.model(inputs, training=training)
+
+    def compile(self, *args, **kwargs):
+        """As `keras.Model.compile`; the loss must be one of scores that the defence admits."""
+        super().compile(*args, **kwargs)
+        loss = check_loss(self.loss)
+        self.defense.check(loss, self.model.output_shape[-1])
+        self._temperature = softmax_temperature(self.model)
+        self._per_sample_loss = objectives.training_loss(loss)
+        if self.defense.needs_second_optimizer:
+            self.second_optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+            self.second_optimizer.build(self.model.trainable_variables)
+
+    def compile_from_config(self, config):
+        """Compile a loaded model as it was, the state of its optimizers to follow."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.model.trainable_variables)
+
+    def fit(self, *args, **kwargs):
+        """As `keras.Model.fit`; refuses NumPy images that do not fit the box."""
+        call = inspect.signature(super().fit).bind(*args, **kwargs)
+        x = call.arguments.get("x")
+        if isinstance(x, np.ndarray):
+            checks.check_images(x, self.box)
+        own = [_Epochs()]
+        callbacks = call.arguments.get("callbacks") or []
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(*own)
+        else:
+            callbacks = own + (callbacks if isinstance(callbacks, (list, tuple)) else [callbacks])
+        call.arguments["callbacks"] = callbacks
+        return super().fit(*call.args, **call.kwargs)
+
+    def train_step(self, data):
+        """One batch: attack, loss, gradients and update."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        num_classes = self.model.output_shape[-1]
+        x, ids, weight = keep_usable(x, y, sample_weight, self.box, num_classes)
+        weight *= tf.cast(self.defense.admits(ids), weight.dtype)
+        self.batches.assign_add(1)
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = tf.stack([self.batches + 0, self.seed + replica])
+        learner = self._learner(y if len(y.shape) == 2 and y.shape[-1] == num_classes else ids)
+        losses = self.defense.update(learner, x, ids, seed, self._descent(ids, weight))
+        reported = {}
+        if losses.adversarial is not None:
+            self._update_robust_accuracy(losses.adversarial, ids, weight)
+            reported["robust_accuracy"] = self.robust_accuracy.result()
+        if losses.clean is not None:
+            return self._all_metrics(x, y, losses.clean, weight) | reported
+        # Keras wants its metrics built; with weight 0 nothing enters them, and they are left out.
+        self.compute_metrics(x, y, losses.adversarial, sample_weight=0 * weight)
+        return {"loss": self._metric("loss").result(), **reported}
+
+    def test_step(self, data):
+        """One batch: the compiled metrics on clean images, and the accuracy under attack."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        scores = self.model(x, training=False)
+        loss = self.compute_loss(x, y, scores, sample_weight, training=False)
+        self._metric("loss").update_state(loss * _replicas(), sample_weight=tf.shape(x)[0])
+        if self.validation_attack is None:
+            return self._all_metrics(x, y, scores, sample_weight)
+        ids = label_ids(y, scores.shape[-1])
+        seed = tf.constant([self.seed, 0])
+        points = self.validation_attack.generate(self._score_fn(False), x, ids, seed)
+        self._update_robust_accuracy(self._score_fn(False)(points), ids, sample_weight)
+        reported = {"robust_accuracy": self.robust_accuracy.result()}
+        return self._all_metrics(x, y, scores, sample_weight) | reported
+
+    def _learner(self, targets):
+        return Learner(
+            scores=self._score_fn(True),
+            attacked=self._score_fn(self.attack_in_training_mode),
+            loss=lambda scores: self._per_sample_loss(scores, targets),
+            epoch=self.epoch + 0,
+            temperature=self._temperature,
+        )
+
+    def _score_fn(self, training):
+        return lambda x: tf.cast(self.model(x, training=training), tf.float32)
+
+    def _descent(self, ids, weight):
+        """The function that updates the weights, for the labels and sample weights of a batch."""
+        count = tf.reduce_sum(tf.cast(weight > 0, tf.float32))
+
+        def mean(values):
+            # Not a product: 0 * NaN is NaN.
+            values = tf.where(weight > 0, weight * values, 0.0)
+            return tf.math.divide_no_nan(tf.reduce_sum(values), count)
+
+        def descend(loss, points, input_gradient=False, second=False):
+            variables = self.model.trainable_variables
+            optimizer = self.second_optimizer if second else self.optimizer
+            regularized = self.regularizer is not None and not second
+            moved = contextlib.nullcontext()
+            if regularized and self.regularizer.moves_weights:
+                moved = self._moved_weights(lambda: mean(loss(points).values))
+            with tf.GradientTape() as tape, moved:
+                if input_gradient:
+                    tape.watch(points)
+                losses = loss(points)
+                values = losses.values
+                if regularized:
+                    penalty = self.regularizer.penalty(self._score_fn(False), points, ids)
+                    values += self.regularizer_scale * penalty
+                total = mean(values)
+                if not second:
+                    total += tf.add_n([0.0, *self.model.losses])
+                scaled = optimizer.scale_loss(total / _replicas())
+            gradients = tape.gradient(scaled, [*variables, points] if input_gradient else variables)
+            gradient = gradients.pop() if input_gradient else None
+            self._apply(optimizer, gradients, variables, weight)
+            if not second:
+                self._metric("loss").update_state(total, sample_weight=count)
+            return losses, gradient
+
+        return descend
+
+    def _moved_weights(self, loss):
+        """A context in which the model computes with its weights moved by the regularizer."""
+        gradients = reduced_gradients(self.model, lambda: self.optimizer.scale_loss(loss()))
+        offsets = self.regularizer.offsets(
+            self.model.trainable_variables, gradients, self.epoch + 0
+        )
+        return moved_weights(self.model, offsets)
+
+    def _apply(self, optimizer, gradients, variables, weight):
+        """An optimizer step; a gradient that is not finite counts as 0, and its batch as skipped.
+
+        A loss-scaling optimizer meets such gradients regularly and skips them itself.
+        """
+        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            known = [gradient for gradient in gradients if gradient is not None]
+            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
+            usable = finite & tf.reduce_any(weight > 0)
+            gradients = [
+                g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients
+            ]
+            used = tf.reduce_sum(tf.cast(weight > 0, tf.int32)) * tf.cast(usable, tf.int32)
+        else:
+            used = tf.reduce_sum(tf.cast(weight > 0, tf.int32))
+        self.used.assign_add(used)
+        self.skipped.assign_add(tf.size(weight) - used)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+    def _update_robust_accuracy(self, scores, ids, weight):
+        right = tf.cast(~misclassified(scores, ids), tf.float32)
+        self.robust_accuracy.update_state(right, sample_weight=weight)
+
+    def _all_metrics(self, x, y, scores, weight):
+        results = self.compute_metrics(x, y, scores, sample_weight=weight)
+        del results["robust_accuracy"]
+        return results
+
+    def _metric(self, name):
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "model": serialize(self.model),
+            "defense": serialize(self.defense),
+            "regularizer": serialize(self.regularizer),
+            "validation_attack": serialize(self.validation_attack),
+            "attack_in_training_mode": self.attack_in_training_mode,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The model that `get_config` described, with fresh weights."""
+        parts = ("model", "defense", "regularizer", "validation_attack")
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(**config | {part: deserialize(config[part], custom_objects) for part in parts})
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Tells the model which epoch runs, and the user how many images were skipped."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.epoch.assign(epoch)
+        self.model.used.assign(0)
+        self.model.skipped.assign(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        skipped = int(self.model.skipped.numpy())
+        if not skipped:
+            return
+        reasons = (
+            f"a pixel that is not finite or outside the box {self.model.box}, a label outside "
+            f"[0, {self.model.model.output_shape[-1]}), a batch of one image or, in differential "
+            "training, of one class, or a gradient that is not finite"
+        )
+        if not int(self.model.used.numpy()):
+            raise ValueError(
+                f"No image of epoch {epoch + 1} could be trained on. Every one had {reasons}. Look "
+                "at the data with keras_mmc.datasets.check_images(x, y, num_classes)."
+            )
+        warnings.warn(
+            f"Epoch {epoch + 1}: {skipped} images were not trained on, for {reasons}.", stacklevel=2
+        )
+
+
+def _validation_attack(attack):
+    if attack is None or not isinstance(getattr(attack, "eps", None), (int, float)):
+        return None
+    return PGD(attack.eps, steps=20, norm=getattr(attack, "norm", "linf"), box=attack.box)
+
+
+def _replicas():
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _check_type(name, value, expected, example):
+    if not isinstance(value, expected):
+        raise ValueError(
+            f"AdversarialModel: `{name}` must be one of keras_mmc.{example}; received {value!r}."
+        )

@@ -1,0 +1,50 @@
+"""The most robust epoch's classifier, on disk."""
+
+import os
+import pathlib
+
+from keras_mmc.training.monitor import RobustnessMonitor
+from keras_mmc.training.subset import classifier_of
+
+
+class BestRobustCheckpoint(RobustnessMonitor):
+    """Saves the plain classifier after every epoch that is more robust than all before.
+
+    What is saved is `robust.model` of an `AdversarialModel`, or a plain model itself, with
+    `model.save`. The file appears as a whole: a reader sees the older one or the new one, never a
+    part. A new callback knows nothing of a file that an earlier run has left, and replaces it.
+
+    Args:
+        filepath: file to write, ending in `.keras`; missing folders are made.
+        monitor: name of the value in the logs of the epoch that must rise, such as the one that
+            `RobustAccuracy` writes.
+
+    Raises:
+        ValueError: for another suffix, or if the logs do not hold the value.
+
+    Example:
+    >>> best = keras_mmc.training.BestRobustCheckpoint("runs/best.keras")
+    >>> robust.fit(train, validation_data=validation, epochs=100, callbacks=[best])
+    >>> model = keras.models.load_model("runs/best.keras")
+    """
+
+    def __init__(self, filepath, monitor: str = "val_robust_accuracy"):
+        super().__init__(monitor)
+        self.filepath = pathlib.Path(filepath)
+        if self.filepath.suffix != ".keras":
+            raise ValueError(
+                f"BestRobustCheckpoint: `filepath` must end in .keras; received {str(filepath)!r}."
+            )
+
+    def on_train_begin(self, logs=None):
+        """Make the folder now, so that a wrong path shows before the first epoch."""
+        self.filepath.parent.mkdir(parents=True, exist_ok=True)
+
+    def on_best(self):
+        """Write the file beside the old one, then rename it."""
+        partial = self.filepath.with_name(f".{self.filepath.stem}.{os.getpid()}.tmp.keras")
+        try:
+            classifier_of(self.model).save(partial)
+            os.replace(partial, self.filepath)
+        finally:
+            partial.unlink(missing_ok=True)

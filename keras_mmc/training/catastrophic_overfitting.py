@@ -1,0 +1,87 @@
+"""Stop where single-step adversarial training collapses."""
+
+import warnings
+
+from keras_mmc.training.monitor import RobustnessMonitor
+from keras_mmc.training.subset import classifier_of
+
+# A network that answers with one class whatever it sees has a robust accuracy of 1 / K, which it
+# loses as soon as it learns. Until the best is well above that, nothing is judged.
+_ABOVE_CHANCE = 1.5
+
+
+class StopOnCatastrophicOverfitting(RobustnessMonitor):
+    """Stops single-step adversarial training once it is robust to its own step alone.
+
+    The sign: on validation images, against an attack of many steps, the robust accuracy falls
+    below a fraction of its best, while on training images, against the one step, it is at least
+    what it was in that best epoch. A network that gets worse at both is left alone, and so is one
+    whose best is below 1.5 times chance. The weights of the best epoch are put back, and a warning
+    says so.
+
+    Args:
+        monitor: name of the robust accuracy on validation images in the logs of the epoch.
+        training_monitor: name of the robust accuracy on training images.
+        fraction: fraction of the best, above 0 and below 1.
+
+    Raises:
+        ValueError: for a `fraction` out of range, or if the logs do not hold a value.
+
+    Source: Wong et al., *Fast is better than free*, ICLR 2020, arXiv 2001.03994, stop early in the
+    same way on a few training images; the fraction and the second condition are this package's.
+
+    Example:
+    >>> defense = keras_mmc.defenses.FastAdversarialTraining(eps=8 / 255)
+    >>> robust = keras_mmc.AdversarialModel(model, defense)
+    >>> stop = keras_mmc.training.StopOnCatastrophicOverfitting()
+    >>> robust.fit(train, validation_data=validation, epochs=30, callbacks=[stop])
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_robust_accuracy",
+        training_monitor: str = "robust_accuracy",
+        fraction: float = 0.5,
+    ):
+        super().__init__(monitor)
+        self.training_monitor = training_monitor
+        self.fraction = fraction
+        if not 0 < fraction < 1:
+            raise ValueError(
+                "StopOnCatastrophicOverfitting: `fraction` must lie between 0 and 1; received "
+                f"{fraction!r}."
+            )
+
+    def on_train_begin(self, logs=None):
+        """Forget an earlier training, perhaps of another network."""
+        self.best = self.best_epoch = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compare both accuracies with those of the best epoch."""
+        self._training = self.read(logs, self.training_monitor)
+        if self._training is not None:
+            super().on_epoch_end(epoch, logs)
+
+    def on_best(self):
+        """Keep the weights."""
+        self._best_training = self._training
+        self._weights = classifier_of(self.model).get_weights()
+
+    def on_other(self, epoch, value):
+        """Stop, if the value fell and the training accuracy did not."""
+        classifier = classifier_of(self.model)
+        judged = self.best * classifier.output_shape[-1] > _ABOVE_CHANCE
+        fell = value < self.fraction * self.best
+        if not (judged and fell and self._training >= self._best_training):
+            return
+        classifier.set_weights(self._weights)
+        self.model.stop_training = True
+        warnings.warn(
+            f"Catastrophic overfitting in epoch {epoch + 1}: against the one step of training "
+            f"{self.training_monitor} is {self._training:.4f}, but {self.monitor} fell to "
+            f"{value:.4f}, from {self.best:.4f} in epoch {self.best_epoch + 1}. Training stops, "
+            f"and the model has the weights of epoch {self.best_epoch + 1} again. To get further, "
+            "try a smaller `step_size` or a lower learning rate, or AdversarialTraining with a "
+            "PGD attack of several steps.",
+            stacklevel=2,
+        )

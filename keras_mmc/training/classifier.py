@@ -1,0 +1,81 @@
+"""What an `AdversarialModel` asks of the classifier and of the compiled loss."""
+
+import inspect
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mmc.attacks import checks
+from keras_mmc.attacks.base import score_function
+from keras_mmc.layers.base import ScoreHead
+
+_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+
+
+def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
+    """Checks that a model can be attacked while it trains, by two forward passes.
+
+    Raises:
+        ValueError: if it is not a built Keras model from images to scores `(N, K)`, is random at
+            inference, or returns probabilities.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"AdversarialModel: `model` must be a Keras model; received {model!r}.")
+    if not model.built or not isinstance(model.input_shape, tuple):
+        raise ValueError(
+            f"AdversarialModel: the model {model.name!r} is not built. Give it a keras.Input, or "
+            "call it once on a batch of images."
+        )
+    if None in model.input_shape[1:]:
+        raise ValueError(
+            "AdversarialModel: the model must know the shape of its images; received input shape "
+            f"{model.input_shape}."
+        )
+    draw = np.random.default_rng(0).uniform(*box, (2, *model.input_shape[1:]))
+    images = tf.constant(draw, tf.float32)
+    first, second = (score_function(model)(images).numpy() for _ in range(2))
+    checks.check_scores(first)
+    if not np.array_equal(first, second):
+        raise ValueError(
+            f"AdversarialModel: two forward passes of {model.name!r} differ in inference mode. "
+            "Attacks need the same scores for the same image: turn random layers off where "
+            "training=False."
+        )
+
+
+def check_loss(loss) -> keras.losses.Loss:
+    """The compiled loss as a Keras loss of scores.
+
+    Raises:
+        ValueError: if there is none, it expects probabilities, or it does not average over the
+            batch.
+    """
+    if loss is None or isinstance(loss, (list, tuple, dict)):
+        raise ValueError(
+            f"An AdversarialModel needs one loss of scores; received loss={loss!r}. Compile with "
+            "for example loss=keras_mmc.MMCLoss()."
+        )
+    loss = keras.losses.get(loss)
+    from_logits = getattr(loss, "from_logits", True)
+    if not isinstance(loss, keras.losses.Loss):
+        known = inspect.signature(loss).parameters
+        from_logits = "from_logits" not in known or known["from_logits"].default
+    if not from_logits:
+        raise ValueError(
+            f"The loss {loss!r} expects probabilities, but models give scores. Compile with "
+            "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+        )
+    reduction = getattr(loss, "reduction", "mean")
+    if reduction not in _MEANS:
+        raise ValueError(
+            f"The loss reduces by {reduction!r}; an AdversarialModel averages over the batch, so "
+            "that weights of defences do not depend on its size. Leave `reduction` out."
+        )
+    return loss
+
+
+def softmax_temperature(model: keras.Model) -> float:
+    """The temperature of the softmax that the model's head asks for; 1 if it says nothing."""
+    head = model.layers[-1]
+    return head.softmax_temperature if isinstance(head, ScoreHead) else 1.0

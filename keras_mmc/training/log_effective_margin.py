@@ -1,0 +1,63 @@
+"""Effective margin and effective weight norm in the logs of training."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mmc import fields
+from keras_mmc.attacks import checks
+from keras_mmc.training.effective_margin import EffectiveMargin, EffectiveWeightNorm
+
+
+class LogEffectiveMargin(keras.callbacks.Callback):
+    """Measures effective margin and effective weight norm after every epoch.
+
+    Adds `val_effective_margin` and `val_effective_weight_norm`, means over the given images, to
+    the logs of the epoch; list it before callbacks that read them. The model, plain or an
+    `AdversarialModel`, runs in inference mode.
+
+    Args:
+        x: validation images `(N, ...)`, floats.
+        y: integer labels `(N,)`.
+        batch_size: images per pass.
+
+    Raises:
+        ValueError: in `fit`, if the images or labels do not fit the model.
+
+    Source: Liu & Chan, BMVC 2022, arXiv 2210.05118.
+
+    Example:
+    >>> log = keras_mmc.training.LogEffectiveMargin(x_val, y_val)
+    >>> history = robust.fit(train, validation_data=val, epochs=10, callbacks=[log])
+    >>> history.history["val_effective_margin"]
+    """
+
+    def __init__(self, x, y, batch_size: int = 128):
+        super().__init__()
+        self.x, self.y, self.batch_size = x, y, batch_size
+        fields.check_count(self, "batch_size")
+
+    def on_train_begin(self, logs=None):
+        """Check the data against the model, and trace the measurement once for all epochs."""
+        margin = EffectiveMargin(self.model, "val_effective_margin")
+        norm = EffectiveWeightNorm(self.model, "val_effective_weight_norm")
+        self._metrics = (margin, norm)
+        self.x = checks.check_images(self.x, getattr(self.model, "box", (-np.inf, np.inf)))
+        self.y = checks.check_classes(self.y, len(self.x), margin.num_classes, "y")
+
+        def update(x, y):
+            for metric in self._metrics:
+                metric.update_state(y, x)
+
+        images = tf.TensorSpec([None, *self.x.shape[1:]], tf.float32)
+        labels = tf.TensorSpec([None], tf.int32)
+        self._update = tf.function(update, input_signature=[images, labels], autograph=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Measure, and write the means into the logs."""
+        for metric in self._metrics:
+            metric.reset_state()
+        for first in range(0, len(self.x), self.batch_size):
+            rows = slice(first, first + self.batch_size)
+            self._update(tf.constant(self.x[rows], tf.float32), tf.constant(self.y[rows]))
+        logs |= {metric.name: float(metric.result()) for metric in self._metrics}

@@ -1,0 +1,103 @@
+"""Adversarial images in TensorBoard."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_mmc.attacks.judged import scores_of
+from keras_mmc.training.subset import SubsetCallback
+
+_MOST_IMAGES = 64
+
+
+class AdversarialImages(SubsetCallback):
+    """Shows in TensorBoard what an attack does to a few images as training goes on.
+
+    Writes to `log_dir/adversarial`, with the epoch, from 0, as the step:
+
+    - `images`: one row per image, with the clean image, the adversarial one and their difference.
+      Grey is no difference; black and white are the largest one of the picture.
+    - `classes`: a table of labels and answers, a line per row of the picture, and that largest
+      difference.
+
+    An image that is misclassified as it is has no difference. Scalars are left to
+    `keras.callbacks.TensorBoard`, which writes everything that is in the logs.
+
+    Args:
+        log_dir: directory that TensorBoard reads, such as that of `keras.callbacks.TensorBoard`.
+        x: images `(N, H, W, C)` of 1 or 3 channels, floats inside the box of the attack; 64 at
+            most.
+        y: integer labels `(N,)`.
+        attack: the attack; it is traced once for all epochs.
+        every: number of epochs from one attack to the next; the first epoch is attacked.
+
+    Raises:
+        ValueError: if an argument does not fit.
+
+    Example:
+    >>> attack = keras_mmc.attacks.PGD(8 / 255)
+    >>> pictures = keras_mmc.training.AdversarialImages("logs", x[:8], y[:8], attack, every=5)
+    >>> model.fit(train, epochs=50, callbacks=[keras.callbacks.TensorBoard("logs"), pictures])
+    """
+
+    def __init__(self, log_dir, x, y, attack, every: int = 1):
+        super().__init__(attack, x, y, every)
+        self.log_dir = pathlib.Path(log_dir)
+        if self.x.ndim != 4 or self.x.shape[-1] not in (1, 3) or len(self.x) > _MOST_IMAGES:
+            raise ValueError(
+                f"AdversarialImages: `x` must hold at most {_MOST_IMAGES} images (N, H, W, C) of "
+                f"1 or 3 channels; received shape {self.x.shape}."
+            )
+
+    def on_train_begin(self, logs=None):
+        """Open the file."""
+        super().on_train_begin(logs)
+        self._writer = tf.summary.create_file_writer(str(self.log_dir / "adversarial"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Attack, if it is time, and write the picture and the table."""
+        if not self.due():
+            return
+        points = self.attack(self.model, self.x, self.y)
+        answers = [scores_of(self.model, x, len(x)).argmax(axis=-1) for x in (self.x, points)]
+        largest = np.abs(points - self.x).max()
+        rows = zip(range(len(self.y)), self.y, *answers, strict=True)
+        lines = [
+            "| row | label | clean | adversarial |",
+            "|---|---|---|---|",
+            *(f"| {' | '.join(map(str, row))} |" for row in rows),
+            f"\nLargest difference: {largest:.4g} in input units; {self.attack!r}.",
+        ]
+        with self._writer.as_default(step=epoch):
+            tf.summary.image("images", image_rows(self.x, points, self.attack.box)[None])
+            tf.summary.text("classes", "\n".join(lines))
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        """Close the file."""
+        self._writer.close()
+
+
+def image_rows(clean, adversarial, box: tuple[float, float]) -> np.ndarray:
+    """One picture with a row per image: clean, adversarial, difference, one white pixel apart.
+
+    Args:
+        clean: images `(N, H, W, C)`.
+        adversarial: images of the same shape.
+        box: values of black and white.
+
+    Returns:
+        Array `(N * (H + 1), 3 * (W + 1), C)` in [0, 1]. The difference is 0.5 where there is none;
+        0 or 1 is the largest one of all images.
+    """
+    low, high = box
+    change = adversarial - clean
+    largest = np.abs(change).max()
+    grey = 0.5 + change / (2 * largest if largest > 0 else 1.0)
+    columns = [(clean - low) / (high - low), (adversarial - low) / (high - low), grey]
+    cells = np.pad(
+        np.stack(columns, axis=1), [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)], constant_values=1.0
+    )
+    count, _, height, width, channels = cells.shape
+    return cells.transpose(0, 2, 1, 3, 4).reshape(count * height, 3 * width, channels)

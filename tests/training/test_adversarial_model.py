@@ -1,0 +1,372 @@
+"""The adversarial model: what it reports, what it refuses, and that it trains as Keras does."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_mmc
+from keras_mmc import AdversarialModel, attacks, defenses
+
+EPS = 0.1
+FGSM = attacks.FGSM(EPS)
+AT = defenses.AdversarialTraining(FGSM)
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.fixture
+def data(digits):
+    return digits[0][:96], digits[1][:96]
+
+
+def small_model(*, norm=False, dropout=0.0, activation=None):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(24, activation="tanh")]
+    layers += [keras.layers.BatchNormalization()] if norm else []
+    layers += [keras.layers.Dropout(dropout)] if dropout else []
+    head = keras.layers.Dense(10, activation=activation, dtype="float32")
+    return keras.Sequential([keras.Input((8, 8, 1)), *layers, head])
+
+
+def trained(model, data, epochs=2, optimizer="sgd", loss=LOSS, **options):
+    model.compile(optimizer, loss, metrics=["accuracy"], **options)
+    history = model.fit(*data, batch_size=32, epochs=epochs, shuffle=False, verbose=0)
+    return history.history
+
+
+def difference(first, second):
+    pairs = zip(first.get_weights(), second.get_weights(), strict=True)
+    return max(np.abs(a - b).max() for a, b in pairs)
+
+
+SCHEDULE = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.5, 0.05])
+OPTIONS = {
+    "plain": (lambda: keras.optimizers.SGD(0.1, momentum=0.9), {}),
+    "clipped": (lambda: keras.optimizers.SGD(0.5, global_clipnorm=0.1), {}),
+    "accumulated": (lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=3), {}),
+    "averaged": (
+        lambda: keras.optimizers.SGD(0.5, use_ema=True, ema_overwrite_frequency=2),
+        {},
+    ),
+    "decayed": (lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1), {}),
+    "scheduled": (lambda: keras.optimizers.SGD(SCHEDULE), {}),
+    "several steps an execution": (lambda: keras.optimizers.SGD(0.1), {"steps_per_execution": 3}),
+    "xla": (lambda: keras.optimizers.SGD(0.1), {"jit_compile": True}),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_standard_training_is_keras_training(name, data):
+    """Fails if a compile option does not reach the step as in `keras.Model.fit`."""
+    optimizer, options = OPTIONS[name]
+    plain, inner = small_model(norm=True), small_model(norm=True)
+    start = small_model(norm=True)
+    history = trained(plain, data, optimizer=optimizer(), **options)
+    robust = AdversarialModel(inner)
+    robust_history = trained(robust, data, optimizer=optimizer(), **options)
+    assert difference(plain, inner) < 1e-5
+    assert difference(plain, start) > 1e-2
+    np.testing.assert_allclose(robust_history["loss"], history["loss"], rtol=1e-5)
+    np.testing.assert_allclose(robust_history["accuracy"], history["accuracy"])
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_is_keras_mixed_precision(policy, data):
+    """Fails if casts or loss scaling differ from those of `keras.Model.fit`."""
+    keras.config.set_dtype_policy(policy)
+    plain, inner = small_model(), small_model()
+    trained(plain, data, optimizer=keras.optimizers.SGD(0.1))
+    robust = AdversarialModel(inner)
+    trained(robust, data, optimizer=keras.optimizers.SGD(0.1))
+    scaled = isinstance(robust.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+    assert difference(plain, inner) < 1e-5
+
+
+def test_penalties_of_layers_count(data):
+    """Fails if `kernel_regularizer` losses are left out, or counted once per forward pass."""
+    models = [small_model(), small_model()]
+    for model in models:
+        model.layers[1].kernel_regularizer = keras.regularizers.L2(0.1)
+    trained(models[0], data)
+    trained(AdversarialModel(models[1]), data)
+    assert difference(*models) < 1e-6
+
+
+def test_sample_weights_and_one_hot_labels(data):
+    """Fails if weights are lost, or one-hot and integer labels train differently."""
+    x, y = data
+    weight = np.linspace(0, 2, len(x)).astype("float32")
+    finals = []
+    for labels, loss in (
+        (y, LOSS),
+        (y[:, None], LOSS),
+        (keras.utils.to_categorical(y, 10), keras.losses.CategoricalCrossentropy(from_logits=True)),
+        (keras.utils.to_categorical(y, 10), keras_mmc.MMLDALoss()),
+    ):
+        inner = small_model()
+        robust = AdversarialModel(inner, AT)
+        robust.compile(keras.optimizers.SGD(0.1), loss)
+        batches = tf.data.Dataset.from_tensor_slices((x, labels, weight)).batch(32)
+        robust.fit(batches, shuffle=False, verbose=0)
+        finals.append(inner)
+    for other in finals[1:]:
+        assert difference(finals[0], other) < 1e-5
+    unweighted = small_model()
+    trained(AdversarialModel(unweighted, AT), data, epochs=1, optimizer=keras.optimizers.SGD(0.1))
+    assert difference(finals[0], unweighted) > 1e-3
+
+
+def test_what_is_reported(data):
+    """Fails if a figure of the progress bar is not the one its name says."""
+    model = small_model()
+    attack = attacks.PGD(EPS, steps=4)
+    robust = AdversarialModel(model, AT, validation_attack=attack, seed=3)
+    robust.compile("sgd", LOSS, metrics=["accuracy"])
+    history = robust.fit(*data, validation_data=data, batch_size=96, verbose=0).history
+    assert set(history) == {
+        "loss",
+        "robust_accuracy",
+        "val_loss",
+        "val_accuracy",
+        "val_robust_accuracy",
+    }
+    x, y = tf.constant(data[0]), tf.constant(data[1])
+    start = small_model()
+    points = FGSM.generate(start, x, y, tf.constant([0, 0]))
+    right = np.argmax(start(points), axis=1) == data[1]
+    assert history["robust_accuracy"][0] == pytest.approx(right.mean())
+    assert history["loss"][0] == pytest.approx(float(LOSS(y, start(points))), rel=1e-5)
+    clean = np.argmax(model(x), axis=1) == data[1]
+    assert history["val_accuracy"][0] == pytest.approx(clean.mean())
+    assert history["val_loss"][0] == pytest.approx(float(LOSS(y, model(x))), rel=1e-5)
+    points = attack.generate(model, x, y, tf.constant([3, 0]))
+    right = np.argmax(model(points), axis=1) == data[1]
+    assert history["val_robust_accuracy"][0] == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize(
+    ("defense", "expected"),
+    [
+        (None, {"loss", "accuracy"}),
+        (defenses.TRADES(attacks.PGD(EPS, steps=2)), {"loss", "accuracy", "robust_accuracy"}),
+        (defenses.ComplementTraining(), {"loss", "accuracy"}),
+    ],
+)
+def test_only_what_was_computed_is_reported(defense, expected, data):
+    """Fails if a metric appears whose scores the step never saw."""
+    history = trained(AdversarialModel(small_model(), defense), data, epochs=1)
+    assert set(history) == expected
+
+
+def test_one_trace_whatever_the_batches(data):
+    """Fails if the ragged last batch or a new epoch traces the step again."""
+    traces = []
+
+    class Counting(defenses.AdversarialTraining):
+        def loss(self, learner, x, x_adv, y):
+            traces.append(1)
+            return super().loss(learner, x, x_adv, y)
+
+    robust = AdversarialModel(small_model(), Counting(attacks.PGD(EPS, steps=2)))
+    robust.compile("sgd", LOSS)
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(36)
+    robust.fit(batches, epochs=3, shuffle=False, verbose=0)
+    assert len(traces) == 1
+
+
+def test_graph_does_not_grow_with_attack_steps(data):
+    """Fails if attack steps are unrolled, which would make memory grow with them."""
+
+    def operations(steps):
+        robust = AdversarialModel(
+            small_model(), defenses.AdversarialTraining(attacks.PGD(EPS, steps=steps))
+        )
+        robust.compile("sgd", LOSS)
+        graph = tf.function(robust.train_step).get_concrete_function(
+            (tf.TensorSpec([None, 8, 8, 1]), tf.TensorSpec([None], tf.int32))
+        )
+        definition = graph.graph.as_graph_def()
+        return len(definition.node) + sum(len(f.node_def) for f in definition.library.function)
+
+    assert operations(3) == operations(40)
+
+
+def test_attack_leaves_batch_statistics_alone(data):
+    """Fails if the attack moves running means by default, or if the switch does nothing."""
+    x, y = data
+    means = {}
+    for in_training_mode in (False, True):
+        inner = small_model(norm=True)
+        robust = AdversarialModel(
+            inner,
+            defenses.AdversarialTraining(attacks.BIM(EPS, steps=5)),
+            attack_in_training_mode=in_training_mode,
+        )
+        robust.compile(keras.optimizers.SGD(0.0), LOSS)
+        robust.fit(x, y, batch_size=len(x), verbose=0)
+        means[in_training_mode] = inner.layers[2].moving_mean.numpy()
+    points = attacks.BIM(EPS, steps=5).generate(
+        small_model(norm=True), tf.constant(x), tf.constant(y), tf.constant([0, 0])
+    )
+    hidden = keras.Sequential(small_model(norm=True).layers[:2])(points)
+    np.testing.assert_allclose(means[False], 0.01 * np.mean(hidden, axis=0), atol=1e-5)
+    assert np.abs(means[True] - means[False]).max() > 1e-4
+
+
+@pytest.mark.parametrize("fill", [np.nan, np.inf, 1.5])
+def test_bad_images_are_skipped_and_counted(fill, data):
+    """Fails if such images, or labels out of range, take part in the step."""
+    x, y = data[0].copy(), data[1].copy()
+    x[[3, 10], 0, 0] = fill
+    y[20] = 10
+    good = np.setdiff1d(np.arange(96), [3, 10, 20])
+    some, all_but_bad = small_model(), small_model()
+    robust = AdversarialModel(some, AT)
+    robust.compile(keras.optimizers.SGD(0.1), LOSS)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(96)
+    with pytest.warns(UserWarning, match="Epoch 1: 3 images were not trained on"):
+        robust.fit(batches, shuffle=False, verbose=0)
+    reference = AdversarialModel(all_but_bad, AT)
+    reference.compile(keras.optimizers.SGD(0.1), LOSS)
+    reference.fit(x[good], y[good], batch_size=96, verbose=0)
+    assert difference(some, all_but_bad) < 1e-6
+
+
+def test_gradients_that_are_not_finite_are_skipped(data):
+    """Fails if one bad batch destroys the weights."""
+
+    @keras.saving.register_keras_serializable("tests")
+    class Exploding(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            values = LOSS.call(y_true, y_pred)
+            return values * tf.where(tf.reduce_any(y_true == 9), np.nan, 1.0)
+
+    y = np.where(np.arange(96) < 64, data[1] % 9, 9)
+    inner, reference = small_model(), small_model()
+    robust = AdversarialModel(inner, AT)
+    with pytest.warns(UserWarning, match="32 images were not trained on"):
+        trained(robust, (data[0], y), epochs=1, loss=Exploding())
+    trained(AdversarialModel(reference, AT), (data[0][:64], y[:64]), epochs=1)
+    assert difference(inner, reference) < 1e-6
+
+
+def test_refuses_data_it_cannot_use(data):
+    """Fails if wrong data train silently."""
+    x, y = data
+    robust = AdversarialModel(small_model(), AT)
+    robust.compile("sgd", LOSS)
+    with pytest.raises(ValueError, match="box"):
+        robust.fit(x * 255, y, verbose=0)
+    with pytest.raises(ValueError, match="float"):
+        robust.fit((x * 255).astype("uint8"), y, verbose=0)
+    with pytest.raises(ValueError, match="Batches of one image"):
+        robust.fit(
+            tf.data.Dataset.from_tensor_slices((x, y)).batch(1, True), shuffle=False, verbose=0
+        )
+    with pytest.raises(ValueError, match="No image of epoch 1 could be trained on"):
+        robust.fit(
+            tf.data.Dataset.from_tensor_slices((x + 5, y)).batch(32), shuffle=False, verbose=0
+        )
+    with pytest.raises(ValueError, match="No image of epoch 1 could be trained on"):
+        robust.fit(
+            tf.data.Dataset.from_tensor_slices((x[:4], y[:4])).batch(1), shuffle=False, verbose=0
+        )
+
+
+def test_refuses_models_that_cannot_be_attacked():
+    """Fails if such a model is accepted."""
+    with pytest.raises(ValueError, match="is not built"):
+        AdversarialModel(keras.Sequential([keras.layers.Dense(3)]), AT)
+    with pytest.raises(ValueError, match="softmax"):
+        AdversarialModel(small_model(activation="softmax"), AT)
+    with pytest.raises(ValueError, match="must be a Keras model"):
+        AdversarialModel(lambda x: x, AT)
+    with pytest.raises(ValueError, match=r"`defense` must be one of keras_mmc\.defenses"):
+        AdversarialModel(small_model(), FGSM)
+
+    @keras.saving.register_keras_serializable("tests")
+    class Noise(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs + tf.random.normal(tf.shape(inputs))
+
+    noisy = keras.Sequential([keras.Input((4,)), Noise(), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="two forward passes"):
+        AdversarialModel(noisy, AT)
+
+
+def test_dropout_is_off_for_the_attack_and_on_for_training(data):
+    """Fails if a model with dropout is refused, or its attack sees random scores."""
+    robust = AdversarialModel(small_model(dropout=0.5), AT, seed=1)
+    history = trained(robust, data, epochs=1)
+    assert np.isfinite(history["loss"][0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ("sparse_categorical_crossentropy", "expects probabilities"),
+        (keras.losses.SparseCategoricalCrossentropy(), "expects probabilities"),
+        (keras_mmc.MMCLoss(reduction="sum"), "reduces by 'sum'"),
+        (keras_mmc.ComplementEntropy(), "says nothing about the true class"),
+        (None, "needs one loss"),
+    ],
+)
+def test_refuses_losses(loss, message):
+    """Fails if a loss that cannot be trained is accepted by `compile`."""
+    robust = AdversarialModel(small_model(), AT)
+    with pytest.raises(ValueError, match=message):
+        robust.compile("sgd", loss)
+
+
+SAVING = """
+import sys, keras, numpy as np, keras_mmc
+data = np.load(sys.argv[1])
+robust = keras.models.load_model(sys.argv[2])
+robust.fit(data["x"], data["y"], batch_size=32, epochs=2, initial_epoch=1, shuffle=False, verbose=0)
+np.savez(sys.argv[3], *robust.model.get_weights())
+"""
+
+
+@pytest.mark.parametrize(
+    "defense",
+    [
+        defenses.MAIL(defenses.TRADES(attacks.PGD(EPS, steps=2, objective="margin")), burn_in=1),
+        defenses.ComplementTraining(),
+        defenses.FastAdversarialTraining(EPS, start_epoch=1),
+    ],
+    ids=lambda defense: type(defense).__name__,
+)
+def test_training_goes_on_in_a_new_process(defense, data, tmp_path, run_python):
+    """Fails if weights, optimizers, seeds, epochs or any part of the configuration are lost."""
+    np.savez(tmp_path / "data.npz", x=data[0], y=data[1])
+    runs = []
+    for epochs in (1, 2):
+        robust = AdversarialModel(
+            small_model(), defense, keras_mmc.EffectiveMarginRegularizer(3.0, 40.0), seed=5
+        )
+        trained(robust, data, epochs=epochs, optimizer=keras.optimizers.Adam(0.01))
+        runs.append(robust)
+    runs[0].save(tmp_path / "robust.keras")
+    files = [tmp_path / name for name in ("data.npz", "robust.keras", "after.npz")]
+    run_python(SAVING, *files)
+    after = np.load(tmp_path / "after.npz").values()
+    for found, expected in zip(after, runs[1].model.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_plain_classifier_saves_alone(data, tmp_path, run_python):
+    """Fails if the classifier drags the adversarial model along."""
+    model = small_model()
+    trained(AdversarialModel(model, AT), data, epochs=1)
+    model.save(tmp_path / "classifier.keras")
+    np.save(tmp_path / "x.npy", data[0])
+    code = (
+        "import sys, keras, numpy as np\n"
+        "scores = keras.models.load_model(sys.argv[1]).predict(np.load(sys.argv[2]), verbose=0)\n"
+        "np.save(sys.argv[3], scores)\n"
+        "assert 'keras_mmc' not in sys.modules"
+    )
+    run_python(code, *(tmp_path / name for name in ("classifier.keras", "x.npy", "scores.npy")))
+    expected = model.predict(data[0], verbose=0)
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-6)
