@@ -37,3 +37,26 @@ def test_finite_training_is_left_alone(rng):
         x, y, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()]
     )
     assert np.isfinite(history.history["loss"][0])
+
+
+def test_a_loss_scaling_optimizer_names_the_rate_that_counts(rng):
+    """Fails if the rate of the outer optimizer, 0, stands in the advice."""
+    x, y = rng.normal(size=(400, 8)), np.arange(400) % 3
+    model = diverging_model(1e6)
+    outer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e6))
+    model.compile(outer, keras_mmc.MMCLoss())
+    with pytest.raises(FloatingPointError, match=r"below the present 1e\+06"):
+        model.fit(x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()])
+
+
+@pytest.mark.parametrize("loss_scaling", [False, True])
+def test_an_adversarial_model_that_diverges_is_stopped(loss_scaling, rng):
+    """Fails if gradients that are skipped hide a loss that is no longer a number."""
+    x, y = rng.uniform(size=(400, 8)).astype("float32"), np.arange(400) % 3
+    robust = keras_mmc.AdversarialModel(diverging_model(1e-3))
+    optimizer = keras.optimizers.SGD(1e6)
+    if loss_scaling:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    robust.compile(optimizer, keras_mmc.MMCLoss())
+    with pytest.raises(FloatingPointError, match=r"epoch 1, batch \d+.*below the present 1e\+06"):
+        robust.fit(x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()])
