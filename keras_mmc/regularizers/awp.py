@@ -52,11 +52,12 @@ class AdversarialWeightPerturbation(Regularizer):
     After the images, the weights are attacked: every kernel is moved by `gamma` times its norm
     along the gradient of the loss of the defence, summed over all replicas. The training gradient,
     with weight decay and what layers add to the loss, is that of the moved weights; the optimizer
-    applies it to the weights as they were, which no step changes otherwise. Batch statistics
-    follow the moved weights, once per step.
+    applies it to the weights as they were, and no variable ever holds a moved one. Batch
+    statistics follow the moved weights, once per step. So do the loss and the accuracy that `fit`
+    reports for training images: expect them worse than those of validation.
 
-    Costs one more forward and backward pass per step. Neither `DecayRegularizer` nor the learning
-    rate changes `gamma`.
+    Costs one more forward and backward pass per step, before `start_epoch` too. `DecayRegularizer`
+    leaves `gamma` alone.
 
     Args:
         gamma: length of a perturbation relative to the norm of its kernel, above 0; 0.01 for

@@ -1,8 +1,6 @@
 """A Keras model whose training step attacks itself."""
 
-import contextlib
 import inspect
-import warnings
 
 import keras
 import numpy as np
@@ -15,8 +13,9 @@ from keras_mmc.backend import require_tensorflow
 from keras_mmc.defenses import Defense, Learner, StandardTraining
 from keras_mmc.regularizers import Regularizer
 from keras_mmc.training.classifier import check_classifier, check_loss, softmax_temperature
-from keras_mmc.training.moved_weights import moved_weights, reduced_gradients
-from keras_mmc.training.samples import keep_usable, label_ids
+from keras_mmc.training.descent import Descent, replicas
+from keras_mmc.training.epochs import CountEpochs
+from keras_mmc.training.samples import is_one_hot, keep_usable, label_ids
 
 require_tensorflow("keras_mmc.training")
 
@@ -138,7 +137,7 @@ class AdversarialModel(keras.Model):
         x = call.arguments.get("x")
         if isinstance(x, np.ndarray):
             checks.check_images(x, self.box)
-        own = [_Epochs()]
+        own = [CountEpochs()]
         callbacks = call.arguments.get("callbacks") or []
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(*own)
@@ -151,113 +150,52 @@ class AdversarialModel(keras.Model):
         """One batch: attack, loss, gradients and update."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         num_classes = self.model.output_shape[-1]
-        x, ids, weight = keep_usable(x, y, sample_weight, self.box, num_classes)
-        weight *= tf.cast(self.defense.admits(ids), weight.dtype)
+        batch = keep_usable(x, y, sample_weight, self.box, num_classes, self.defense.admits)
+        ids, weight = batch.y, batch.weight
         self.batches.assign_add(1)
+        self.used.assign_add(batch.count)
+        self.skipped.assign_add(tf.size(ids) - batch.count)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack([self.batches + 0, self.seed + replica])
-        learner = self._learner(y if len(y.shape) == 2 and y.shape[-1] == num_classes else ids)
-        losses = self.defense.update(learner, x, ids, seed, self._descent(ids, weight))
+        learner = self._learner(y if is_one_hot(y, num_classes) else ids)
+        losses = self.defense.update(learner, batch.x, ids, seed, Descent(self, batch))
         reported = {}
         if losses.adversarial is not None:
             self._update_robust_accuracy(losses.adversarial, ids, weight)
             reported["robust_accuracy"] = self.robust_accuracy.result()
         if losses.clean is not None:
-            return self._all_metrics(x, y, losses.clean, weight) | reported
+            return self._all_metrics(batch.x, y, losses.clean, weight) | reported
         # Keras wants its metrics built; with weight 0 nothing enters them, and they are left out.
-        self.compute_metrics(x, y, losses.adversarial, sample_weight=0 * weight)
-        return {"loss": self._metric("loss").result(), **reported}
+        self.compute_metrics(batch.x, y, losses.adversarial, sample_weight=0 * weight)
+        return {"loss": self.loss_tracker.result(), **reported}
 
     def test_step(self, data):
         """One batch: the compiled metrics on clean images, and the accuracy under attack."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         scores = self.model(x, training=False)
         loss = self.compute_loss(x, y, scores, sample_weight, training=False)
-        self._metric("loss").update_state(loss * _replicas(), sample_weight=tf.shape(x)[0])
+        self.loss_tracker.update_state(loss * replicas(), sample_weight=tf.shape(x)[0])
         if self.validation_attack is None:
             return self._all_metrics(x, y, scores, sample_weight)
         ids = label_ids(y, scores.shape[-1])
         seed = tf.constant([self.seed, 0])
-        points = self.validation_attack.generate(self._score_fn(False), x, ids, seed)
-        self._update_robust_accuracy(self._score_fn(False)(points), ids, sample_weight)
+        points = self.validation_attack.generate(self.score_fn(False), x, ids, seed)
+        self._update_robust_accuracy(self.score_fn(False)(points), ids, sample_weight)
         reported = {"robust_accuracy": self.robust_accuracy.result()}
         return self._all_metrics(x, y, scores, sample_weight) | reported
 
     def _learner(self, targets):
         return Learner(
-            scores=self._score_fn(True),
-            attacked=self._score_fn(self.attack_in_training_mode),
+            scores=self.score_fn(True),
+            attacked=self.score_fn(self.attack_in_training_mode),
             loss=lambda scores: self._per_sample_loss(scores, targets),
             epoch=self.epoch + 0,
             temperature=self._temperature,
         )
 
-    def _score_fn(self, training):
+    def score_fn(self, training: bool):
+        """The function from images to scores `(N, K)`, float32, in training or inference mode."""
         return lambda x: tf.cast(self.model(x, training=training), tf.float32)
-
-    def _descent(self, ids, weight):
-        """The function that updates the weights, for the labels and sample weights of a batch."""
-        count = tf.reduce_sum(tf.cast(weight > 0, tf.float32))
-
-        def mean(values):
-            # Not a product: 0 * NaN is NaN.
-            values = tf.where(weight > 0, weight * values, 0.0)
-            return tf.math.divide_no_nan(tf.reduce_sum(values), count)
-
-        def descend(loss, points, input_gradient=False, second=False):
-            variables = self.model.trainable_variables
-            optimizer = self.second_optimizer if second else self.optimizer
-            regularized = self.regularizer is not None and not second
-            moved = contextlib.nullcontext()
-            if regularized and self.regularizer.moves_weights:
-                moved = self._moved_weights(lambda: mean(loss(points).values))
-            with tf.GradientTape() as tape, moved:
-                if input_gradient:
-                    tape.watch(points)
-                losses = loss(points)
-                values = losses.values
-                if regularized:
-                    penalty = self.regularizer.penalty(self._score_fn(False), points, ids)
-                    values += self.regularizer_scale * penalty
-                total = mean(values)
-                if not second:
-                    total += tf.add_n([0.0, *self.model.losses])
-                scaled = optimizer.scale_loss(total / _replicas())
-            gradients = tape.gradient(scaled, [*variables, points] if input_gradient else variables)
-            gradient = gradients.pop() if input_gradient else None
-            self._apply(optimizer, gradients, variables, weight)
-            if not second:
-                self._metric("loss").update_state(total, sample_weight=count)
-            return losses, gradient
-
-        return descend
-
-    def _moved_weights(self, loss):
-        """A context in which the model computes with its weights moved by the regularizer."""
-        gradients = reduced_gradients(self.model, lambda: self.optimizer.scale_loss(loss()))
-        offsets = self.regularizer.offsets(
-            self.model.trainable_variables, gradients, self.epoch + 0
-        )
-        return moved_weights(self.model, offsets)
-
-    def _apply(self, optimizer, gradients, variables, weight):
-        """An optimizer step; a gradient that is not finite counts as 0, and its batch as skipped.
-
-        A loss-scaling optimizer meets such gradients regularly and skips them itself.
-        """
-        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            known = [gradient for gradient in gradients if gradient is not None]
-            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
-            usable = finite & tf.reduce_any(weight > 0)
-            gradients = [
-                g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients
-            ]
-            used = tf.reduce_sum(tf.cast(weight > 0, tf.int32)) * tf.cast(usable, tf.int32)
-        else:
-            used = tf.reduce_sum(tf.cast(weight > 0, tf.int32))
-        self.used.assign_add(used)
-        self.skipped.assign_add(tf.size(weight) - used)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def _update_robust_accuracy(self, scores, ids, weight):
         right = tf.cast(~misclassified(scores, ids), tf.float32)
@@ -268,8 +206,10 @@ class AdversarialModel(keras.Model):
         del results["robust_accuracy"]
         return results
 
-    def _metric(self, name):
-        return next(metric for metric in self.metrics if metric.name == name)
+    @property
+    def loss_tracker(self) -> keras.metrics.Metric:
+        """The running mean of the loss that `fit` and `evaluate` show."""
+        return next(metric for metric in self.metrics if metric.name == "loss")
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
@@ -291,41 +231,10 @@ class AdversarialModel(keras.Model):
         return cls(**config | {part: deserialize(config[part], custom_objects) for part in parts})
 
 
-class _Epochs(keras.callbacks.Callback):
-    """Tells the model which epoch runs, and the user how many images were skipped."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model.epoch.assign(epoch)
-        self.model.used.assign(0)
-        self.model.skipped.assign(0)
-
-    def on_epoch_end(self, epoch, logs=None):
-        skipped = int(self.model.skipped.numpy())
-        if not skipped:
-            return
-        reasons = (
-            f"a pixel that is not finite or outside the box {self.model.box}, a label outside "
-            f"[0, {self.model.model.output_shape[-1]}), a batch of one image or, in differential "
-            "training, of one class, or a gradient that is not finite"
-        )
-        if not int(self.model.used.numpy()):
-            raise ValueError(
-                f"No image of epoch {epoch + 1} could be trained on. Every one had {reasons}. Look "
-                "at the data with keras_mmc.datasets.check_images(x, y, num_classes)."
-            )
-        warnings.warn(
-            f"Epoch {epoch + 1}: {skipped} images were not trained on, for {reasons}.", stacklevel=2
-        )
-
-
 def _validation_attack(attack):
     if attack is None or not isinstance(getattr(attack, "eps", None), (int, float)):
         return None
     return PGD(attack.eps, steps=20, norm=getattr(attack, "norm", "linf"), box=attack.box)
-
-
-def _replicas():
-    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _check_type(name, value, expected, example):

@@ -1,0 +1,34 @@
+"""What `AdversarialModel.fit` does at the ends of an epoch."""
+
+import warnings
+
+import keras
+
+
+class CountEpochs(keras.callbacks.Callback):
+    """Tells an `AdversarialModel` which epoch runs, and the user how many images were skipped."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Set the epoch that schedules see, and count from 0."""
+        self.model.epoch.assign(epoch)
+        self.model.used.assign(0)
+        self.model.skipped.assign(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Warn of skipped images; refuse to go on if there were no others."""
+        skipped = int(self.model.skipped.numpy())
+        if not skipped:
+            return
+        reasons = (
+            f"a pixel that is not finite or outside the box {self.model.box}, a label outside "
+            f"[0, {self.model.model.output_shape[-1]}), a batch of one image or, in differential "
+            "training, of one class, or a gradient that is not finite"
+        )
+        if not int(self.model.used.numpy()):
+            raise ValueError(
+                f"No image of epoch {epoch + 1} could be trained on. Every one had {reasons}. Look "
+                "at the data with keras_mmc.datasets.check_images(x, y, num_classes)."
+            )
+        warnings.warn(
+            f"Epoch {epoch + 1}: {skipped} images were not trained on, for {reasons}.", stacklevel=2
+        )
