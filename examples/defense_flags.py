@@ -3,7 +3,7 @@
 import keras
 from absl import flags
 
-from keras_mmc import attacks, defenses, regularizers
+from keras_mmc import attacks, defenses, regularizers, training
 
 # What published runs set; emr_* and the recipes of WRN-34-10 from Liu & Chan, BMVC 2022 and its
 # released code, TRADES on MNIST from Zhang et al., ICML 2019, MMC from Pang et al., ICLR 2020.
@@ -166,8 +166,13 @@ flags.DEFINE_float("beta", None, "Weight of the divergence of trades and mart.")
 flags.DEFINE_float("mail_slope", 10.0, "Slope of the sample weights of mail_*.")
 flags.DEFINE_float("mail_bias", -0.5, "Margin at which the weight of mail_* is one half.")
 flags.DEFINE_integer("mail_burn_in", 0, "Epochs before the weights of mail_* apply.")
-flags.DEFINE_enum("regularizer", "none", ["none", "emr"], "Regularizer of the weights.")
-flags.DEFINE_float("regularizer_weight", 3.0, "Weight of the regularizer.")
+flags.DEFINE_enum(
+    "regularizer",
+    "none",
+    ["none", "emr", "input_gradient", "awp"],
+    "Effective margin, input gradient of the loss, or adversarial weight perturbation.",
+)
+flags.DEFINE_float("regularizer_weight", 3.0, "Weight of emr and input_gradient, gamma of awp.")
 flags.DEFINE_float("regularizer_temperature", 40.0, "Temperature of emr.")
 flags.DEFINE_integer(
     "validation_images", 1000, "Validation images attacked after every epoch of a defence."
@@ -229,8 +234,23 @@ def _eps_schedule():
 
 def build_regularizer():
     """The regularizer of the flags, or `None`."""
-    if FLAGS.regularizer == "none":
-        return None
-    return regularizers.EffectiveMarginRegularizer(
-        FLAGS.regularizer_weight, FLAGS.regularizer_temperature
-    )
+    weight = FLAGS.regularizer_weight
+    if FLAGS.regularizer == "emr":
+        return regularizers.EffectiveMarginRegularizer(weight, FLAGS.regularizer_temperature)
+    if FLAGS.regularizer == "input_gradient":
+        return regularizers.InputGradientPenalty(weight)
+    if FLAGS.regularizer == "awp":
+        return regularizers.AdversarialWeightPerturbation(weight)
+    return None
+
+
+def build_callbacks(directory):
+    """Callbacks of a defended run: the most robust epoch is kept in best.keras."""
+    callbacks = []
+    if FLAGS.defense not in ("none", "cot"):
+        callbacks.append(training.BestRobustCheckpoint(directory / "best.keras"))
+    if FLAGS.defense == "fast":
+        callbacks.append(training.StopOnCatastrophicOverfitting())
+    if FLAGS.regularizer in ("emr", "input_gradient") and FLAGS.schedule == "drops":
+        callbacks.append(training.DecayRegularizer())
+    return callbacks

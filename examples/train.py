@@ -7,7 +7,8 @@
   python examples/train.py --recipe=at_emr_cifar10           # published settings by name
 
 Each run writes model.keras, history.csv, flags.txt, TensorBoard logs (logs/) and a picture of the
-features around their centres (features.png) to a folder of its own below --output_dir.
+features around their centres (features.png) to a folder of its own below --output_dir; one with a
+defence also best.keras, the epoch with the highest robust accuracy on validation images.
 """
 
 import csv
@@ -143,7 +144,9 @@ def build_optimizer(steps_per_epoch):
     if FLAGS.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     elif FLAGS.schedule == "drops":
-        drops = [int(epoch) * steps_per_epoch for epoch in FLAGS.drops or ()]
+        if not FLAGS.drops:
+            raise ValueError("--schedule=drops needs the epochs, such as --drops=60,90.")
+        drops = [int(epoch) * steps_per_epoch for epoch in FLAGS.drops]
         rates = [rate / 10**i for i in range(len(drops) + 1)]
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates)
     if FLAGS.optimizer == "sgd":
@@ -184,6 +187,7 @@ def train(loss, head, data, directory):
             keras.callbacks.CSVLogger(directory / "history.csv"),
             keras.callbacks.TensorBoard(directory / "logs"),
             times,
+            *defense_flags.build_callbacks(directory),
         ],
     )
     cpu_seconds = time.process_time() - cpu_start
@@ -275,8 +279,8 @@ def main(argv):
     print_table(rows)
     print(
         "\nintra: mean distance of a sample's features to its class mean; inter: mean distance "
-        "between class means.\nAccuracy on clean images says nothing about robustness, and the "
-        "training attack says too much: run examples/audit.py.\n"
+        "between class means.\nAccuracy on clean images says nothing about robustness, and MMC "
+        "alone is no defence: run examples/audit.py.\n"
         f"Models, curves and pictures are in {pathlib.Path(FLAGS.output_dir).resolve()}"
     )
 

@@ -86,6 +86,9 @@ def test_an_earlier_run_is_kept(trained, run_script):
         (["--augment"], "meant for the training split of CIFAR"),
         (["--epochs=0"], "--epochs"),
         (["--dataset=svhn"], "--dataset"),
+        (["--defense=at"], "--defense=at needs --attack_eps"),
+        (["--schedule=drops"], "--schedule=drops needs the epochs"),
+        (["--recipe=trades_imagenet"], "--recipe"),
     ],
 )
 def test_bad_flags_leave_no_results(flags, message, run_script, tmp_path):
@@ -94,6 +97,41 @@ def test_bad_flags_leave_no_results(flags, message, run_script, tmp_path):
     assert done.returncode != 0
     assert message in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_train_with_a_defense(run_script, tmp_path):
+    """Fails if defence and regularizer flags do not reach the training, or best is lost."""
+    done = run_script(
+        "train.py",
+        "--defense=mail_trades",
+        "--attack_eps=0.1",
+        "--attack_steps=2",
+        "--eps_ramp=2",
+        "--regularizer=emr",
+        "--loss=softmax",
+        "--epochs=2",
+        f"--output_dir={tmp_path / 'run'}",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    with open(tmp_path / "run" / "softmax" / "history.csv", encoding="utf-8") as file:
+        history = list(csv.DictReader(file))
+    assert {"loss", "robust_accuracy", "val_accuracy", "val_robust_accuracy"} <= set(history[0])
+    x, _ = load_arrays("digits", "test")
+    for name in ("model.keras", "best.keras"):
+        model = keras.models.load_model(tmp_path / "run" / "softmax" / name)
+        assert model.predict(x, verbose=0).shape == (len(x), 10)
+
+
+def test_recipes_print_what_they_set(run_script, tmp_path):
+    """Fails if a recipe hides a setting, or goes before a flag that was given."""
+    flags = ["--recipe=at_emr_cifar10", "--dataset=digits", "--augment=false", "--attack_eps=0"]
+    done = run_script("train.py", *flags, f"--output_dir={tmp_path / 'run'}")
+    assert "Recipe at_emr_cifar10:" in done.stdout
+    for setting in ("regularizer_weight=3.0", "regularizer_temperature=40.0", "drops=['60', '90']"):
+        assert setting in done.stdout
+    for given in ("dataset=digits", "augment=False", "attack_eps=0.0"):
+        assert given in done.stdout
+    assert "needs --attack_eps" in done.stderr
 
 
 def test_export_script(trained, run_script, tmp_path):

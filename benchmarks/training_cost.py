@@ -1,0 +1,234 @@
+"""CPU time of adversarial training as multiples of plain `fit` on the same network and batches.
+
+Contestants train networks of their own from the same weights. After one untimed round each, which
+traces the step, rounds of steps alternate between them. CPU time is the sum over all cores. The
+robust accuracy at the end, under PGD-10 on the first 100 test images, only shows that all of them
+train on attacked images: a few steps train nothing. Validation is off. Libraries that are not
+installed are named (see benchmarks/README.md).
+
+  python benchmarks/training_cost.py --model=small_cnn --batch_size=128
+  python benchmarks/training_cost.py --model=wide_resnet --batch_size=32 --mixed_bfloat16
+"""
+
+import functools
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+import keras_mmc
+from keras_mmc import defenses
+from keras_mmc.attacks import PGD
+from keras_mmc.attacks.base import score_function
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("model", "small_cnn", ["small_cnn", "resnet_v2", "wide_resnet"], "Network.")
+flags.DEFINE_integer("batch_size", 128, "Images per step.", lower_bound=2)
+flags.DEFINE_integer("steps", 4, "Steps per round.", lower_bound=1)
+flags.DEFINE_integer("rounds", 5, "Rounds per contestant.", lower_bound=1)
+flags.DEFINE_bool("mixed_bfloat16", False, "Compare mixed bfloat16 with float32 instead.")
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def eps():
+    """Radius of the L-infinity ball."""
+    return 0.1 if FLAGS.model == "small_cnn" else 8 / 255
+
+
+def build(policy="float32"):
+    """The network of the flags, with the same weights each time."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    if FLAGS.model == "small_cnn":
+        model = keras_mmc.models.small_cnn((28, 28, 1), 10)
+    elif FLAGS.model == "resnet_v2":
+        model = keras_mmc.models.resnet_v2((32, 32, 3), 10, depth=11)
+    else:
+        # 64, 128 and 256 channels.
+        model = keras_mmc.models.wide_resnet((32, 32, 3), 10, depth=10, width=4)
+    keras.config.set_dtype_policy("float32")
+    return model
+
+
+def pgd(steps):
+    """The training attack, the same for all contestants."""
+    return PGD(eps(), steps=steps, step_size=eps() / 4)
+
+
+def fitted(model, compiled):
+    """A round of `fit` on a model compiled here."""
+    compiled.compile(optimizer="adam", loss=LOSS)
+    options = {"batch_size": FLAGS.batch_size, "shuffle": False, "verbose": 0}
+    return model, lambda x, y: compiled.fit(x, y, **options)
+
+
+def plain(policy="float32"):
+    """Plain `fit`."""
+    model = build(policy)
+    return fitted(model, model)
+
+
+def robust(defense, regularizer=None, policy="float32"):
+    """`fit` of an `AdversarialModel`."""
+    model = build(policy)
+    return fitted(model, keras_mmc.AdversarialModel(model, defense(), regularizer))
+
+
+def madry(steps):
+    """Adversarial training on PGD of that many steps on the compiled loss."""
+    return lambda: defenses.AdversarialTraining(pgd(steps), objective="training_loss")
+
+
+def fast():
+    """FGSM-RS."""
+    return defenses.FastAdversarialTraining(eps())
+
+
+def own_step(model):
+    """One compiled training step, as written where there is no `fit`."""
+    optimizer = keras.optimizers.Adam()
+
+    @tf.function
+    def train_step(x, y):
+        with tf.GradientTape() as tape:
+            loss = LOSS(y, model(x, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+    return train_step
+
+
+def cleverhans(steps):
+    """The loop of cleverhans' tutorials: an eager attack, then a compiled step."""
+    from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+
+    model = build()
+    train_step, score_fn = own_step(model), score_function(model)
+
+    def run(x, y):
+        for images, labels in tf.data.Dataset.from_tensor_slices((x, y)).batch(FLAGS.batch_size):
+            images = projected_gradient_descent(
+                score_fn,
+                images,
+                eps(),
+                eps() / 4,
+                steps,
+                np.inf,
+                clip_min=0.0,
+                clip_max=1.0,
+                y=labels,
+                rand_init=True,
+            )
+            train_step(images, labels)
+
+    return model, run
+
+
+def art(steps):
+    """AdversarialTrainerMadryPGD of the Adversarial Robustness Toolbox.
+
+    It gets a compiled step: the one it would make itself is traced anew for every batch.
+    """
+    from art.defences.trainer import AdversarialTrainerMadryPGD
+    from art.estimators.classification import TensorFlowV2Classifier
+
+    model = build()
+    train_step = own_step(model)
+    classifier = TensorFlowV2Classifier(
+        model,
+        nb_classes=10,
+        input_shape=model.input_shape[1:],
+        loss_object=LOSS,
+        train_step=lambda model, x, y: train_step(x, y),
+        clip_values=(0.0, 1.0),
+    )
+    trainer = AdversarialTrainerMadryPGD(
+        classifier,
+        nb_epochs=1,
+        batch_size=FLAGS.batch_size,
+        eps=eps(),
+        eps_step=eps() / 4,
+        max_iter=steps,
+    )
+    return model, lambda x, y: trainer.fit(x, np.eye(10, dtype="float32")[y])
+
+
+def contestants():
+    """Functions that return a model and a function of one round of its training, by name."""
+    if FLAGS.mixed_bfloat16:
+        return {
+            "plain fit": plain,
+            "plain fit, bfloat16": functools.partial(plain, "mixed_bfloat16"),
+            "FGSM-RS": functools.partial(robust, fast),
+            "FGSM-RS, bfloat16": functools.partial(robust, fast, policy="mixed_bfloat16"),
+        }
+    emr = keras_mmc.EffectiveMarginRegularizer(3.0, temperature=40.0)
+    return {
+        "plain fit": plain,
+        "FGSM-RS": functools.partial(robust, fast),
+        "PGD-7": functools.partial(robust, madry(7)),
+        "PGD-7, cleverhans' loop": functools.partial(cleverhans, 7),
+        "PGD-7, ART's trainer": functools.partial(art, 7),
+        "PGD-10": functools.partial(robust, madry(10)),
+        "PGD-10 + EMR": functools.partial(robust, madry(10), emr),
+        "TRADES-10": functools.partial(robust, lambda: defenses.TRADES(pgd(10))),
+    }
+
+
+def batches(split, number):
+    """The first images and labels of the data set that fits the network."""
+    name = "mnist" if FLAGS.model == "small_cnn" else "cifar10"
+    x, y = keras_mmc.datasets.load_arrays(name, split)
+    return x[:number], y[:number]
+
+
+def multiple(costs, name, base):
+    """Median and range, over the rounds, of what a contestant costs in terms of another one."""
+    ratios = [cost / of for cost, of in zip(costs[name], costs[base], strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def main(argv):
+    """Measure, interleaved, and print milliseconds of CPU, multiples and robust accuracy."""
+    del argv
+    images = FLAGS.steps * FLAGS.batch_size
+    x, y = batches("train", images * (FLAGS.rounds + 1))
+    runs, missing = {}, []
+    for name, make in contestants().items():
+        try:
+            runs[name] = make()
+        except ModuleNotFoundError as error:
+            missing.append(f"{name} ({error})")
+    costs = {name: [] for name in runs}
+    for first in range(0, len(x), images):
+        part = slice(first, first + images)
+        for name, (_, run) in runs.items():
+            start = time.process_time()
+            run(x[part], y[part])
+            costs[name].append((time.process_time() - start) / FLAGS.steps)
+    costs = {name: values[1:] for name, values in costs.items()}
+    test_x, test_y = batches("test", 100)
+    print(f"{FLAGS.model}, batch {FLAGS.batch_size}, {FLAGS.rounds} rounds of {FLAGS.steps} steps")
+    for name, (model, _) in runs.items():
+        found = pgd(10)(model, test_x, test_y)
+        stands = np.mean(model.predict(found, verbose=0).argmax(axis=1) == test_y)
+        print(
+            f"{name:24s} median {1e3 * statistics.median(costs[name]):8.1f} CPU ms per step, range "
+            f"{1e3 * min(costs[name]):.1f} to {1e3 * max(costs[name]):.1f}; of plain fit "
+            f"{multiple(costs, name, 'plain fit')}; robust accuracy {100 * stands:.0f} %"
+        )
+    for name, base in (("PGD-10 + EMR", "PGD-10"), ("FGSM-RS", "FGSM-RS, bfloat16")):
+        if name in costs and base in costs:
+            print(f"{name} / {base}: {multiple(costs, name, base)}")
+    if FLAGS.mixed_bfloat16:
+        print(f"plain fit / bfloat16: {multiple(costs, 'plain fit', 'plain fit, bfloat16')}")
+    for name in missing:
+        print(f"missing: {name}")
+
+
+if __name__ == "__main__":
+    app.run(main)
