@@ -39,7 +39,12 @@ def ours(objective):
         attack = keras_mmc.attacks.PGD(
             FLAGS.eps, FLAGS.steps, step_size, objective=objective, restarts=FLAGS.restarts
         )
-        return lambda x, y: attack(model, x, y, batch_size=FLAGS.batch_size)
+
+        def run(x, y):
+            seed = np.random.randint(2**31 - 1)
+            return attack(model, x, y, batch_size=FLAGS.batch_size, seed=seed)
+
+        return run
 
     return make
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from keras_mmc import fields
 from keras_mmc.attacks import PGD
 from keras_mmc.defenses.adversarial_training import AdversarialTraining
 
@@ -35,6 +36,10 @@ class FastAdversarialTraining(AdversarialTraining):
     """
 
     def __init__(self, eps, step_size=None, box=(0.0, 1.0), **options):
+        if not (fields.is_number(eps) and eps > 0):
+            raise ValueError(
+                f"FastAdversarialTraining: `eps` must be a finite number > 0; received {eps!r}."
+            )
         step_size = 1.25 * eps if step_size is None else step_size
         attack = PGD(eps, steps=1, step_size=step_size, box=box)
         super().__init__(attack, **{"objective": "training_loss", **options})

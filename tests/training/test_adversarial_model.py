@@ -370,3 +370,27 @@ def test_the_plain_classifier_saves_alone(data, tmp_path, run_python):
     run_python(code, *(tmp_path / name for name in ("classifier.keras", "x.npy", "scores.npy")))
     expected = model.predict(data[0], verbose=0)
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-6)
+
+
+def test_attack_loops_train_under_xla_as_in_a_graph(data):
+    """Fails if a loop of the attack, its random start or the double backward differs under XLA."""
+    finals = []
+    for jit_compile in (False, True):
+        inner = small_model()
+        defense = defenses.AdversarialTraining(attacks.PGD(EPS, steps=3))
+        regularizer = keras_mmc.EffectiveMarginRegularizer(3.0, 40.0)
+        robust = AdversarialModel(inner, defense, regularizer)
+        trained(robust, data, optimizer=keras.optimizers.SGD(0.1), jit_compile=jit_compile)
+        finals.append(inner)
+    assert difference(*finals) < 1e-4
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_adversarial_training_learns_in_mixed_precision(policy, digits):
+    """Fails if casts, loss scaling or the attack break the training."""
+    keras.config.set_dtype_policy(policy)
+    x, y = digits[0][:384], digits[1][:384]
+    robust = AdversarialModel(small_model(), defenses.TRADES(attacks.PGD(0.05, steps=2), beta=1.0))
+    history = trained(robust, (x, y), epochs=12, optimizer=keras.optimizers.Adam(5e-3))
+    assert np.isfinite(history["loss"]).all()
+    assert history["robust_accuracy"][-1] > 0.7

@@ -1,0 +1,51 @@
+"""Peak memory of an audit above that of the imports and the data.
+
+python benchmarks/audit_memory.py --model=runs/mnist/mmc/model.keras --dataset=mnist --eps=0.3
+"""
+
+import resource
+
+import keras
+from absl import app, flags
+
+import keras_mmc
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", None, "A .keras file.", required=True)
+flags.DEFINE_enum("dataset", "mnist", ["digits", "mnist", "fashion_mnist", "cifar10"], "Data set.")
+flags.DEFINE_float("eps", None, "Radius of the L-infinity ball.", required=True)
+flags.DEFINE_string("suite", "standard", "Suite of the audit.")
+flags.DEFINE_integer("num_images", 10_000, "First test images to attack.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
+
+
+def peak():
+    """Largest resident size of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main(argv):
+    """Audit, and print the peaks before and after."""
+    del argv
+    imports = peak()
+    x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
+    x, y = x[: FLAGS.num_images], y[: FLAGS.num_images]
+    data = peak()
+    report = keras_mmc.audit(
+        keras.models.load_model(FLAGS.model),
+        x,
+        y,
+        FLAGS.eps,
+        FLAGS.suite,
+        batch_size=FLAGS.batch_size,
+        verbose=0,
+    )
+    print(report)
+    print(
+        f"Peak memory: imports {imports:.2f} GiB, with data {data:.2f} GiB, with the audit "
+        f"{peak():.2f} GiB: {peak() - imports:.2f} GiB above the imports."
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,118 @@
+"""What defences refuse, and that they survive being saved."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+
+import keras_mmc
+from keras_mmc import AdversarialModel, attacks, defenses
+
+from .test_matrix import DEFENSES
+
+PGD = attacks.PGD(0.1)
+SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: defenses.AdversarialTraining(None), "`attack` must be an attack"),
+        (lambda: defenses.AdversarialTraining(attacks.PGD(0.0)), "eps=0.0 perturbs nothing"),
+        (lambda: defenses.AdversarialTraining(PGD, 1.0), "`clean_fraction` must be a number in"),
+        (lambda: defenses.AdversarialTraining(PGD, start_epoch=-1), "`start_epoch` must be"),
+        (lambda: defenses.AdversarialTraining(PGD, eps_schedule=0.1), "function of the epoch"),
+        (
+            lambda: defenses.AdversarialTraining(attacks.FGSM(0.1), steps_schedule=SCHEDULE),
+            "must have a field `steps`",
+        ),
+        (
+            lambda: defenses.AdversarialTraining(attacks.Square(0.1), objective="margin"),
+            "has no objective to replace",
+        ),
+        (
+            lambda: defenses.AdversarialTraining(
+                attacks.PGD(0.1, targeted=True), objective="training_loss"
+            ),
+            "has no target",
+        ),
+        (lambda: defenses.TRADES(PGD, beta=0.0), "`beta` must be a finite number > 0"),
+        (lambda: defenses.TRADES(PGD, temperature=-1.0), "`temperature` must be"),
+        (lambda: defenses.MART(PGD, beta=float("nan")), "`beta` must be"),
+        (lambda: defenses.MAIL(defenses.StandardTraining()), "`defense` must be"),
+        (lambda: defenses.MAIL(DEFENSES["at"], bias=2.0), "`bias` must be a margin"),
+        (lambda: defenses.MAIL(DEFENSES["at"], normalization="sum"), "`normalization` must be"),
+        (lambda: defenses.FastAdversarialTraining(0.0), "`eps` must be"),
+        (lambda: defenses.FreeAdversarialTraining(0.0), "`eps` must be"),
+        (lambda: defenses.FreeAdversarialTraining(0.1, replays=0), "`replays` must be"),
+        (lambda: defenses.ComplementTraining(gamma=0), "`gamma` must be"),
+        (lambda: defenses.DifferentialTraining("pgd"), "`attack` must be an attack or None"),
+        (
+            lambda: defenses.CleverHansTraining(projected_gradient_descent, eps=0.1),
+            "do not fit cleverhans' projected_gradient_descent",
+        ),
+    ],
+)
+def test_refusals(make, message):
+    """Fails if a field that cannot work is accepted, or the message does not name it."""
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_two_classes_have_no_complement():
+    """Fails if complement training of two classes starts."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    robust = AdversarialModel(model, defenses.ComplementTraining())
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with pytest.raises(ValueError, match="needs at least 3 classes"):
+        robust.compile("sgd", loss)
+
+
+MORE = {
+    "scheduled": defenses.AdversarialTraining(
+        attacks.MIM(0.1, targeted=True), 0.5, eps_schedule=SCHEDULE, start_epoch=2
+    ),
+    "objective": defenses.TRADES(PGD, objective=keras_mmc.MMCLoss()),
+    "cleverhans pgd": defenses.CleverHansTraining(
+        projected_gradient_descent,
+        0.25,
+        eps=0.1,
+        eps_iter=0.05,
+        nb_iter=2,
+        norm=np.inf,
+        attack_objective="margin",
+    ),
+    "fast": defenses.FastAdversarialTraining(0.1, 0.2, (-1.0, 1.0), clean_fraction=0.1),
+}
+
+
+@pytest.mark.parametrize("name", [*DEFENSES, *MORE])
+def test_survives_json(name):
+    """Fails if a field is lost or changed on the way through a saved file."""
+    defense = (DEFENSES | MORE)[name]
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(defense)))
+    loaded = keras.saving.deserialize_keras_object(config)
+    assert type(loaded) is type(defense)
+    assert loaded.get_config() == defense.get_config()
+
+
+def test_batches_of_one_class_are_skipped(digits):
+    """Fails if differential training learns from, or is spoiled by, a batch without pairs."""
+    x = digits[0][:96]
+    y = np.where(np.arange(96) < 32, 3, digits[1][:96])  # the first batch has one class
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(10))
+    robust = AdversarialModel(model, defenses.DifferentialTraining())
+    robust.compile("sgd", keras_mmc.DifferentialLoss())
+    start = model.get_weights()
+    with pytest.warns(UserWarning, match="32 images were not trained on"):
+        robust.fit(x, y, batch_size=32, shuffle=False, verbose=0)
+    after = model.get_weights()
+    model.set_weights(start)
+    reference = AdversarialModel(model, defenses.DifferentialTraining())
+    reference.compile("sgd", keras_mmc.DifferentialLoss())
+    reference.fit(x[32:], y[32:], batch_size=32, shuffle=False, verbose=0)
+    for found, expected in zip(after, model.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
