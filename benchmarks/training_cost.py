@@ -3,8 +3,9 @@
 Contestants train networks of their own from the same weights. After one untimed round each, which
 traces the step, rounds of steps alternate between them. CPU time is the sum over all cores; what
 `fit` costs once per call, the same for all, is left out, as it would level the multiples. The
-robust accuracy at the end, under PGD-10 on the first 100 test images, only shows that all of them
-train on attacked images: a few steps train nothing. Validation is off. Libraries that are not
+robust accuracy at the end, under PGD-10 on the first 100 test images, is there to see that
+contestants of one kind train alike: so few steps make no network robust. Validation is off.
+Libraries that are not
 installed are named (see benchmarks/README.md).
 
   python benchmarks/training_cost.py --model=small_cnn --batch_size=128

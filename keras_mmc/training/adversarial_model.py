@@ -31,7 +31,8 @@ class AdversarialModel(keras.Model):
     - `robust_accuracy`: accuracy at the points of the training attack,
     - the compiled metrics, on clean images, where the defence computes their scores,
     - `val_loss` and the compiled metrics on clean validation images, and `val_robust_accuracy`
-      under `validation_attack`.
+      under `validation_attack`; with `mode="max"` it drives Keras' `EarlyStopping` and
+      `ModelCheckpoint`.
 
     Images with a pixel that is not finite or outside the box, or with a label outside
     `[0, num_classes)`, batches of one image and batches whose gradient is not finite are not

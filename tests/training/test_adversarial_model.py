@@ -394,3 +394,24 @@ def test_adversarial_training_learns_in_mixed_precision(policy, digits):
     history = trained(robust, (x, y), epochs=12, optimizer=keras.optimizers.Adam(5e-3))
     assert np.isfinite(history["loss"]).all()
     assert history["robust_accuracy"][-1] > 0.7
+
+
+def test_robust_accuracy_drives_callbacks(data, tmp_path):
+    """Fails if Keras' own callbacks do not see the robust validation accuracy."""
+    robust = AdversarialModel(small_model(), AT)
+    robust.compile(keras.optimizers.SGD(-0.5), LOSS)  # up the loss: every epoch is worse
+    checkpoint = tmp_path / "best.weights.h5"
+    callbacks = [
+        keras.callbacks.EarlyStopping("val_robust_accuracy", mode="max", patience=1),
+        keras.callbacks.ModelCheckpoint(
+            checkpoint,
+            "val_robust_accuracy",
+            mode="max",
+            save_best_only=True,
+            save_weights_only=True,
+        ),
+    ]
+    history = robust.fit(*data, epochs=9, validation_data=data, callbacks=callbacks, verbose=0)
+    values = history.history["val_robust_accuracy"]
+    assert len(values) == np.argmax(values) + 2
+    assert checkpoint.exists()
