@@ -5,8 +5,7 @@ traces the step, rounds of steps alternate between them. CPU time is the sum ove
 `fit` costs once per call, the same for all, is left out, as it would level the multiples. The
 robust accuracy at the end, under PGD-10 on the first 100 test images, is there to see that
 contestants of one kind train alike: so few steps make no network robust. Validation is off.
-Libraries that are not
-installed are named (see benchmarks/README.md).
+Libraries that are not installed are named (see benchmarks/README.md).
 
   python benchmarks/training_cost.py --model=small_cnn --batch_size=128
   python benchmarks/training_cost.py --model=wide_resnet --batch_size=32 --mixed_bfloat16
