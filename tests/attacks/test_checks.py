@@ -35,7 +35,7 @@ def model():
         (lambda: PGD(0.1, objective="hinge"), "Unknown objective 'hinge'.*'margin'"),
         (lambda: PGD(0.1, objective="targeted_dlr"), "needs targets.*targeted=True"),
         (lambda: PGD(0.1, targeted=1), "`targeted` must be True or False; received 1"),
-        (lambda: PGD(0.1, random_start=0.3), "`random_start` must be True or False"),
+        (lambda: PGD(0.1, random_start=-0.3), "`random_start` must be True, False or a standard"),
         (lambda: PGD(0.1, restarts=0), "`restarts` must be a positive integer; received 0"),
         (lambda: PGD(0.1, random_start=False, restarts=3), "restarts=3 without a random start"),
         (lambda: FGSM(0.1, box=(1.0, 0.0)), r"`box` must be a tuple.*low < high.*\(1.0, 0.0\)"),

@@ -145,7 +145,7 @@ ORACLES = {
         lambda weights, bias: cross_entropy(weights, bias, cross_entropy_points(0.05)).mean(),
     ),
 }
-MODES = {"eager": {"run_eagerly": True}, "graph": {}, "xla": {"jit_compile": True}}
+MODES = {"graph": {}, "xla": {"jit_compile": True}}
 
 
 @pytest.mark.parametrize("mode", MODES)
