@@ -7,6 +7,13 @@ from keras_mmc import attacks, defenses, regularizers, training
 
 # What published runs set; emr_* and the recipes of WRN-34-10 from Liu & Chan, BMVC 2022 and its
 # released code, TRADES on MNIST from Zhang et al., ICML 2019, MMC from Pang et al., ICLR 2020.
+_PGD_10 = {
+    "defense": "at",
+    "attack_eps": 8 / 255,
+    "attack_steps": 10,
+    "attack_step_size": 2 / 255,
+    "attack_objective": "training_loss",
+}
 _CIFAR10_AT = {
     "dataset": "cifar10",
     "model": "wide_resnet",
@@ -16,13 +23,8 @@ _CIFAR10_AT = {
     "learning_rate": 0.1,
     "batch_size": 128,
     "augment": True,
-    "defense": "at",
-    "attack_eps": 8 / 255,
-    "attack_steps": 10,
-    "attack_step_size": 2 / 255,
-    "attack_objective": "training_loss",
     "schedule": "drops",
-}
+} | _PGD_10
 RECIPES = {
     "mmc_at_cifar10": {
         "dataset": "cifar10",
@@ -37,12 +39,8 @@ RECIPES = {
         "schedule": "drops",
         "drops": ["100", "150"],
         "augment": True,
-        "defense": "at",
-        "attack_eps": 8 / 255,
-        "attack_steps": 10,
-        "attack_step_size": 2 / 255,
-        "attack_objective": "training_loss",
-    },
+    }
+    | _PGD_10,
     "trades_mnist": {
         "dataset": "mnist",
         "loss": "softmax",

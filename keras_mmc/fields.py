@@ -10,6 +10,11 @@ def is_number(value) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def is_count(value, least: int = 1) -> bool:
+    """Whether a value is an integer of at least `least`; `True` and `False` are not."""
+    return is_number(value) and isinstance(value, numbers.Integral) and value >= least
+
+
 def check_positive(owner, *names: str) -> None:
     """Raises ValueError unless the fields are finite numbers > 0."""
     _check(owner, names, lambda value: is_number(value) and value > 0, "a finite number > 0")
@@ -22,11 +27,7 @@ def check_not_negative(owner, *names: str) -> None:
 
 def check_count(owner, name: str, least: int = 1) -> None:
     """Raises ValueError unless the field is an integer of at least `least`."""
-
-    def fits(value):
-        return is_number(value) and isinstance(value, numbers.Integral) and value >= least
-
-    _check(owner, (name,), fits, f"an integer >= {least}")
+    _check(owner, (name,), lambda value: is_count(value, least), f"an integer >= {least}")
 
 
 def check_choice(owner, name: str, choices: tuple) -> None:

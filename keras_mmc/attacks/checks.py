@@ -1,6 +1,5 @@
 """What attacks refuse, once and at the door: fields, images, labels, targets and scores."""
 
-import math
 import numbers
 
 import keras
@@ -8,44 +7,37 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc.fields import is_count, is_number
 from keras_mmc.labels import check_labels
 from keras_mmc.projections import NORMS
-
-
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0
 
 
 def _is_box(value):
     return (
         isinstance(value, tuple)
         and len(value) == 2
-        and all(map(_is_number, value))
+        and all(map(is_number, value))
         and value[0] < value[1]
     )
 
 
 _FIELDS = {
     "eps": (
-        lambda v: tf.is_tensor(v) or (_is_number(v) and v >= 0),
+        lambda v: tf.is_tensor(v) or (is_number(v) and v >= 0),
         "a finite number >= 0 in input units, such as 8/255",
     ),
-    "steps": (lambda v: tf.is_tensor(v) or _is_count(v), "a positive integer"),
+    "steps": (lambda v: tf.is_tensor(v) or is_count(v), "a positive integer"),
     "step_size": (
-        lambda v: v is None or tf.is_tensor(v) or (_is_number(v) and v > 0),
+        lambda v: v is None or tf.is_tensor(v) or (is_number(v) and v > 0),
         "a finite number > 0 in input units, or None for the default",
     ),
     "norm": (lambda v: v in NORMS, f"one of {sorted(NORMS)}"),
     "targeted": (lambda v: isinstance(v, bool), "True or False"),
     "random_start": (
-        lambda v: isinstance(v, bool) or (_is_number(v) and v > 0),
+        lambda v: isinstance(v, bool) or (is_number(v) and v > 0),
         "True, False or a standard deviation > 0 in input units",
     ),
-    "restarts": (_is_count, "a positive integer"),
+    "restarts": (is_count, "a positive integer"),
     "box": (_is_box, "a tuple (low, high) of numbers with low < high, such as (0.0, 1.0)"),
 }
 
@@ -97,7 +89,7 @@ def check_call(attack, model, targets, batch_size, seed) -> None:
             f"`targets` were given, but {attack!r} is not targeted. Make the attack with "
             "targeted=True, or leave `targets` out."
         )
-    if not _is_count(batch_size):
+    if not is_count(batch_size):
         raise ValueError(f"`batch_size` must be a positive integer; received {batch_size!r}.")
     if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**31:
         raise ValueError(f"`seed` must be an integer in [0, 2**31); received {seed!r}.")

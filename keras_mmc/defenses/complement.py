@@ -17,15 +17,16 @@ class ComplementTraining(Defense):
 
     Each batch makes one step on the compiled loss and, after a fresh forward pass, one step of a
     second optimizer on `gamma / (K - 1)` times the negative complement entropy. The second
-    optimizer is of the compiled kind with a state of its own; it follows the learning rate of the
-    first. With `single_step` both terms are added and make one step.
+    optimizer is made as the compiled one, with the same learning rate or schedule and a state of
+    its own; a callback that changes the rate changes that of the first only. With `single_step`
+    both terms are added and make one step.
 
     Args:
         gamma: weight of the complement entropy, above 0.
         single_step: whether to add the terms instead of alternating.
 
     Raises:
-        ValueError: if a field does not fit, for fewer than 3 classes, or a loss of pairs.
+        ValueError: if a field does not fit, or for fewer than 3 classes.
 
     Source: Chen et al., *Complement Objective Training*, ICLR 2019, arXiv 1903.01182.
 
