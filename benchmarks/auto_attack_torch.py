@@ -25,6 +25,9 @@ flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.")
 flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
 
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where Keras puts the network too
+
+
 class ChannelsFirst(torch.nn.Module):
     """The Keras model as torch libraries expect it: images `(N, C, H, W)` to scores."""
 
@@ -65,7 +68,7 @@ def official_components(model):
             eps=FLAGS.eps,
             version="custom",
             attacks_to_run=[name],
-            device="cpu",
+            device=DEVICE,
             verbose=False,
             seed=FLAGS.seed,
         )
@@ -82,7 +85,7 @@ def official_components(model):
 def answers(model, x):
     """Predicted classes of images."""
     with torch.no_grad():
-        return np.concatenate([model(part).argmax(dim=1).numpy() for part in x.split(500)])
+        return np.concatenate([model(part).argmax(dim=1).cpu().numpy() for part in x.split(500)])
 
 
 def main(argv):
@@ -90,7 +93,7 @@ def main(argv):
     del argv
     torch.manual_seed(FLAGS.seed)
     data = np.load(FLAGS.data)
-    x, y = torch.tensor(data["x"]).permute(0, 3, 1, 2).contiguous(), data["y"]
+    x, y = torch.tensor(data["x"], device=DEVICE).permute(0, 3, 1, 2).contiguous(), data["y"]
     model = ChannelsFirst(keras.models.load_model(FLAGS.model)).eval()
     if FLAGS.library == "torchattacks":
         components = torchattacks_components(model, model.model.output_shape[-1])
@@ -103,7 +106,7 @@ def main(argv):
         rows_left = np.flatnonzero(standing)
         for first in range(0, len(rows_left), FLAGS.batch_size):
             rows_here = rows_left[first : first + FLAGS.batch_size]
-            found = attack(x[rows_here], torch.tensor(y[rows_here]).long()).detach()
+            found = attack(x[rows_here], torch.tensor(y[rows_here], device=DEVICE).long()).detach()
             assert (found - x[rows_here]).abs().max() <= FLAGS.eps + 1e-5
             standing[rows_here] = answers(model, found) == y[rows_here]
         rows[name] = {"accuracy": standing.mean(), "cpu_s": time.process_time() - began}

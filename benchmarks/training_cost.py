@@ -8,7 +8,6 @@ contestants of one kind train alike: so few steps make no network robust. Valida
 Libraries that are not installed are named (see benchmarks/README.md).
 
   python benchmarks/training_cost.py --model=small_cnn --batch_size=128
-  python benchmarks/training_cost.py --model=wide_resnet --batch_size=32 --mixed_bfloat16
 """
 
 import functools
@@ -26,11 +25,10 @@ from keras_mmc.attacks import PGD
 from keras_mmc.attacks.base import score_function
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("model", "small_cnn", ["small_cnn", "resnet_v2", "wide_resnet"], "Network.")
+flags.DEFINE_enum("model", "small_cnn", ["small_cnn", "resnet_v2"], "Network.")
 flags.DEFINE_integer("batch_size", 128, "Images per step.", lower_bound=2)
 flags.DEFINE_integer("steps", 4, "Steps per round.", lower_bound=1)
 flags.DEFINE_integer("rounds", 5, "Rounds per contestant.", lower_bound=1)
-flags.DEFINE_bool("mixed_bfloat16", False, "Compare mixed bfloat16 with float32 instead.")
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -40,19 +38,12 @@ def eps():
     return 0.1 if FLAGS.model == "small_cnn" else 8 / 255
 
 
-def build(policy="float32"):
+def build():
     """The network of the flags, with the same weights each time."""
     keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(policy)
     if FLAGS.model == "small_cnn":
-        model = keras_mmc.models.small_cnn((28, 28, 1), 10)
-    elif FLAGS.model == "resnet_v2":
-        model = keras_mmc.models.resnet_v2((32, 32, 3), 10, depth=11)
-    else:
-        # 64, 128 and 256 channels.
-        model = keras_mmc.models.wide_resnet((32, 32, 3), 10, depth=10, width=4)
-    keras.config.set_dtype_policy("float32")
-    return model
+        return keras_mmc.models.small_cnn((28, 28, 1), 10)
+    return keras_mmc.models.resnet_v2((32, 32, 3), 10, depth=11)
 
 
 def pgd(steps):
@@ -72,15 +63,15 @@ def stepped(model, compiled):
     return model, run
 
 
-def plain(policy="float32"):
+def plain():
     """Plain training."""
-    model = build(policy)
+    model = build()
     return stepped(model, model)
 
 
-def robust(defense, regularizer=None, policy="float32"):
+def robust(defense, regularizer=None):
     """Training of an `AdversarialModel`."""
-    model = build(policy)
+    model = build()
     return stepped(model, keras_mmc.AdversarialModel(model, defense(), regularizer))
 
 
@@ -165,13 +156,6 @@ def art(steps):
 
 def contestants():
     """Functions that return a model and a function of one round of its training, by name."""
-    if FLAGS.mixed_bfloat16:
-        return {
-            "plain": plain,
-            "plain, bfloat16": functools.partial(plain, "mixed_bfloat16"),
-            "FGSM-RS": functools.partial(robust, fast),
-            "FGSM-RS, bfloat16": functools.partial(robust, fast, policy="mixed_bfloat16"),
-        }
     emr = keras_mmc.EffectiveMarginRegularizer(3.0, temperature=40.0)
     return {
         "plain": plain,
@@ -227,11 +211,7 @@ def main(argv):
             f"{1e3 * min(costs[name]):.1f} to {1e3 * max(costs[name]):.1f}; of plain "
             f"{multiple(costs, name, 'plain')}; robust accuracy {100 * stands:.0f} %"
         )
-    for name, base in (("PGD-10 + EMR", "PGD-10"), ("FGSM-RS", "FGSM-RS, bfloat16")):
-        if name in costs and base in costs:
-            print(f"{name} / {base}: {multiple(costs, name, base)}")
-    if FLAGS.mixed_bfloat16:
-        print(f"plain / bfloat16: {multiple(costs, 'plain', 'plain, bfloat16')}")
+    print(f"PGD-10 + EMR / PGD-10: {multiple(costs, 'PGD-10 + EMR', 'PGD-10')}")
     for name in missing:
         print(f"missing: {name}")
 

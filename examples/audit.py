@@ -6,6 +6,7 @@ python examples/audit.py --model=runs/mnist/mmc/model.keras --dataset=mnist --ep
       --state_dir=runs/mnist_audit_state --output_dir=runs/mnist_audit
 """
 
+import evaluation_flags
 import keras
 from absl import app, flags, logging
 
@@ -13,14 +14,6 @@ import keras_mmc
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "A .keras file written by examples/train.py.", required=True)
-flags.DEFINE_enum(
-    "dataset",
-    "digits",
-    ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
-    "Data set whose test images are attacked.",
-)
-flags.DEFINE_float("eps", None, "Radius of the ball, in [0, 1] pixel units.", required=True)
-flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of the ball.")
 flags.DEFINE_enum("suite", "quick", ["quick", "standard", "adaptive", "paper"], "Attacks to run.")
 flags.DEFINE_string(
     "substitute",
@@ -28,9 +21,6 @@ flags.DEFINE_string(
     "A second .keras file of the same classes: --suite=adaptive and paper also try adversarial "
     "images crafted on it.",
 )
-flags.DEFINE_integer("num_images", 1000, "First test images to attack.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
 flags.DEFINE_boolean("progress", True, "Show progress bars.")
 flags.DEFINE_string(
     "state_dir",
@@ -49,11 +39,9 @@ def main(argv):
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     model = keras.models.load_model(FLAGS.model)
     substitute = keras.models.load_model(FLAGS.substitute) if FLAGS.substitute else None
-    x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
     report = keras_mmc.audit(
         model,
-        x[: FLAGS.num_images],
-        y[: FLAGS.num_images],
+        *evaluation_flags.test_images(),
         FLAGS.eps,
         FLAGS.suite,
         norm=FLAGS.norm,

@@ -12,6 +12,7 @@ Rows are the models that points were crafted on, columns those they were tried o
 
 import csv
 
+import evaluation_flags
 import keras
 import run_directory
 from absl import app, flags, logging
@@ -24,19 +25,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_multi_string(
     "model", None, "name=path of a .keras file written by examples/train.py.", required=True
 )
-flags.DEFINE_enum(
-    "dataset",
-    "digits",
-    ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
-    "Data set whose test images are attacked.",
-)
-flags.DEFINE_float("eps", None, "Radius of the ball, in [0, 1] pixel units.", required=True)
-flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of the ball.")
 flags.DEFINE_enum("attack", "mim", sorted(ATTACKS), "Attack that crafts the points.")
 flags.DEFINE_integer("steps", 10, "Steps of the attack.", lower_bound=1)
-flags.DEFINE_integer("num_images", 1000, "First test images to attack.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Seed of the attack.")
 flags.DEFINE_string("output_dir", None, "Directory for transfer.csv.")
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier table in --output_dir.")
 
@@ -67,11 +57,9 @@ def main(argv):
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     paths = named_paths(FLAGS.model)
     models = {name: keras.models.load_model(path) for name, path in paths.items()}
-    x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
     matrix = keras_mmc.evaluation.transfer_matrix(
         models,
-        x[: FLAGS.num_images],
-        y[: FLAGS.num_images],
+        *evaluation_flags.test_images(),
         ATTACKS[FLAGS.attack](FLAGS.eps, steps=FLAGS.steps, norm=FLAGS.norm),
         batch_size=FLAGS.batch_size,
         seed=FLAGS.seed,

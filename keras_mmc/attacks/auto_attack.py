@@ -9,9 +9,9 @@ import tensorflow as tf
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.ascent import rows_of, write_rows
-from keras_mmc.attacks.base import Attack, misclassified
+from keras_mmc.attacks.base import Attack, misclassified, scores_of
 from keras_mmc.attacks.fab import FAB
-from keras_mmc.attacks.judged import attack_rows, scores_of
+from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.attacks.square import Square
 
 _VERSIONS = ("standard", "plus")

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc.attacks import checks
+from keras_mmc.attacks.graphs import CLASSES, SEED, batches, images_spec, traced
 from keras_mmc.backend import require_tensorflow
 from keras_mmc.configurable import Configurable
 
@@ -107,7 +108,8 @@ class Attack(Configurable):
         checks.check_call(self, model, targets, batch_size, seed)
         if not len(x):
             return x.copy()
-        scores = _clean_scores(model, x, batch_size)
+        scores = scores_of(model, x, batch_size)
+        checks.check_scores(scores)
         count, num_classes = scores.shape
         labels = scores.argmax(axis=-1).astype("int32")
         if y is not None:
@@ -119,14 +121,9 @@ class Attack(Configurable):
         progress.update(count - len(standing))
         run = _compiled(model, (self, x.shape[1:]), lambda fn: _search_graph(self, fn, x.shape))
         result = x.copy()
-        for first in range(0, len(standing), batch_size):
-            rows = standing[first : first + batch_size]
-            result[rows] = run(
-                tf.constant(x[rows], tf.float32),
-                tf.constant(labels[rows]),
-                tf.constant([seed, rows[0]], tf.int32),
-                tf.constant(targets[rows]),
-            )
+        for part in batches(len(standing), batch_size):
+            rows = standing[part]
+            result[rows] = run(x[rows], labels[rows], [seed, rows[0]], targets[rows])
             progress.add(len(rows))
         return result
 
@@ -144,6 +141,18 @@ class Attack(Configurable):
 def score_function(model: keras.Model) -> ScoreFn:
     """The score function of a model: inference mode, float32 whatever the model computes in."""
     return lambda x: tf.cast(model(x, training=False), tf.float32)
+
+
+def scores_of(model: keras.Model, x, batch_size: int) -> np.ndarray:
+    """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any attack."""
+    score_fn = score_function(model)
+    images = (tf.constant(x[rows], tf.float32) for rows in batches(len(x), batch_size))
+    return np.concatenate([score_fn(batch).numpy() for batch in images])
+
+
+def norm_of(attack: Attack) -> str:
+    """The norm of an attack's ball; attacks that do not name one stay in an L-infinity ball."""
+    return getattr(attack, "norm", "linf")
 
 
 def misclassified(scores, y, targets=None) -> tf.Tensor:
@@ -175,30 +184,11 @@ def targets_or_drawn(attack: Attack, score_fn: ScoreFn, x, y, seed, targets) -> 
     return draw_targets(y, score_fn(x).shape[-1], seed)
 
 
-def _clean_scores(model, x, batch_size):
-    run = _compiled(model, ("scores", x.shape[1:]), lambda fn: _score_graph(fn, x.shape))
-    batches = []
-    for first in range(0, len(x), batch_size):
-        batches.append(run(tf.constant(x[first : first + batch_size], tf.float32)).numpy())
-    scores = np.concatenate(batches)
-    checks.check_scores(scores)
-    return scores
-
-
-def _score_graph(score_fn, shape):
-    images = tf.TensorSpec([None, *shape[1:]], tf.float32)
-    return tf.function(score_fn, autograph=False).get_concrete_function(images)
-
-
 def _search_graph(attack, score_fn, shape):
-    images, classes = tf.TensorSpec([None, *shape[1:]], tf.float32), tf.TensorSpec([None], tf.int32)
-
     def search(x, y, seed, targets):
         return attack.search(score_fn, x, y, seed, targets if attack.targeted else None)
 
-    return tf.function(search, autograph=False).get_concrete_function(
-        images, classes, tf.TensorSpec([2], tf.int32), classes
-    )
+    return traced(search, images_spec(shape), CLASSES, SEED, CLASSES)
 
 
 def _compiled(model, key, make):

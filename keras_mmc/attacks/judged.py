@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_mmc.attacks.base import Attack, misclassified, score_function
+from keras_mmc.attacks.base import Attack, misclassified, score_function, scores_of
+from keras_mmc.attacks.graphs import CLASSES, SEED, batches, images_spec, traced
 
 Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
 
@@ -53,15 +53,14 @@ def attack_rows(
     if not len(rows):
         return rows, x[rows], 0.0
     # Traced at the first batch that is not remembered.
-    graph = functools.cache(lambda: _search_graph(attack, model, x.shape[1:]))
+    graph = functools.cache(lambda: _search_graph(attack, model, x.shape))
 
-    def attacked(first):
+    def attacked(part):
         began = time.perf_counter()
-        batch = rows[first : first + batch_size]
-        images, classes = tf.constant(x[batch], tf.float32), tf.constant(labels[batch])
-        found = graph()(images, classes, tf.constant([seed, first], tf.int32))
-        found = found.numpy().astype(x.dtype, copy=False)
-        broken = misclassified(scores_of(model, found, batch_size), classes).numpy()
+        batch = rows[part]
+        found = graph()(x[batch], labels[batch], [seed, part.start])
+        found = found.astype(x.dtype, copy=False)
+        broken = misclassified(scores_of(model, found, batch_size), labels[batch]).numpy()
         seconds = np.asarray(time.perf_counter() - began)
         return {"rows": batch[broken], "points": found[broken], "seconds": seconds}
 
@@ -69,29 +68,18 @@ def attack_rows(
         print(f"{name}: {len(rows)} of {len(x)} images stand", flush=True)
     progress = keras.utils.Progbar(len(rows), verbose=verbose, unit_name="image")
     parts = []
-    for first in range(0, len(rows), batch_size):
-        parts.append(remember(f"{name} {first}", lambda first=first: attacked(first)))
-        progress.update(min(first + batch_size, len(rows)))
+    for part in batches(len(rows), batch_size):
+        parts.append(remember(f"{name} {part.start}", lambda part=part: attacked(part)))
+        progress.update(part.stop)
     broken, points = (np.concatenate([part[key] for part in parts]) for key in ("rows", "points"))
     return broken, points, float(sum(part["seconds"] for part in parts))
 
 
-def scores_of(model, x, batch_size: int) -> np.ndarray:
-    """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any attack."""
-    score_fn = score_function(model)
-    batches = [x[first : first + batch_size] for first in range(0, len(x), batch_size)]
-    return np.concatenate([score_fn(tf.constant(batch, tf.float32)).numpy() for batch in batches])
-
-
 def _search_graph(attack, model, shape):
-    """The evaluation view of an attack as a graph for batches of any size."""
+    """The evaluation view of an attack; a targeted one draws its targets."""
     score_fn = score_function(model)
 
     def search(x, y, seed):
         return attack.search(score_fn, x, y, seed)
 
-    return tf.function(search, autograph=False).get_concrete_function(
-        tf.TensorSpec([None, *shape], tf.float32),
-        tf.TensorSpec([None], tf.int32),
-        tf.TensorSpec([2], tf.int32),
-    )
+    return traced(search, images_spec(shape), CLASSES, SEED)

@@ -3,7 +3,6 @@
 import dataclasses
 
 import keras
-import tensorflow as tf
 
 from keras_mmc.defenses.base import AttackDefense, Losses
 
@@ -46,9 +45,13 @@ class AdversarialTraining(AttackDefense):
             )
 
     def loss(self, learner, x, x_adv, y):
-        adversarial = learner.scores(x_adv)
-        values = (1 - self.clean_fraction) * learner.loss(adversarial)
+        losses = super().loss(learner, x, x_adv, y)
         if not self.clean_fraction:
-            return Losses(tf.zeros_like(values), values, adversarial)
+            return losses
         clean = learner.scores(x)
-        return Losses(self.clean_fraction * learner.loss(clean), values, adversarial, clean)
+        return Losses(
+            (1 - self.clean_fraction) * losses.weighted,
+            losses.adversarial,
+            clean,
+            fixed=self.clean_fraction * learner.loss(clean),
+        )

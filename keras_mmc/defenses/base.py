@@ -42,16 +42,16 @@ class Losses:
     """The loss of one step, one value per sample, and the scores it was computed from.
 
     Attributes:
-        fixed: the part of the loss that a re-weighting defence leaves alone, `(N,)`.
-        weighted: the part that it re-weights, `(N,)`.
+        weighted: the part of the loss that a re-weighting defence weighs, `(N,)`.
         adversarial: scores at the adversarial points, `(N, K)`, if there are any.
         clean: scores at the clean images, `(N, K)`, if the defence computes them.
+        fixed: the part that a re-weighting defence leaves alone, `(N,)`, if there is any.
     """
 
-    fixed: tf.Tensor
     weighted: tf.Tensor
-    adversarial: tf.Tensor | None
+    adversarial: tf.Tensor | None = None
     clean: tf.Tensor | None = None
+    fixed: tf.Tensor | float = 0.0
 
     @property
     def values(self) -> tf.Tensor:
@@ -63,8 +63,8 @@ class Losses:
 class Defense(Configurable):
     """Base class of defences: a frozen dataclass of parameters, without state.
 
-    A subclass implements `perturb` and `loss`; one that updates the weights more than once per
-    batch overrides `update`.
+    A subclass implements `perturb`, and `loss` where it is not the compiled loss of the perturbed
+    images; one that updates the weights more than once per batch overrides `update`.
     """
 
     # Not annotated, so not fields: the values of defences that do not say otherwise.
@@ -105,7 +105,11 @@ class Defense(Configurable):
 
     def loss(self, learner: Learner, x, x_adv, y) -> Losses:
         """The loss of images `x` whose perturbed versions are `x_adv`."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement `loss`.")
+        scores = learner.scores(x_adv)
+        values = learner.loss(scores)
+        if self.attack is None:
+            return Losses(values, clean=scores)
+        return Losses(values, adversarial=scores)
 
     def update(self, learner: Learner, x, y, seed, descend) -> Losses:
         """One batch of training.

@@ -3,7 +3,6 @@
 import dataclasses
 
 import keras
-import tensorflow as tf
 
 from keras_mmc import fields
 from keras_mmc.defenses.base import Defense, Losses
@@ -17,9 +16,8 @@ class ComplementTraining(Defense):
 
     Each batch makes one step on the compiled loss and, after a fresh forward pass, one step of a
     second optimizer on `gamma / (K - 1)` times the negative complement entropy. The second
-    optimizer is made as the compiled one, with the same learning rate or schedule and a state of
-    its own; a callback that changes the rate changes that of the first only. With `single_step`
-    both terms are added and make one step.
+    optimizer is made as the compiled one, with a state of its own, and follows its learning rate.
+    With `single_step` both terms are added and make one step.
 
     Args:
         gamma: weight of the complement entropy, above 0.
@@ -58,11 +56,10 @@ class ComplementTraining(Defense):
         return x
 
     def loss(self, learner, x, x_adv, y):
-        scores = learner.scores(x)
-        values = learner.loss(scores)
-        if self.single_step:
-            return Losses(self._complement(y, scores), values, None, scores)
-        return Losses(tf.zeros_like(values), values, None, scores)
+        losses = super().loss(learner, x, x_adv, y)
+        if not self.single_step:
+            return losses
+        return dataclasses.replace(losses, fixed=self._complement(y, losses.clean))
 
     def update(self, learner, x, y, seed, descend):
         losses = super().update(learner, x, y, seed, descend)
@@ -70,12 +67,10 @@ class ComplementTraining(Defense):
             return losses
 
         def complement(points):
-            scores = learner.scores(points)
-            values = self._complement(y, scores)
-            return Losses(values, tf.zeros_like(values), None, scores)
+            return Losses(self._complement(y, learner.scores(points)))
 
         second, _ = descend(complement, x, second=True)
-        return dataclasses.replace(losses, fixed=second.fixed)
+        return dataclasses.replace(losses, fixed=second.weighted)
 
     def _complement(self, y, scores):
         return self.gamma / (scores.shape[-1] - 1) * complement_entropy(y, scores)

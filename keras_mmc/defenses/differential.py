@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_mmc.attacks.base import Attack
-from keras_mmc.defenses.base import Defense, Losses
+from keras_mmc.defenses.base import Defense
 from keras_mmc.losses import DifferentialLoss
 
 
@@ -55,10 +55,3 @@ class DifferentialTraining(Defense):
         if self.attack is None:
             return x
         return self.attack.generate(learner.attacked, x, y, seed)
-
-    def loss(self, learner, x, x_adv, y):
-        scores = learner.scores(x_adv)
-        values = learner.loss(scores)
-        if self.attack is None:
-            return Losses(tf.zeros_like(values), values, None, scores)
-        return Losses(tf.zeros_like(values), values, scores)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_mmc import fields
 from keras_mmc.attacks import PGD
-from keras_mmc.defenses.base import Defense, Losses
+from keras_mmc.defenses.base import Defense
 from keras_mmc.projections import project
 
 
@@ -58,11 +58,6 @@ class FreeAdversarialTraining(Defense):
 
     def perturb(self, learner, x, y, seed):
         return self.attack.start(x, seed)
-
-    def loss(self, learner, x, x_adv, y):
-        scores = learner.scores(x_adv)
-        values = learner.loss(scores)
-        return Losses(tf.zeros_like(values), values, scores)
 
     def update(self, learner, x, y, seed, descend):
         points, step_size = self.perturb(learner, x, y, seed), self.attack.step_size

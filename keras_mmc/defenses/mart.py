@@ -66,4 +66,4 @@ class MART(AttackDefense):
         boosted = learner.loss(adversarial) - temperature * tf.math.log(_ABOVE_ONE - best_wrong)
         true, _ = true_and_best_wrong(clean, y, temperature)
         unsure = self.beta * divergence(clean, adversarial, temperature) * (1 - true)
-        return Losses(unsure, boosted, adversarial, clean)
+        return Losses(boosted, adversarial, clean, fixed=unsure)

@@ -64,7 +64,7 @@ class TRADES(AttackDefense):
         clean, adversarial = learner.scores(x), learner.scores(x_adv)
         temperature = self.temperature or learner.temperature
         weighted = self.beta * divergence(clean, adversarial, temperature)
-        return Losses(learner.loss(clean), weighted, adversarial, clean)
+        return Losses(weighted, adversarial, clean, fixed=learner.loss(clean))
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -120,7 +120,8 @@ class BinaryTRADES(AttackDefense):
     def loss(self, learner, x, x_adv, y):
         clean, adversarial = learner.scores(x), learner.scores(x_adv)
         product = _decision(clean) * _decision(adversarial)
-        return Losses(learner.loss(clean), tf.nn.relu(1 - self.beta * product), adversarial, clean)
+        hinge = tf.nn.relu(1 - self.beta * product)
+        return Losses(hinge, adversarial, clean, fixed=learner.loss(clean))
 
 
 def _decision(scores):

@@ -7,8 +7,8 @@ import tensorflow as tf
 from keras_mmc import __version__
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.auto_attack import run_in_turn
-from keras_mmc.attacks.base import misclassified
-from keras_mmc.attacks.judged import attack_rows, compute_anew, scores_of
+from keras_mmc.attacks.base import misclassified, scores_of
+from keras_mmc.attacks.judged import attack_rows, compute_anew
 from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.inputs import allowed, sizes_of
 from keras_mmc.evaluation.result import AttackRow, AuditReport, ExtraRow

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from keras_mmc.attacks import checks
-from keras_mmc.attacks.judged import scores_of
+from keras_mmc.attacks.base import scores_of
 from keras_mmc.evaluation.inputs import some_images
 
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_mmc import objectives
 from keras_mmc.attacks import FGSM, PGD, SPSA
 from keras_mmc.attacks.base import misclassified, score_function
+from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
 from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.evaluation.result import Diagnostic
@@ -31,15 +32,12 @@ def zero_gradient_fraction(model, x, y, batch_size: int = 128) -> float:
     """
     score_fn = score_function(model)
 
-    @tf.function(reduce_retracing=True, autograph=False)
     def vanishes(x, y):
         _, gradient = value_and_gradient(lambda x: objectives.cross_entropy(score_fn(x), y), x)
         return tf.reduce_all(gradient == 0, axis=list(range(1, x.shape.rank)))
 
-    flags = [
-        vanishes(tf.constant(x[i : i + batch_size]), tf.constant(y[i : i + batch_size])).numpy()
-        for i in range(0, len(x), batch_size)
-    ]
+    run = traced(vanishes, images_spec(x.shape), CLASSES)
+    flags = [run(x[rows], y[rows]) for rows in batches(len(x), batch_size)]
     return float(np.mean(np.concatenate(flags)))
 
 

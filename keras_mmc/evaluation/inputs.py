@@ -1,16 +1,9 @@
-"""What evaluations share: checks at the door, graphs and batches, a check of points afterwards."""
-
-from collections.abc import Callable, Iterator
+"""What evaluations share: checks at the door, and a check of points afterwards."""
 
 import numpy as np
-import tensorflow as tf
 
 from keras_mmc.attacks import checks
-from keras_mmc.attacks.judged import scores_of
-
-CLASSES = tf.TensorSpec([None], tf.int32)
-SEED = tf.TensorSpec([2], tf.int32)
-NUMBER = tf.TensorSpec([], tf.float32)
+from keras_mmc.attacks.base import scores_of
 
 
 def labelled_images(model, x, y, attack, batch_size, seed):
@@ -60,41 +53,6 @@ def check_eps(attack) -> None:
             f"An attack inside a ball of radius `eps` is needed, such as PGD(8 / 255); received "
             f"{attack!r}."
         )
-
-
-def images_spec(shape) -> tf.TensorSpec:
-    """Any number of images of that shape `(N, ...)`, float32."""
-    return tf.TensorSpec([None, *shape[1:]], tf.float32)
-
-
-def traced(fn: Callable, *signature: tf.TensorSpec) -> Callable:
-    """A function of tensors as one of NumPy arrays, traced here and never again.
-
-    Args:
-        fn: function of tensors.
-        *signature: shape and dtype of each argument.
-
-    Returns:
-        A function of arrays that returns what `fn` does, as NumPy arrays.
-    """
-    graph = tf.function(fn, autograph=False).get_concrete_function(*signature)
-
-    def run(*arrays):
-        tensors = map(tf.constant, arrays, [spec.dtype for spec in signature])
-        return tf.nest.map_structure(lambda tensor: tensor.numpy(), graph(*tensors))
-
-    return run
-
-
-def batches(count: int, batch_size: int) -> Iterator[slice]:
-    """The rows of one batch after the other."""
-    for first in range(0, count, batch_size):
-        yield slice(first, min(first + batch_size, count))
-
-
-def norm_of(attack) -> str:
-    """The norm of an attack's ball; attacks that do not name one stay in an L-infinity ball."""
-    return getattr(attack, "norm", "linf")
 
 
 def sizes_of(points, clean, norm: str) -> np.ndarray:

@@ -8,17 +8,9 @@ import tensorflow as tf
 from keras_mmc import objectives
 from keras_mmc.attacks import PGD
 from keras_mmc.attacks.ascent import Ascent, per_sample
-from keras_mmc.attacks.base import misclassified, score_function
-from keras_mmc.attacks.judged import scores_of
-from keras_mmc.evaluation.inputs import (
-    CLASSES,
-    allowed,
-    batches,
-    images_spec,
-    labelled_images,
-    sizes_of,
-    traced,
-)
+from keras_mmc.attacks.base import misclassified, score_function, scores_of
+from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
+from keras_mmc.evaluation.inputs import allowed, labelled_images, sizes_of
 
 # Share of the largest score by which a wrong class must lead, so that the point is misclassified
 # in every forward pass, whatever the rounding of another batch.

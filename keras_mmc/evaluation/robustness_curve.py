@@ -5,20 +5,9 @@ import dataclasses
 import numpy as np
 
 from keras_mmc.attacks import PGD, Attack
-from keras_mmc.attacks.base import misclassified, score_function
-from keras_mmc.attacks.judged import scores_of
-from keras_mmc.evaluation.inputs import (
-    CLASSES,
-    NUMBER,
-    SEED,
-    allowed,
-    batches,
-    check_eps,
-    images_spec,
-    labelled_images,
-    norm_of,
-    traced,
-)
+from keras_mmc.attacks.base import misclassified, norm_of, score_function, scores_of
+from keras_mmc.attacks.graphs import CLASSES, NUMBER, SEED, batches, images_spec, traced
+from keras_mmc.evaluation.inputs import allowed, check_eps, labelled_images
 from keras_mmc.evaluation.intervals import wilson_interval
 
 

@@ -7,16 +7,9 @@ import keras
 import numpy as np
 
 from keras_mmc.attacks import Attack, checks
-from keras_mmc.attacks.base import misclassified, score_function
-from keras_mmc.attacks.judged import scores_of
-from keras_mmc.evaluation.inputs import (
-    CLASSES,
-    SEED,
-    batches,
-    images_spec,
-    labelled_images,
-    traced,
-)
+from keras_mmc.attacks.base import misclassified, score_function, scores_of
+from keras_mmc.attacks.graphs import CLASSES, SEED, batches, images_spec, traced
+from keras_mmc.evaluation.inputs import labelled_images
 
 
 @dataclasses.dataclass(frozen=True)

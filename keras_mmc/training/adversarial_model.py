@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks import PGD, Attack, checks
-from keras_mmc.attacks.base import misclassified
+from keras_mmc.attacks.base import misclassified, norm_of
 from keras_mmc.backend import require_tensorflow
 from keras_mmc.defenses import Defense, Learner, StandardTraining
 from keras_mmc.regularizers import Regularizer
@@ -125,6 +125,7 @@ class AdversarialModel(keras.Model):
         self._per_sample_loss = objectives.training_loss(loss)
         if self.defense.needs_second_optimizer:
             self.second_optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
+            self.second_optimizer.learning_rate = lambda: self.optimizer.learning_rate
             self.second_optimizer.build(self.model.trainable_variables)
 
     def compile_from_config(self, config):
@@ -235,7 +236,7 @@ class AdversarialModel(keras.Model):
 def _validation_attack(attack):
     if attack is None or not isinstance(getattr(attack, "eps", None), (int, float)):
         return None
-    return PGD(attack.eps, steps=20, norm=getattr(attack, "norm", "linf"), box=attack.box)
+    return PGD(attack.eps, steps=20, norm=norm_of(attack), box=attack.box)
 
 
 def _check_type(name, value, expected, example):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_mmc import fields
 from keras_mmc.attacks import checks
+from keras_mmc.attacks.graphs import CLASSES, batches, images_spec
 from keras_mmc.training.effective_margin import EffectiveMargin, EffectiveWeightNorm
 
 
@@ -49,15 +50,13 @@ class LogEffectiveMargin(keras.callbacks.Callback):
             for metric in self._metrics:
                 metric.update_state(y, x)
 
-        images = tf.TensorSpec([None, *self.x.shape[1:]], tf.float32)
-        labels = tf.TensorSpec([None], tf.int32)
-        self._update = tf.function(update, input_signature=[images, labels], autograph=False)
+        images = images_spec(self.x.shape)
+        self._update = tf.function(update, input_signature=[images, CLASSES], autograph=False)
 
     def on_epoch_end(self, epoch, logs=None):
         """Measure, and write the means into the logs."""
         for metric in self._metrics:
             metric.reset_state()
-        for first in range(0, len(self.x), self.batch_size):
-            rows = slice(first, first + self.batch_size)
+        for rows in batches(len(self.x), self.batch_size):
             self._update(tf.constant(self.x[rows], tf.float32), tf.constant(self.y[rows]))
         logs |= {metric.name: float(metric.result()) for metric in self._metrics}

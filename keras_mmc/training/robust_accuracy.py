@@ -1,8 +1,7 @@
 """Robust accuracy of a fixed subset, in the logs of every epoch."""
 
 from keras_mmc import fields
-from keras_mmc.attacks.base import misclassified
-from keras_mmc.attacks.judged import scores_of
+from keras_mmc.attacks.base import misclassified, scores_of
 from keras_mmc.training.subset import SubsetCallback
 
 

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc.attacks.judged import scores_of
+from keras_mmc.attacks.base import scores_of
 from keras_mmc.training.subset import SubsetCallback
 
 _MOST_IMAGES = 64

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc import attacks, defenses
+from keras_mmc import AdversarialModel, attacks, defenses
 from keras_mmc.projections import normal_noise
 
 from .conftest import BIAS, IMAGES, LABELS, RATE, WEIGHTS, linear_model, sgd_step, softmax
@@ -168,6 +168,20 @@ def test_complement_steps_alternate(mode, trained_step):
     expected = sgd_step(lambda weights, bias: complement(weights, bias).mean(), *middle)
     np.testing.assert_allclose(weights, expected[0], atol=1e-5)
     np.testing.assert_allclose(bias, expected[1], atol=1e-5)
+
+
+def test_the_second_optimizer_follows_the_rate():
+    """Fails if a callback that lowers the learning rate leaves that of the second step."""
+    robust = AdversarialModel(linear_model(), defenses.ComplementTraining(0.7))
+    robust.compile(keras.optimizers.SGD(RATE), keras.losses.SparseCategoricalCrossentropy(True))
+    stop = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0 if epoch else RATE)
+    weights = []
+    remember = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: weights.append(robust.model.get_weights()[0])
+    )
+    robust.fit(IMAGES, LABELS, batch_size=4, epochs=2, verbose=0, callbacks=[stop, remember])
+    assert np.abs(weights[0] - WEIGHTS).max() > 1e-3
+    np.testing.assert_array_equal(weights[1], weights[0])
 
 
 @pytest.mark.parametrize("mode", MODES)

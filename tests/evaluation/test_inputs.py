@@ -1,22 +1,11 @@
-"""What evaluations share: sizes, the check of points, and graphs that are traced once."""
+"""What evaluations share: sizes and the check of points."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from keras_mmc.attacks import FAB, FGSM, SPSA
-from keras_mmc.evaluation.inputs import (
-    CLASSES,
-    allowed,
-    batches,
-    check_eps,
-    images_spec,
-    norm_of,
-    sizes_of,
-    traced,
-)
+from keras_mmc.attacks.base import norm_of
+from keras_mmc.evaluation.inputs import allowed, check_eps, sizes_of
 
 
 def test_sizes_by_hand():
@@ -48,32 +37,6 @@ def test_radii_may_differ_by_image():
     clean = np.zeros((2, 3), "float32")
     found = allowed(clean + 0.1, clean, [0.05, 0.1], "linf", (0.0, 1.0))
     np.testing.assert_array_equal(found, [False, True])
-
-
-@given(st.integers(0, 50), st.integers(1, 20))
-@settings(deadline=None, max_examples=30)
-def test_batches_cover_every_row_once(count, batch_size):
-    """Fails if a row is left out or comes twice, or a batch is too large."""
-    rows = [np.arange(count)[batch] for batch in batches(count, batch_size)]
-    np.testing.assert_array_equal(np.concatenate([np.arange(0), *rows]), np.arange(count))
-    assert all(0 < len(part) <= batch_size for part in rows)
-
-
-def test_traced_runs_python_once():
-    """Fails if another batch size runs the Python function again, or tensors come back."""
-    calls = []
-
-    def double(x, y):
-        calls.append(1)
-        return 2 * x, y
-
-    run = traced(double, images_spec((5, 3)), CLASSES)
-    for count in (1, 4):
-        x, y = run(np.ones((count, 3)), np.arange(count))
-        np.testing.assert_array_equal(x, np.full((count, 3), 2.0))
-        np.testing.assert_array_equal(y, np.arange(count))
-        assert isinstance(x, np.ndarray) and not tf.is_tensor(y)
-    assert len(calls) == 1
 
 
 def test_balls_of_attacks():

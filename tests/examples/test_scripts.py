@@ -1,7 +1,6 @@
 """The example scripts as a user runs them: in a process of their own, on the embedded digits."""
 
 import csv
-import os
 import subprocess
 import sys
 
@@ -11,21 +10,6 @@ import numpy as np
 import pytest
 
 from keras_mmc.datasets import load_arrays
-
-
-@pytest.fixture(scope="module")
-def run_script(request):
-    """Run an example script and return the finished process."""
-
-    def run(name, *flags):
-        return subprocess.run(
-            [sys.executable, request.config.rootpath / "examples" / name, *flags],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-        )
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,6 @@
 """The transfer script as a user runs it: in a process of its own, on the embedded digits."""
 
 import csv
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -11,21 +8,6 @@ import pytest
 
 import keras_mmc
 from keras_mmc.datasets import load_arrays
-
-
-@pytest.fixture(scope="module")
-def run_script(request):
-    """Run the script and return the finished process."""
-
-    def run(*flags):
-        return subprocess.run(
-            [sys.executable, request.config.rootpath / "examples" / "transfer.py", *flags],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-        )
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +34,7 @@ def test_the_table_is_true(paths, run_script, tmp_path):
     output = tmp_path / "transfer"
     models = [f"--model={name}={path}" for name, path in paths.items()]
     flags = [*models, "--eps=0.15", "--attack=pgd", "--num_images=80", f"--output_dir={output}"]
-    done = run_script(*flags)
+    done = run_script("transfer.py", *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     x, y = (part[:80] for part in load_arrays("digits", "test"))
     loaded = {name: keras.models.load_model(path) for name, path in paths.items()}
@@ -79,7 +61,7 @@ def test_the_table_is_true(paths, run_script, tmp_path):
 )
 def test_bad_flags(flags, message, run_script, tmp_path):
     """Fails if flags that do not fit leave a directory that looks like a result."""
-    done = run_script(*flags, "--eps=0.1", f"--output_dir={tmp_path / 'run'}")
+    done = run_script("transfer.py", *flags, "--eps=0.1", f"--output_dir={tmp_path / 'run'}")
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
     assert not (tmp_path / "run").exists()

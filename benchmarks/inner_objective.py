@@ -1,0 +1,105 @@
+"""What the attack of adversarial training should maximise: AutoAttack accuracy, loss by loss.
+
+For every loss the same network is trained with PGD on the margin of the scores, on the loss itself
+and on the cross-entropy of the scores, from the same weights and in the same order; then
+AutoAttack says what each is worth. Training is sized for the embedded digits.
+
+  python benchmarks/inner_objective.py --seeds=3
+"""
+
+import time
+
+import keras
+from absl import app, flags
+
+import keras_mmc
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("seeds", 1, "Runs of every pair.", lower_bound=1)
+flags.DEFINE_integer("epochs", 20, "Epochs of training.", lower_bound=1)
+flags.DEFINE_integer("steps", 5, "PGD steps in training.", lower_bound=1)
+flags.DEFINE_float("eps", 0.15, "Radius of the L-infinity ball.", lower_bound=1e-6)
+flags.DEFINE_integer("num_images", 360, "First test images to attack.", lower_bound=1)
+flags.DEFINE_list("losses", None, "Only these losses.")
+
+CENTERS, LEARNED = keras_mmc.MaxMahalanobisCenters, keras_mmc.LearnedCenters
+LOSSES = {
+    "softmax": (
+        lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.layers.Dense,
+    ),
+    "MMC": (keras_mmc.MMCLoss, CENTERS),
+    "elastic MMC": (keras_mmc.ElasticMMCLoss, CENTERS),
+    "MM-LDA": (keras_mmc.MMLDALoss, CENTERS),
+    "center": (keras_mmc.CenterLoss, LEARNED),
+    "L-GM": (keras_mmc.LGMLoss, LEARNED),
+    "GCE": (keras_mmc.GuidedComplementEntropy, keras.layers.Dense),
+}
+OBJECTIVES = ("margin", "training_loss", "cross_entropy")
+
+
+def trained(loss, head, objective, seed):
+    """The network after adversarial training against PGD on the objective."""
+    keras.utils.set_random_seed(seed)
+    info = keras_mmc.datasets.info("digits")
+    model = keras_mmc.models.small_cnn(
+        info.image_shape, head=head(info.num_classes), mean=info.mean, std=info.std
+    )
+    attack = keras_mmc.attacks.PGD(FLAGS.eps, steps=FLAGS.steps, step_size=FLAGS.eps / 3)
+    defense = keras_mmc.defenses.AdversarialTraining(
+        attack,
+        objective=objective,
+        eps_schedule=keras.optimizers.schedules.PolynomialDecay(0.0, FLAGS.epochs // 3, FLAGS.eps),
+    )
+    data = keras_mmc.datasets.load("digits", "train", 64, False, seed)
+    steps = FLAGS.epochs * data.cardinality().numpy()
+    robust = keras_mmc.AdversarialModel(model, defense, seed=seed)
+    robust.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.003, steps)), loss()
+    )
+    robust.fit(data, epochs=FLAGS.epochs, shuffle=False, verbose=0)
+    return model
+
+
+def accuracies(model, seed):
+    """Clean accuracy, and accuracy after AutoAttack."""
+    x, y = keras_mmc.datasets.load_arrays("digits", "test")
+    report = keras_mmc.audit(
+        model,
+        x[: FLAGS.num_images],
+        y[: FLAGS.num_images],
+        FLAGS.eps,
+        suite="standard",
+        seed=seed,
+        verbose=0,
+    )
+    return report.clean_accuracy, report.robust_accuracy
+
+
+def main(argv):
+    """Train and judge every pair, and print a line for each."""
+    del argv
+    print(
+        f"small_cnn on digits, {FLAGS.epochs} epochs, PGD-{FLAGS.steps}, eps {FLAGS.eps:g}; "
+        f"AutoAttack on {FLAGS.num_images} images, seeds 0 to {FLAGS.seeds - 1}"
+    )
+    for name in FLAGS.losses or LOSSES:
+        for objective in OBJECTIVES:
+            if (name, objective) == ("softmax", "cross_entropy"):
+                continue  # its training loss
+            began, rows = time.process_time(), []
+            for seed in range(FLAGS.seeds):
+                rows.append(accuracies(trained(*LOSSES[name], objective, seed), seed))
+            clean, robust = (
+                " ".join(f"{value:6.2%}" for value in part) for part in zip(*rows, strict=True)
+            )
+            print(
+                f"{name:12s} {objective:14s} clean {clean}  AutoAttack {robust}  "
+                f"mean {sum(row[1] for row in rows) / len(rows):.2%}  "
+                f"{time.process_time() - began:.0f} CPU s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,24 @@
+"""The flags that say which test images are attacked, and how far."""
+
+from absl import flags
+
+import keras_mmc
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum(
+    "dataset",
+    "digits",
+    ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
+    "Data set whose test images are attacked.",
+)
+flags.DEFINE_float("eps", None, "Radius of the ball, in [0, 1] pixel units.", required=True)
+flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of the ball.")
+flags.DEFINE_integer("num_images", 1000, "First test images to attack.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
+
+
+def test_images():
+    """Images and labels of the flags."""
+    x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
+    return x[: FLAGS.num_images], y[: FLAGS.num_images]
