@@ -37,6 +37,8 @@ def main(argv):
     """Load, audit, print and save."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    if FLAGS.output_dir:
+        keras_mmc.evaluation.AuditReport.check_directory(FLAGS.output_dir, FLAGS.overwrite)
     model = keras.models.load_model(FLAGS.model)
     substitute = keras.models.load_model(FLAGS.substitute) if FLAGS.substitute else None
     report = keras_mmc.audit(

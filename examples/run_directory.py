@@ -4,6 +4,8 @@ import contextlib
 import pathlib
 import shutil
 
+from absl import flags
+
 
 @contextlib.contextmanager
 def run_directory(path, overwrite):
@@ -12,17 +14,25 @@ def run_directory(path, overwrite):
     While a run lasts it is called `<path>.partial`. A run that fails leaves that directory for
     inspection, and the next run replaces it.
 
+    It holds the flags of the run in flags.txt.
+
     Raises:
-        FileExistsError: if `path` exists and `overwrite` is not set.
+        FileExistsError: if `path` exists and `overwrite` is not set, or holds no run.
     """
     path = pathlib.Path(path)
     if path.exists() and not overwrite:
         raise FileExistsError(
             f"{path} holds an earlier run. Choose another --output_dir, or pass --overwrite."
         )
+    if path.exists() and not (path / "flags.txt").exists():
+        raise FileExistsError(
+            f"{path} holds no earlier run, since there is no flags.txt, and is left as it is. "
+            "Choose another --output_dir."
+        )
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    (partial / "flags.txt").write_text(flags.FLAGS.flags_into_string(), encoding="utf-8")
     yield partial
     if path.exists():
         shutil.rmtree(path)

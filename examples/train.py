@@ -6,9 +6,10 @@
   python examples/train.py --dataset=mnist --defense=trades --beta=1 --attack_eps=0.3
   python examples/train.py --recipe=at_emr_cifar10           # published settings by name
 
-Each run writes model.keras, history.csv, flags.txt, TensorBoard logs (logs/) and a picture of the
-features around their centres (features.png) to a folder of its own below --output_dir; one with a
-defence also best.keras, the epoch with the highest robust accuracy on validation images.
+Each run writes model.keras, history.csv, TensorBoard logs (logs/) and a picture of the features
+around their centres (features.png) to a folder of its own below --output_dir, which holds the flags
+(flags.txt) and the table (comparison.csv); one with a defence also best.keras, the epoch with the
+highest robust accuracy on validation images.
 """
 
 import csv
@@ -174,7 +175,6 @@ def train(loss, head, data, directory):
         metrics=["accuracy"],
     )
     directory.mkdir()
-    (directory / "flags.txt").write_text(FLAGS.flags_into_string(), encoding="utf-8")
     times, cpu_start = EpochTimes(), time.process_time()
     trained.fit(
         data["train"],

@@ -10,6 +10,7 @@ Rows are the models that points were crafted on, columns those they were tried o
 --output_dir the table is written to transfer.csv there.
 """
 
+import contextlib
 import csv
 
 import evaluation_flags
@@ -56,20 +57,23 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     paths = named_paths(FLAGS.model)
-    models = {name: keras.models.load_model(path) for name, path in paths.items()}
-    matrix = keras_mmc.evaluation.transfer_matrix(
-        models,
-        *evaluation_flags.test_images(),
-        ATTACKS[FLAGS.attack](FLAGS.eps, steps=FLAGS.steps, norm=FLAGS.norm),
-        batch_size=FLAGS.batch_size,
-        seed=FLAGS.seed,
-    )
-    print(f"The first {matrix.num_images} test images of {FLAGS.dataset}")
-    print(matrix)
-    if FLAGS.output_dir:
-        with run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite) as directory:
-            (directory / "flags.txt").write_text(FLAGS.flags_into_string(), encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        if FLAGS.output_dir:  # refused before the work, if at all
+            files = run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite)
+            directory = stack.enter_context(files)
+        models = {name: keras.models.load_model(path) for name, path in paths.items()}
+        matrix = keras_mmc.evaluation.transfer_matrix(
+            models,
+            *evaluation_flags.test_images(),
+            ATTACKS[FLAGS.attack](FLAGS.eps, steps=FLAGS.steps, norm=FLAGS.norm),
+            batch_size=FLAGS.batch_size,
+            seed=FLAGS.seed,
+        )
+        print(f"The first {matrix.num_images} test images of {FLAGS.dataset}")
+        print(matrix)
+        if FLAGS.output_dir:
             write_table(directory / "transfer.csv", matrix)
+    if FLAGS.output_dir:
         print(f"Saved to {FLAGS.output_dir}")
 
 

@@ -55,6 +55,17 @@ def cross_entropy(scores, labels):
     return -_score_of(ops.log_softmax(scores, axis=-1), labels)
 
 
+def log_odds(scores, labels):
+    """`log sum_{k != y} exp(s_k) - s_y`, the log-odds against the label: never saturates.
+
+    The cross-entropy is `log(1 + exp(log_odds))`, so steps of a fixed length along the gradient
+    and comparisons of values are the same for both, but in float32 the cross-entropy and its
+    gradient are 0 once the label leads by about 90.
+    """
+    wrong = ops.where(_mask(scores, labels), _LOWEST, scores)
+    return ops.logsumexp(wrong, axis=-1) - _score_of(scores, labels)
+
+
 def dlr(scores, labels):
     """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: the margin, free of scale and offset.
 
@@ -151,7 +162,7 @@ _TARGETED_FORM = {
     "cross_entropy": "targeted_cross_entropy",
     "dlr": "targeted_dlr",
 }
-_UNTARGETED = (margin, distance, nearest_wrong, cross_entropy, dlr)
+_UNTARGETED = (margin, distance, nearest_wrong, cross_entropy, log_odds, dlr)
 _WITH_TARGET = (targeted_margin, targeted_distance, targeted_cross_entropy, targeted_dlr)
 _BY_NAME = {function.__name__: function for function in _UNTARGETED + _WITH_TARGET}
 

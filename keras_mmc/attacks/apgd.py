@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_mmc import objectives
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.ascent import in_turn, per_sample
-from keras_mmc.attacks.base import Attack, misclassified
+from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
 from keras_mmc.attacks.loops import while_standing
 from keras_mmc.autodiff import value_gradient_aux
 from keras_mmc.projections import project, random_start, steepest_step
@@ -245,23 +245,6 @@ def checkpoints(steps: int) -> list[int]:
         gap = max(gap - 3, 6)
         percent += gap
     return sorted(found)
-
-
-def likely_wrong(scores: tf.Tensor, y: tf.Tensor, count: int) -> tf.Tensor:
-    """The `count` most likely wrong classes of each sample, all of them if there are fewer.
-
-    Args:
-        scores: tensor `(N, K)`.
-        y: labels `(N,)`.
-        count: number of classes.
-
-    Returns:
-        `int32` tensor `(N, min(count, K - 1))`, the most likely class first.
-    """
-    num_classes = scores.shape[-1]
-    is_label = tf.one_hot(y, num_classes, on_value=True, off_value=False)
-    masked = tf.where(is_label, -float("inf"), scores)
-    return tf.math.top_k(masked, min(count, num_classes - 1)).indices
 
 
 def _spans(steps):

@@ -108,7 +108,7 @@ class AutoAttack(Attack):
         untargeted = "dlr" if num_classes > 2 else "margin"
         ball = {"eps": self.eps, "norm": self.norm, "box": self.box}
         restarts = 5 if self.version == "plus" else 1
-        apgd_ce = APGD(**ball, objective="cross_entropy", restarts=restarts)
+        apgd_ce = APGD(**ball, objective="log_odds", restarts=restarts)
         apgd_dlr = APGD(**ball, objective=untargeted, restarts=restarts)
         apgd_t = APGD(**ball, objective=targeted if num_classes > 2 else "margin")
         fab, fab_t = FAB(**ball, num_targets=None, restarts=restarts), FAB(**ball)

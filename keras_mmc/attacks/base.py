@@ -108,7 +108,8 @@ class Attack(Configurable):
         checks.check_call(self, model, targets, batch_size, seed)
         if not len(x):
             return x.copy()
-        scores = scores_of(model, x, batch_size)
+        score = _compiled(model, x.shape[1:], lambda fn: traced(fn, images_spec(x.shape)))
+        scores = np.concatenate([score(x[rows]) for rows in batches(len(x), batch_size)])
         checks.check_scores(scores)
         count, num_classes = scores.shape
         labels = scores.argmax(axis=-1).astype("int32")
@@ -123,7 +124,8 @@ class Attack(Configurable):
         result = x.copy()
         for part in batches(len(standing), batch_size):
             rows = standing[part]
-            result[rows] = run(x[rows], labels[rows], [seed, rows[0]], targets[rows])
+            found = run(x[rows], labels[rows], [seed, rows[0]], targets[rows])
+            result[rows] = in_dtype_of(x[rows], found, self.box)
             progress.add(len(rows))
         return result
 
@@ -150,6 +152,14 @@ def scores_of(model: keras.Model, x, batch_size: int) -> np.ndarray:
     return np.concatenate([score_fn(batch).numpy() for batch in images])
 
 
+def in_dtype_of(x: np.ndarray, found: np.ndarray, box: tuple[float, float]) -> np.ndarray:
+    """Attacked images, float32, in the dtype of `x`; pixels that did not move keep all digits."""
+    if x.dtype == found.dtype:
+        return found
+    moved = found != x.astype(found.dtype)
+    return np.where(moved, np.clip(found.astype(x.dtype), *box), x)
+
+
 def norm_of(attack: Attack) -> str:
     """The norm of an attack's ball; attacks that do not name one stay in an L-infinity ball."""
     return getattr(attack, "norm", "linf")
@@ -165,6 +175,23 @@ def misclassified(scores, y, targets=None) -> tf.Tensor:
 def reached(scores, y, targets) -> tf.Tensor:
     """Boolean `(N,)`: the target has the largest score."""
     return ~misclassified(scores, targets)
+
+
+def likely_wrong(scores: tf.Tensor, y: tf.Tensor, count: int) -> tf.Tensor:
+    """The `count` most likely wrong classes of each sample, all of them if there are fewer.
+
+    Args:
+        scores: tensor `(N, K)`.
+        y: labels `(N,)`.
+        count: number of classes.
+
+    Returns:
+        `int32` tensor `(N, min(count, K - 1))`, the most likely class first.
+    """
+    num_classes = scores.shape[-1]
+    is_label = tf.one_hot(y, num_classes, on_value=True, off_value=False)
+    masked = tf.where(is_label, -float("inf"), scores)
+    return tf.math.top_k(masked, min(count, num_classes - 1)).indices
 
 
 def draw_targets(y, num_classes: int, seed) -> tf.Tensor:

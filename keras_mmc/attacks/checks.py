@@ -192,7 +192,8 @@ def check_scores(scores: np.ndarray) -> None:
             "there is nothing to attack. Check its weights: a diverged training leaves them NaN; "
             "a lower learning rate or gradient clipping mends that."
         )
-    if (scores >= 0).all() and (np.abs(scores.sum(axis=1) - 1) < 1e-3).all():
+    # Probabilities that were rounded to bfloat16 sum to 1 within a few thousandths.
+    if (scores >= 0).all() and (np.abs(scores.sum(axis=1) - 1) < 0.02).all():
         raise ValueError(
             "Scores (logits) expected, but every output row is non-negative and sums to 1: the "
             "model ends in a softmax, which hides gradients from attacks. Remove the softmax and "

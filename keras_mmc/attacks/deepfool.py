@@ -7,9 +7,8 @@ import tensorflow as tf
 
 from keras_mmc import fields
 from keras_mmc.attacks import checks
-from keras_mmc.attacks.apgd import likely_wrong
 from keras_mmc.attacks.ascent import per_sample
-from keras_mmc.attacks.base import Attack, misclassified
+from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
 from keras_mmc.attacks.loops import repeat
 from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.objectives import targeted_margin

@@ -7,9 +7,8 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks import checks
-from keras_mmc.attacks.apgd import likely_wrong
 from keras_mmc.attacks.ascent import per_sample
-from keras_mmc.attacks.base import Attack, misclassified
+from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
 from keras_mmc.attacks.loops import while_standing
 from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.projections import clip_to_box, random_start

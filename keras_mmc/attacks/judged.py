@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_mmc.attacks.base import Attack, misclassified, score_function, scores_of
+from keras_mmc.attacks.base import Attack, in_dtype_of, misclassified, score_function, scores_of
 from keras_mmc.attacks.graphs import CLASSES, SEED, batches, images_spec, traced
 
 Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
@@ -59,7 +59,7 @@ def attack_rows(
         began = time.perf_counter()
         batch = rows[part]
         found = graph()(x[batch], labels[batch], [seed, part.start])
-        found = found.astype(x.dtype, copy=False)
+        found = in_dtype_of(x[batch], found, attack.box)
         broken = misclassified(scores_of(model, found, batch_size), labels[batch]).numpy()
         seconds = np.asarray(time.perf_counter() - began)
         return {"rows": batch[broken], "points": found[broken], "seconds": seconds}

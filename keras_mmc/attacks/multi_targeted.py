@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks.ascent import Ascent, in_turn, per_sample
-from keras_mmc.attacks.base import Attack, misclassified
+from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
 from keras_mmc.attacks.pgd import PGD
 
 
@@ -43,7 +43,8 @@ class MultiTargeted(Attack):
 
     def generate(self, score_fn, x, y, seed, targets=None):
         """Per sample the last iterate with the largest margin, over all wrong classes."""
-        order = _wrong_classes(score_fn, x, y)
+        scores = score_fn(x)
+        order = likely_wrong(scores, y, scores.shape[-1] - 1)
         pgd, ascent = self._pgd(), self._ascent(score_fn)
 
         def body(i, best, best_margin):
@@ -62,7 +63,8 @@ class MultiTargeted(Attack):
 
     def search(self, score_fn, x, y, seed, targets=None):
         """Per sample the first point on the way to any wrong class that fools the model."""
-        order = _wrong_classes(score_fn, x, y)
+        scores = score_fn(x)
+        order = likely_wrong(scores, y, scores.shape[-1] - 1)
         pgd, ascent = self._pgd(), self._ascent(score_fn)
 
         def towards(i, samples):
@@ -90,12 +92,3 @@ class MultiTargeted(Attack):
             move=self._pgd().move,
             steps=self.steps,
         )
-
-
-def _wrong_classes(score_fn, x, y):
-    """The wrong classes of each sample, `int32` `(N, K - 1)`, the most likely first."""
-    scores = score_fn(x)
-    num_classes = scores.shape[-1]
-    is_label = tf.one_hot(y, num_classes, on_value=True, off_value=False)
-    scores = tf.where(is_label, tf.float32.min, scores)
-    return tf.argsort(scores, axis=-1, direction="DESCENDING")[:, : num_classes - 1]

@@ -5,15 +5,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import __version__
-from keras_mmc.attacks import checks
+from keras_mmc.attacks import Transfer, checks
 from keras_mmc.attacks.auto_attack import run_in_turn
 from keras_mmc.attacks.base import misclassified, scores_of
 from keras_mmc.attacks.judged import attack_rows, compute_anew
 from keras_mmc.evaluation.diagnostics import diagnose
-from keras_mmc.evaluation.inputs import allowed, sizes_of
+from keras_mmc.evaluation.inputs import check_points, sizes_of
 from keras_mmc.evaluation.result import AttackRow, AuditReport, ExtraRow
-from keras_mmc.evaluation.state import AuditState, audit_facts
+from keras_mmc.evaluation.state import AuditState, digests_of
 from keras_mmc.evaluation.suites import NAIVE, Suite, make_suite
+from keras_mmc.fields import is_number
 
 
 def audit(
@@ -64,10 +65,10 @@ def audit(
         An `AuditReport`; `print` it for a table and the findings, `save` it for a page.
 
     Raises:
-        ValueError: for `eps <= 0`, an unknown suite, images or labels that do not fit, a model
-            that returns probabilities or NaN, a substitute that the suite does not use or that
-            knows other classes, a `state_directory` of another audit, or an attack point that
-            fails the check afterwards.
+        ValueError: for `eps <= 0` or one beyond the box, an unknown suite, images, labels or a data
+            set that do not fit, a model that returns probabilities or NaN, a substitute that the
+            suite does not use or that knows other classes, a `state_directory` of another audit, or
+            an attack point that fails the check afterwards.
         OSError: if `state_directory` cannot be written.
 
     Source: the protocol of Croce & Hein, ICML 2020 (arXiv 2003.01690), and the checks of
@@ -78,44 +79,52 @@ def audit(
     >>> report = keras_mmc.audit(model, x_test, y_test, eps=8 / 255)
     >>> print(report)
     """
-    if not (isinstance(eps, (int, float)) and 0 < eps < np.inf):
+    if not (is_number(eps) and eps > 0):
         raise ValueError(
             f"An audit needs a finite eps > 0, in input units; received {eps!r}. For accuracy "
             "without perturbations use model.evaluate."
+        )
+    if norm == "linf" and eps > box[1] - box[0]:
+        raise ValueError(
+            f"An L-infinity ball of radius eps={eps:g} is larger than the whole box {box}. eps is "
+            "in input units: 8 / 255, not 8, for images in [0, 1]."
         )
     checks.check_call(None, model, None, batch_size, seed)
     x, y = _arrays(x, y, box)
     # Plain numbers, so that the report can be written as JSON.
     eps, seed, box = float(eps), int(seed), tuple(map(float, box))
-    forwards = [scores_of(model, x, batch_size) for _ in range(2)]
-    first, num_classes = forwards[0], forwards[0].shape[-1]
+    first = scores_of(model, x, batch_size)
     checks.check_scores(first)
+    num_classes = first.shape[-1]
     labels = checks.check_classes(y, len(x), num_classes, "y")
     made = make_suite(suite, eps, norm, box, x.shape[1:], num_classes, substitute)
     if substitute is not None:
         _check_substitute(substitute, x[:batch_size], num_classes)
-    remember, versions = compute_anew, _versions()
+    settings = {"suite": suite, "eps": eps, "norm": norm, "box": box, "seed": seed}
+    settings |= {"batch_size": int(batch_size), "versions": _versions()}
+    digests = digests_of(model, substitute, x, labels)
+    remember = compute_anew
     if state_directory is not None:
-        settings = {"suite": suite, "eps": eps, "norm": norm, "box": box, "seed": seed}
-        settings |= {"batch_size": int(batch_size), "versions": versions}
-        facts = audit_facts(model, substitute, x, labels, **settings)
+        facts = digests | settings | {"attacks": _parameters(made)}
         remember = AuditState(state_directory, facts, first[:batch_size])
     options = {"batch_size": batch_size, "seed": seed, "verbose": verbose, "remember": remember}
     notes = made.notes + _limits(made, len(x))
     result = run_in_turn(
         made.attacks, notes, model, x, labels, first, limits=made.limits, **options
     )
-    _check_points(result.x_adv, x, eps, norm, box)
+    check_points(result.x_adv, x, eps, norm, box)
     extras = _extra_rows(made, model, x, labels, first, options)
     after = scores_of(model, result.x_adv, batch_size)
     ball = {"eps": eps, "norm": norm, "box": box}
+    forwards = {
+        "first": first,
+        "again": scores_of(model, x, batch_size),
+        "reversed": scores_of(model, x[::-1], batch_size)[::-1],
+    }
     diagnostics = diagnose(model, x, labels, forwards, after, result, **ball, options=options)
     return AuditReport(
-        suite=suite,
-        eps=eps,
-        norm=norm,
-        box=box,
-        seed=seed,
+        **settings,
+        digests=digests,
         num_images=len(x),
         clean_accuracy=result.accuracy["clean"],
         naive_accuracy=result.accuracy[NAIVE],
@@ -131,7 +140,6 @@ def audit(
         x_adv=result.x_adv,
         answers=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
         broken_by=result.broken_by,
-        versions=versions,
     )
 
 
@@ -139,8 +147,11 @@ def _arrays(x, y, box):
     if isinstance(x, tf.data.Dataset):
         if y is not None:
             raise ValueError("`x` is a data set that holds the labels; leave `y` as None.")
-        batches = list(x.as_numpy_iterator())
-        x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        _check_dataset(x)
+        parts = list(x.as_numpy_iterator())
+        if not parts:
+            raise ValueError("An audit needs images with their labels; the data set is empty.")
+        x, y = map(np.concatenate, zip(*parts, strict=True))
     x = checks.check_images(x, box)
     if not len(x) or y is None:
         raise ValueError(
@@ -148,6 +159,25 @@ def _arrays(x, y, box):
             f"{'no' if y is None else len(y)} labels."
         )
     return x.astype("float32", copy=False), np.asarray(y)
+
+
+def _check_dataset(dataset):
+    spec = dataset.element_spec
+    pair = isinstance(spec, tuple) and len(spec) == 2
+    if not pair or not all(isinstance(part, tf.TensorSpec) for part in spec):
+        raise ValueError(
+            f"A data set of pairs (images, labels) is needed; its elements are {spec}. Pass "
+            "`dataset.map(...)` that returns the two."
+        )
+    if spec[1].shape.rank == 0:
+        raise ValueError(
+            "The elements of the data set must be batches; received single images. Pass "
+            "`dataset.batch(128)`."
+        )
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "The data set never ends. Leave `repeat()` out, or pass `dataset.take(n)`."
+        )
 
 
 def _check_substitute(substitute, x, num_classes):
@@ -161,6 +191,15 @@ def _check_substitute(substitute, x, num_classes):
             f"The substitute must know the classes of the audited model, {num_classes}; it "
             f"returns scores of {scores.shape[1]} classes."
         )
+
+
+def _parameters(made: Suite):
+    """The attacks of a suite as Python would write them; digests stand for a substitute."""
+    named = made.attacks | made.extras
+    return {
+        name: repr(attack.attack if isinstance(attack, Transfer) else attack)
+        for name, attack in named.items()
+    }
 
 
 def _versions():
@@ -198,13 +237,3 @@ def _extra_rows(made: Suite, model, x, labels, scores, options):
             )
         )
     return tuple(rows)
-
-
-def _check_points(points, clean, eps, norm, box):
-    """Refuse points that left the ball or the box: a report on them would be about another eps."""
-    if not allowed(points, clean, eps, norm, box).all():
-        raise ValueError(
-            f"An attack returned a point outside the {norm} ball of radius {eps:g} or box {box}: "
-            f"largest perturbation {sizes_of(points, clean, norm).max():g}. This is a defect of "
-            "the attack; nothing is reported."
-        )

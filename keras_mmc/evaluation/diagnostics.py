@@ -11,6 +11,7 @@ from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.evaluation.result import Diagnostic
 from keras_mmc.evaluation.suites import BLACK_BOX, NAIVE
+from keras_mmc.projections import random_start
 
 _PROBE_IMAGES = 200
 _BLACK_BOX_IMAGES = 32
@@ -19,7 +20,8 @@ _BLACK_BOX_IMAGES = 32
 def zero_gradient_fraction(model, x, y, batch_size: int = 128) -> float:
     """Fraction of images at which the gradient of the cross-entropy is exactly 0.
 
-    An attack on the cross-entropy cannot leave such an image.
+    An attack on the cross-entropy that starts at such a point cannot leave it. TensorFlow rounds
+    numbers below 1e-38 to 0, so gradients vanish a little earlier than in exact arithmetic.
 
     Args:
         model: Keras model from images to scores `(N, K)`.
@@ -50,7 +52,8 @@ def diagnose(
         model: Keras model from images to scores `(N, K)`.
         x: images `(N, ...)`, float32.
         y: integer labels `(N,)`.
-        forwards: scores `(N, K)` of two forward passes of the images.
+        forwards: scores `(N, K)` of three forward passes of the images: the "first", one
+            "again", and one with the images "reversed".
         after: scores `(N, K)` of the attacked images, in a pass of their own.
         result: the `AutoAttackResult` of the suite.
         eps: radius of the ball, in input units.
@@ -63,12 +66,18 @@ def diagnose(
     """
     batch_size, seed = options["batch_size"], options["seed"]
     naive, final = result.accuracy[NAIVE], result.robust_accuracy
+    starts = random_start(tf.constant(x), eps, norm, box, tf.constant([seed, 0])).numpy()
     checks = {
         "nan_scores": nan_scores(after),
-        "random_at_inference": random_at_inference(*forwards),
+        "random_at_inference": random_at_inference(forwards["first"], forwards["again"]),
+        "depends_on_batch": depends_on_batch(**forwards),
+        "probabilities": probabilities(forwards["first"]),
         "confirmed_once_more": confirmed(after, y, result.broken_by),
         "naive_minus_best": naive_minus_best(naive, final),
-        "zero_gradients": zero_gradients(zero_gradient_fraction(model, x, y, batch_size)),
+        "zero_gradients": zero_gradients(
+            zero_gradient_fraction(model, x, y, batch_size),
+            zero_gradient_fraction(model, starts, y, batch_size),
+        ),
     }
 
     def number_broken(name, attack, rows):
@@ -77,8 +86,9 @@ def diagnose(
     names = list(result.accuracy)
     for i, name in enumerate(names):
         if name in BLACK_BOX:
-            gain = result.accuracy[names[i - 1]] - result.accuracy[name]
-            checks[f"black_box: {name}"] = black_box(name, gain)
+            before, after_it = result.accuracy[names[i - 1]], result.accuracy[name]
+            number = round((before - after_it) * len(x))
+            checks[f"black_box: {name}"] = black_box(name, number, round(before * len(x)), before)
     if not any(name in BLACK_BOX for name in names):
         standing = np.flatnonzero(np.equal(np.array(result.broken_by, object), None))
         # SPSA knows L-inf balls: this one lies inside the ball of the audit.
@@ -86,11 +96,11 @@ def diagnose(
         delta = 0.01 * (box[1] - box[0])
         probe = SPSA(inner, steps=20, learning_rate=inner / 5, delta=delta, box=box)
         probed = standing[:_BLACK_BOX_IMAGES]
-        share = number_broken("spsa", probe, probed) / max(1, len(probed))
-        checks["black_box: spsa"] = black_box("spsa", share * final)
+        number = number_broken("spsa", probe, probed)
+        checks["black_box: spsa"] = black_box("spsa", number, len(probed), final)
 
     drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:_PROBE_IMAGES])
-    rows = drawn[~misclassified(forwards[0][drawn], y[drawn]).numpy()]
+    rows = drawn[~misclassified(forwards["first"][drawn], y[drawn]).numpy()]
 
     def standing_after(name, attack):
         return (len(rows) - number_broken(name, attack, rows)) / len(drawn)
@@ -124,6 +134,28 @@ def random_at_inference(first, again) -> Diagnostic:
     return Diagnostic({"largest_difference": gap}, text if gap > 0 else None)
 
 
+def depends_on_batch(first, again, reversed) -> Diagnostic:
+    """The largest difference between scores of the same images in batches of other images."""
+    gap, limit = float(np.nanmax(np.abs(first - reversed))), 1e-3 * float(np.abs(first).max())
+    text = (
+        "The scores of an image depend on the images beside it in the batch: batch statistics are "
+        "used at inference. The robust accuracy then depends on the batch size; make the model "
+        "score every image on its own."
+    )
+    fired = np.array_equal(first, again) and gap > limit
+    return Diagnostic({"largest_difference": gap}, text if fired else None)
+
+
+def probabilities(scores) -> Diagnostic:
+    """Scores that all lie in [0, 1], as those of a sigmoid."""
+    low, high = float(scores.min()), float(scores.max())
+    text = (
+        "All scores lie in [0, 1], as if the model ended in a sigmoid, which hides gradients from "
+        "attacks. Audit the model without it."
+    )
+    return Diagnostic({"lowest": low, "highest": high}, text if low >= 0 and high <= 1 else None)
+
+
 def confirmed(scores, y, broken_by) -> Diagnostic:
     """The share of broken images that are misclassified in one more forward pass, at the end."""
     broken = ~np.equal(np.array(broken_by, object), None)
@@ -147,23 +179,34 @@ def naive_minus_best(naive: float, final: float) -> Diagnostic:
     return Diagnostic(figures, text if _above(naive - final, 0.05) else None)
 
 
-def zero_gradients(fraction: float) -> Diagnostic:
-    """Images that an attack on the cross-entropy cannot leave."""
+def zero_gradients(clean: float, started: float) -> Diagnostic:
+    """Images that an attack on the cross-entropy cannot leave, as they are and after a start."""
     text = (
-        f"The gradient of the cross-entropy is exactly 0 on {_percent(fraction)} of the images: "
-        "attacks on it cannot move. Attack the margin of the scores."
+        f"The gradient of the cross-entropy is exactly 0 on {_percent(clean)} of the images and at "
+        f"{_percent(started)} of random starts in the ball: attacks on it cannot move from there. "
+        "Attack the margin of the scores."
     )
-    return Diagnostic({"fraction": fraction}, text if _above(fraction, 0.01) else None)
+    fired = _above(max(clean, started), 0.01)
+    return Diagnostic({"fraction": clean, "at_random_start": started}, text if fired else None)
 
 
-def black_box(name: str, gain: float) -> Diagnostic:
-    """The share of all images that fall to an attack without gradients after all with them."""
+def black_box(name: str, broken: int, attacked: int, standing: float) -> Diagnostic:
+    """What falls to an attack without gradients after all with them.
+
+    Args:
+        name: name of the attack.
+        broken: number of images it broke.
+        attacked: number of images it ran on, left standing by every attack before.
+        standing: fraction of all images that stood before it.
+    """
     means = "uses points of another model" if name.startswith("transfer") else "uses no gradients"
     text = (
-        f"The attack {name!r}, which {means}, breaks {_percent(gain)} of the images "
-        "that every attack before it left standing: gradients are masked."
+        f"The attack {name!r}, which {means}, breaks {broken} of the {attacked} images that every "
+        "attack before it left standing: gradients are masked."
     )
-    return Diagnostic({"share_broken": gain}, text if _above(gain, 0.01) else None)
+    share = broken / max(1, attacked)
+    fired = _above(share * standing, 0.01) or (broken >= 5 and _above(share, 0.1))
+    return Diagnostic({"share_broken": share * standing, "images": broken}, text if fired else None)
 
 
 def more_steps(single: float, iterated: float, count: int) -> Diagnostic:

@@ -66,3 +66,17 @@ def allowed(points, clean, eps, norm: str, box: tuple[float, float]) -> np.ndarr
     axes = tuple(range(1, points.ndim))
     inside = ((points >= box[0]) & (points <= box[1])).all(axis=axes)
     return inside & (sizes_of(points, clean, norm) <= np.asarray(eps) * (1 + 1e-4) + 1e-6)
+
+
+def check_points(points, clean, eps, norm: str, box: tuple[float, float]) -> None:
+    """Refuses points that left the ball or the box: a figure on them would be about another eps.
+
+    Raises:
+        ValueError: with the largest perturbation.
+    """
+    if not allowed(points, clean, eps, norm, box).all():
+        raise ValueError(
+            f"An attack returned a point outside the {norm} ball of radius {eps:g} or box {box}: "
+            f"largest perturbation {sizes_of(points, clean, norm).max():g}. This is a defect of "
+            "the attack; nothing is reported."
+        )

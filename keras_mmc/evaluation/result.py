@@ -11,6 +11,7 @@ import numpy as np
 from keras_mmc.evaluation.intervals import wilson_interval
 
 _EXAMPLES = 9
+_FILES = {"report.json", "report.html", "adversarial.npz"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,9 @@ class AuditReport:
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         seed: seed of the attacks.
+        batch_size: images attacked at a time; with the seed it fixes the points.
+        versions: versions of the libraries.
+        digests: SHA-256 of images, labels and weights.
         num_images: number of images.
         clean_accuracy: fraction of images classified correctly as they are.
         naive_accuracy: fraction that stands after PGD on the cross-entropy alone.
@@ -95,7 +99,6 @@ class AuditReport:
         x_adv: images, adversarial where an attack broke them, else clean.
         broken_by: for every image the attack that broke it, `"clean"` if it was misclassified as
             it is, `None` if it stands.
-        versions: versions of the libraries.
     """
 
     suite: str
@@ -103,6 +106,9 @@ class AuditReport:
     norm: str
     box: tuple[float, float]
     seed: int
+    batch_size: int
+    versions: dict[str, str]
+    digests: dict[str, str | None]
     num_images: int
     clean_accuracy: float
     naive_accuracy: float
@@ -115,7 +121,6 @@ class AuditReport:
     x_adv: np.ndarray
     answers: np.ndarray
     broken_by: tuple[str | None, ...]
-    versions: dict[str, str]
 
     @property
     def robust_accuracy(self) -> float:
@@ -185,22 +190,19 @@ class AuditReport:
 
         Args:
             directory: directory to create.
-            overwrite: replace an existing one.
+            overwrite: replace the report of an earlier audit; nothing else is ever deleted.
 
         Returns:
             The directory.
 
         Raises:
-            FileExistsError: if it exists and `overwrite` is not set.
+            FileExistsError: see `check_directory`.
         """
         # Draws pictures, so it imports matplotlib, which nothing else here needs.
         from keras_mmc.report import audit_page
 
         directory = pathlib.Path(directory)
-        if directory.exists() and not overwrite:
-            raise FileExistsError(
-                f"{directory} exists. Choose another directory, or pass overwrite=True."
-            )
+        self.check_directory(directory, overwrite)
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory.parent) as staging:
             complete = pathlib.Path(staging) / directory.name
@@ -215,6 +217,32 @@ class AuditReport:
                 shutil.rmtree(directory)
             complete.rename(directory)
         return directory
+
+    @staticmethod
+    def check_directory(directory, overwrite: bool = False) -> None:
+        """Refuses a directory that `save` would refuse; call it before a long audit.
+
+        Args:
+            directory: directory to create.
+            overwrite: whether the report of an earlier audit may be replaced.
+
+        Raises:
+            FileExistsError: if it exists and `overwrite` is not set, or if it holds other files
+                than a report.
+        """
+        directory = pathlib.Path(directory)
+        if not directory.exists():
+            return
+        if not overwrite:
+            raise FileExistsError(
+                f"{directory} exists. Choose another directory, or pass overwrite=True."
+            )
+        held = {path.name for path in directory.iterdir()} if directory.is_dir() else {"no folder"}
+        if not held <= _FILES:
+            raise FileExistsError(
+                f"{directory} holds other things than a report, such as {min(held - _FILES)!r}, "
+                "and is left as it is. Choose another directory."
+            )
 
     def _examples(self):
         """The first images that an attack broke, as the page shows them."""

@@ -7,7 +7,7 @@ import numpy as np
 from keras_mmc.attacks import PGD, Attack
 from keras_mmc.attacks.base import misclassified, norm_of, score_function, scores_of
 from keras_mmc.attacks.graphs import CLASSES, NUMBER, SEED, batches, images_spec, traced
-from keras_mmc.evaluation.inputs import allowed, check_eps, labelled_images
+from keras_mmc.evaluation.inputs import check_eps, check_points, labelled_images
 from keras_mmc.evaluation.intervals import wilson_interval
 
 
@@ -101,8 +101,8 @@ def robustness_curve(
         A `RobustnessCurve`; `print` it for a table.
 
     Raises:
-        ValueError: for radii that do not fit, an attack without `eps`, or if images, labels or the
-            model's scores do not fit.
+        ValueError: for radii that do not fit, an attack without `eps`, if images, labels or the
+            model's scores do not fit, or for an attack that leaves the ball.
 
     Source: Carlini et al., *On Evaluating Adversarial Robustness*, 2019, arXiv 1902.06705.
 
@@ -126,8 +126,8 @@ def robustness_curve(
     for i in np.flatnonzero(radii > 0):
         for b in batches(len(clean), batch_size):
             found = run(clean[b], labels[b], [seed, b.start], radii[i])
+            check_points(found, clean[b], radii[i], *ball)
             broken = misclassified(scores_of(model, found, batch_size), labels[b]).numpy()
-            broken &= allowed(found, clean[b], radii[i], *ball)
             stands[i, np.flatnonzero(right)[b]] = ~broken
     return RobustnessCurve(radii, stands, ball[0], repr(attack))
 

@@ -22,7 +22,7 @@ class AuditState:
 
     Args:
         directory: a new or empty directory, or one that an audit of the same facts has left.
-        facts: what fixes the results, ready for JSON; see `audit_facts`.
+        facts: what fixes the results, ready for JSON; digests and settings.
         scores: scores of some clean images, `(n, K)`: what weights do not tell of a model.
 
     Raises:
@@ -95,19 +95,21 @@ class AuditState:
             )
 
 
-def audit_facts(model, substitute, x, y, **settings) -> dict:
-    """What fixes the results of an audit, ready for JSON.
+def digests_of(model, substitute, x, y) -> dict[str, str | None]:
+    """SHA-256 of images, labels and the weights of the models: what an audit was about.
 
     Args:
         model: Keras model.
         substitute: a second one, or `None`.
         x: images, NumPy.
         y: labels, NumPy.
-        **settings: plain values: suite, eps, versions and the like.
     """
-    models = {"model": model} | ({} if substitute is None else {"substitute": substitute})
-    weights = {name: _digest(*one.get_weights()) for name, one in models.items()}
-    return {"images": _digest(x), "labels": _digest(y), "substitute": None, **weights, **settings}
+    return {
+        "images": _digest(x),
+        "labels": _digest(y),
+        "model": _digest(*model.get_weights()),
+        "substitute": None if substitute is None else _digest(*substitute.get_weights()),
+    }
 
 
 def _digest(*arrays):

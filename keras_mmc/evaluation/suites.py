@@ -84,6 +84,9 @@ def make_suite(
         made = Suite(naive | strong | {"nearest wrong centre": _nearest_wrong(ball, steps=100)})
     else:
         strong, notes = AutoAttack(**ball).attacks(num_classes)
+        if len(image_shape) != 3:
+            del strong["square"]
+            notes += ("Square changes squares of images (N, H, W, C) and was left out.",)
         if suite == "adaptive":
             strong["nearest wrong centre"] = _nearest_wrong(ball, steps=600)
             strong["multi-targeted pgd (margin)"] = MultiTargeted(**ball, steps=50)

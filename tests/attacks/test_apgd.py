@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks.apgd import APGD, Climb, checkpoints, likely_wrong
+from keras_mmc.attacks.apgd import APGD, Climb, checkpoints
 from keras_mmc.attacks.base import misclassified, score_function
 from keras_mmc.projections import random_start
 
@@ -238,15 +238,6 @@ def test_targets_are_tried_in_turn():
         attack = APGD(0.3, steps=5, objective="targeted_margin", num_targets=targets)
         found = attack.search(score_fn, x, y, SEED)
         assert misclassified(score_fn(found), y).numpy().all() == broken
-
-
-def test_likely_wrong_classes():
-    """Fails if the label is among them, if the order is wrong, or if ties lose a class."""
-    scores = tf.constant([[3.0, 5.0, 4.0, -1e9], [1.0, 1.0, 1.0, 1.0]])
-    y = tf.constant([1, 2])
-    np.testing.assert_array_equal(likely_wrong(scores, y, 2)[0], [2, 0])
-    np.testing.assert_array_equal(likely_wrong(scores, y, 9)[0], [2, 0, 3])
-    assert sorted(likely_wrong(scores, y, 9)[1].numpy()) == [0, 1, 3]
 
 
 def test_broken_samples_leave_the_batch():

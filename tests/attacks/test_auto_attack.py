@@ -73,7 +73,7 @@ def test_standard_version():
     attacks, notes = AutoAttack(0.1, norm="l2", box=(-1.0, 1.0)).attacks(10)
     ball = {"eps": 0.1, "norm": "l2", "box": (-1.0, 1.0)}
     assert list(attacks.items()) == [
-        ("apgd-ce", APGD(**ball, steps=100, objective="cross_entropy", restarts=1)),
+        ("apgd-ce", APGD(**ball, steps=100, objective="log_odds", restarts=1)),
         ("apgd-t", APGD(**ball, steps=100, objective="targeted_dlr", num_targets=9)),
         ("fab-t", FAB(**ball, steps=100, restarts=1, num_targets=9)),
         ("square", Square(**ball, queries=5000, p_init=0.8)),
@@ -85,7 +85,7 @@ def test_plus_version():
     """Fails if an attack of the plus version, its budget or the order differ."""
     attacks, notes = AutoAttack(0.1, version="plus").attacks(10)
     assert list(attacks.items()) == [
-        ("apgd-ce", APGD(0.1, steps=100, objective="cross_entropy", restarts=5)),
+        ("apgd-ce", APGD(0.1, steps=100, objective="log_odds", restarts=5)),
         ("apgd-dlr", APGD(0.1, steps=100, objective="dlr", restarts=5)),
         ("fab", FAB(0.1, steps=100, restarts=5, num_targets=None)),
         ("square", Square(0.1, queries=5000, p_init=0.8)),

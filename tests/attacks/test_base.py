@@ -11,7 +11,13 @@ import tensorflow as tf
 from scipy import stats
 
 from keras_mmc.attacks import PGD, Attack
-from keras_mmc.attacks.base import draw_targets, misclassified, reached, score_function
+from keras_mmc.attacks.base import (
+    draw_targets,
+    likely_wrong,
+    misclassified,
+    reached,
+    score_function,
+)
 
 X = np.random.default_rng(0).uniform(size=(10, 8)).astype("float32")
 
@@ -262,3 +268,12 @@ except ImportError as error:
     print(error)
 """
     assert "keras_mmc.attacks needs the TensorFlow backend" in run_python(code, KERAS_BACKEND="jax")
+
+
+def test_likely_wrong_classes():
+    """Fails if the label is among them, if the order is wrong, or if ties lose a class."""
+    scores = tf.constant([[3.0, 5.0, 4.0, -1e9], [1.0, 1.0, 1.0, 1.0]])
+    y = tf.constant([1, 2])
+    np.testing.assert_array_equal(likely_wrong(scores, y, 2)[0], [2, 0])
+    np.testing.assert_array_equal(likely_wrong(scores, y, 9)[0], [2, 0, 3])
+    assert sorted(likely_wrong(scores, y, 9)[1].numpy()) == [0, 1, 3]

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc.attacks import BIM, MultiTargeted
-from keras_mmc.attacks.multi_targeted import _wrong_classes
 
 SEED = tf.constant([0, 1])
 
@@ -41,16 +40,6 @@ def test_any_misclassification_counts():
     attack = MultiTargeted(0.5, steps=9, step_size=0.06, random_start=False)
     found = attack.search(score_fn, x, y, SEED)
     assert score_fn(found).numpy().argmax() == 1
-
-
-def test_wrong_classes_are_ordered_by_score():
-    """Fails if the label is among them, or the least likely comes first."""
-    scores = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
-    labels = np.array([0, 1, 2, 3, 4, 0], "int32")
-    order = _wrong_classes(lambda x: x, tf.constant(scores), tf.constant(labels)).numpy()
-    for row, s, y in zip(order, scores, labels, strict=True):
-        expected = sorted((k for k in range(5) if k != y), key=lambda k: -s[k])
-        assert row.tolist() == expected
 
 
 def test_samples_fooled_by_one_target_skip_the_others():

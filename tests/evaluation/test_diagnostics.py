@@ -30,9 +30,8 @@ def diagnosed(model, x, y, attacks, norm="linf", eps=0.1):
     result = run_in_turn(attacks, (), model, x, y, scores, **OPTIONS)
     after = scores_of(model, result.x_adv, 64)
     ball = {"eps": eps, "norm": norm, "box": (0.0, 1.0)}
-    checks = diagnostics.diagnose(
-        model, x, y, [scores, scores], after, result, **ball, options=OPTIONS
-    )
+    forwards = dict.fromkeys(("first", "again", "reversed"), scores)
+    checks = diagnostics.diagnose(model, x, y, forwards, after, result, **ball, options=OPTIONS)
     return checks, result
 
 
@@ -49,7 +48,7 @@ def test_a_network_without_gradients_is_exposed(masked):
     """Fails if the white-box attack, which cannot move, is believed."""
     checks, result = masked
     assert result.robust_accuracy == result.accuracy["clean"]
-    assert checks["zero_gradients"].figures["fraction"] == 1.0
+    assert checks["zero_gradients"].figures == {"fraction": 1.0, "at_random_start": 1.0}
     assert checks["black_box: spsa"].figures["share_broken"] > 0.1
     assert checks["whole_box"].figures["accuracy"] > 0.1
     fired = {name for name, check in checks.items() if check.fired}
@@ -76,7 +75,8 @@ def test_an_honest_network_passes_in_both_norms(mmc_model, held_out):
     }
     checks, result = diagnosed(soft, held_out[0][:40], held_out[1][:40], attacks, "l2", 0.5)
     transferred = checks.pop(f"black_box: {TRANSFER}").figures["share_broken"]
-    assert transferred == result.accuracy["square"] - result.accuracy[TRANSFER]
+    expected = result.accuracy["square"] - result.accuracy[TRANSFER]
+    assert transferred == pytest.approx(expected)
     assert [name for name, check in checks.items() if check.fired] == []
     assert checks["accuracy_against_eps"].figures["eps"] == [0.0, 0.25, 0.5, 1.0, 8.0]
     assert "black_box: square" in checks and "black_box: spsa" not in checks
@@ -97,15 +97,33 @@ def test_zero_gradient_fraction_counts_saturated_images():
     ("check", "quiet", "loud", "words"),
     [
         (diagnostics.naive_minus_best, (0.5, 0.45), (0.5, 0.44), "50.0 %, the suite 44.0 %"),
-        (diagnostics.zero_gradients, (0.01,), (0.02,), "2.0 % of the images"),
+        (diagnostics.zero_gradients, (0.01, 0.01), (0.02, 0.0), "2.0 % of the images"),
+        (diagnostics.zero_gradients, (0.0, 0.01), (0.0, 0.02), "2.0 % of random starts"),
         (diagnostics.more_steps, (0.5, 0.51, 9), (0.5, 0.52, 9), "9 images.*50.0 %.*52.0 %"),
         (diagnostics.whole_box_breaks, (0.01,), (0.02,), "still leaves 2.0 %"),
-        (diagnostics.black_box, ("square", 0.01), ("square", 0.02), "no gradients, breaks 2.0 %"),
         (
             diagnostics.black_box,
-            ("transfer (mim)", 0.01),
-            ("transfer (mim)", 0.02),
-            "points of another model, breaks 2.0 %",
+            ("square", 1, 50, 0.5),
+            ("square", 2, 50, 0.5),
+            "no gradients, breaks 2 of the 50 images",
+        ),
+        (
+            diagnostics.black_box,
+            ("transfer (mim)", 4, 30, 0.03),
+            ("transfer (mim)", 5, 30, 0.03),
+            "points of another model, breaks 5 of the 30 images",
+        ),
+        (
+            diagnostics.depends_on_batch,
+            (np.full((2, 2), 8.0), np.full((2, 2), 8.0), np.full((2, 2), 8.008)),
+            (np.full((2, 2), 8.0), np.full((2, 2), 8.0), np.full((2, 2), 8.009)),
+            "depend on the images beside it",
+        ),
+        (
+            diagnostics.probabilities,
+            (np.array([[0.0, 1.1]]),),
+            (np.array([[0.0, 1.0], [0.7, 0.9]]),),
+            "ended in a sigmoid",
         ),
         (
             diagnostics.falls_with_eps,

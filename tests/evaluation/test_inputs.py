@@ -5,7 +5,7 @@ import pytest
 
 from keras_mmc.attacks import FAB, FGSM, SPSA
 from keras_mmc.attacks.base import norm_of
-from keras_mmc.evaluation.inputs import allowed, check_eps, sizes_of
+from keras_mmc.evaluation.inputs import allowed, check_eps, check_points, sizes_of
 
 
 def test_sizes_by_hand():
@@ -46,3 +46,12 @@ def test_balls_of_attacks():
         check_eps(FAB(None))
     assert norm_of(FGSM(0.1, norm="l2")) == "l2"
     assert norm_of(SPSA(0.1)) == "linf"
+
+
+def test_points_that_left_the_ball_are_not_reported():
+    """Fails if a defective attack could inflate its success."""
+    clean = np.full((2, 4), 0.5, "float32")
+    check_points(clean + 0.1, clean, 0.1, "linf", (0, 1))
+    for points, norm in ((clean + 0.11, "linf"), (clean + 0.1, "l2"), (clean * np.nan, "linf")):
+        with pytest.raises(ValueError, match=r"returned a point outside"):
+            check_points(points, clean, 0.1, norm, (0, 1))

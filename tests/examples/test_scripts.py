@@ -25,13 +25,13 @@ def test_train_writes_every_file(trained):
     """Fails if a promised file is missing, empty or cannot be read back."""
     folder, _ = trained
     assert not folder.with_name("digits.partial").exists()
+    assert "--epochs=4" in (folder / "flags.txt").read_text(encoding="utf-8")
     for name in ("mmc", "softmax"):
         run = folder / name
         with open(run / "history.csv", encoding="utf-8") as file:
             history = list(csv.DictReader(file))
         assert len(history) == 4
         assert float(history[-1]["accuracy"]) > float(history[0]["accuracy"])
-        assert "--epochs=4" in (run / "flags.txt").read_text(encoding="utf-8")
         assert list((run / "logs" / "train").glob("events.*"))
         assert matplotlib.image.imread(run / "features.png").std() > 0.05
 
