@@ -36,6 +36,7 @@ def by_hand(name, scores, labels, targets):
                 "distance": -s[y],
                 "nearest_wrong": wrong,
                 "cross_entropy": -log_p[y],
+                "log_odds": np.log(sum(np.exp(s[k]) for k in range(len(s)) if k != y)) - s[y],
                 "dlr": -(s[y] - wrong) / (first - third),
                 "targeted_distance": s[t],
                 "targeted_margin": s[t] - s[y],
@@ -51,6 +52,7 @@ NAMES = [
     "distance",
     "nearest_wrong",
     "cross_entropy",
+    "log_odds",
     "dlr",
     "targeted_distance",
     "targeted_margin",
@@ -127,8 +129,17 @@ def test_cross_entropy_gradient_vanishes_where_the_margin_does_not():
     scores, labels = tf.constant([[0.0, -200.0, -300.0]]), np.array([0])
     _, naive = value_and_gradient(lambda s: objectives.cross_entropy(s, labels), scores)
     _, honest = value_and_gradient(lambda s: objectives.margin(s, labels), scores)
+    _, odds = value_and_gradient(lambda s: objectives.log_odds(s, labels), scores)
     np.testing.assert_array_equal(naive, [[0.0, 0.0, 0.0]])
     np.testing.assert_array_equal(honest, [[-1.0, 1.0, 0.0]])
+    np.testing.assert_array_equal(odds, [[-1.0, 1.0, 0.0]])
+
+
+def test_cross_entropy_follows_from_the_log_odds():
+    """Fails unless one is log(1 + exp) of the other, so that attacks order points alike."""
+    odds = evaluate("log_odds", SCORES).numpy().astype("float64")
+    expected = np.log1p(np.exp(odds))
+    np.testing.assert_allclose(evaluate("cross_entropy", SCORES), expected, rtol=1e-5)
 
 
 def test_kl():

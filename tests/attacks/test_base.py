@@ -8,11 +8,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from keras_mmc.attacks import PGD, Attack
 from keras_mmc.attacks.base import (
     draw_targets,
+    in_dtype_of,
     likely_wrong,
     misclassified,
     reached,
@@ -277,3 +280,19 @@ def test_likely_wrong_classes():
     np.testing.assert_array_equal(likely_wrong(scores, y, 2)[0], [2, 0])
     np.testing.assert_array_equal(likely_wrong(scores, y, 9)[0], [2, 0, 3])
     assert sorted(likely_wrong(scores, y, 9)[1].numpy()) == [0, 1, 3]
+
+
+@given(st.integers(0, 10**6))
+@settings(deadline=None, max_examples=50)
+def test_float64_images_keep_what_did_not_move(seed):
+    """Fails if pixels that stayed are rounded, or a rounded pixel leaves the box."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 0.1, size=(3, 4))
+    x[0, 0] = 0.1
+    found = x.astype("float32")
+    np.testing.assert_array_equal(in_dtype_of(x, found, (0.0, 0.1)), x)
+    found[1] = np.float32(0.1)  # a little above 0.1
+    result = in_dtype_of(x, found, (0.0, 0.1))
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result[1], np.full(4, 0.1))
+    np.testing.assert_array_equal(result[[0, 2]], x[[0, 2]])

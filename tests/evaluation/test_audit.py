@@ -235,10 +235,24 @@ def test_saved_report(report, tmp_path):
     with pytest.raises(FileExistsError, match="overwrite=True"):
         report.save(path)
     report.save(path, overwrite=True)
+    assert stored["batch_size"] == 128
+    assert len(stored["digests"]["model"]) == 64
     assert [item.name for item in tmp_path.iterdir()] == ["report"]
     page = (path / "report.html").read_text(encoding="utf-8")
     assert f"{100 * report.robust_accuracy:.2f} %" in page
     assert page.count("<figure>") == min(9, sum(name != "clean" for name in report.broken_by))
+
+
+def test_only_reports_are_replaced(report, tmp_path):
+    """Fails if overwrite=True deletes a folder that holds a model, or a file."""
+    (tmp_path / "run").mkdir()
+    model = tmp_path / "run" / "model.keras"
+    model.write_bytes(b"weights")
+    with pytest.raises(FileExistsError, match=r"such as 'model\.keras'"):
+        report.save(tmp_path / "run", overwrite=True)
+    with pytest.raises(FileExistsError, match="no folder"):
+        report.save(model, overwrite=True)
+    assert model.read_bytes() == b"weights"
 
 
 def test_printed_report_names_everything(report):
@@ -277,6 +291,8 @@ def test_stored_diagnostics_hold_their_figures(report):
         ({"eps": 0.0}, "eps > 0.*received 0.0"),
         ({"eps": float("nan")}, "finite eps"),
         ({"eps": -0.1}, "eps > 0.*received -0.1"),
+        ({"eps": True}, "finite eps > 0.*received True"),
+        ({"eps": 8}, "larger than the whole box.*8 / 255, not 8"),
         ({"batch_size": 0}, "batch_size"),
         ({"model": print}, "Keras model"),
         ({"suite": "fast"}, r"quick.*standard.*adaptive.*paper.*received 'fast'"),
@@ -305,6 +321,71 @@ def test_probabilities_are_refused(mmc_model, held_out):
     softmax = keras.Model(mmc_model.input, keras.layers.Softmax()(mmc_model.output))
     with pytest.raises(ValueError, match="ends in a softmax"):
         keras_mmc.audit(softmax, *held_out, EPS, verbose=0)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_rounded_probabilities_are_refused(policy, mmc_model, held_out):
+    """Fails if a softmax computed in 16 bits, whose rows do not sum to 1 exactly, passes."""
+    softmax = keras.layers.Softmax(dtype=policy.removeprefix("mixed_"))
+    model = keras.Model(mmc_model.input, softmax(keras.layers.Rescaling(0.05)(mmc_model.output)))
+    with pytest.raises(ValueError, match="ends in a softmax"):
+        keras_mmc.audit(model, *held_out, EPS, verbose=0)
+
+
+def test_numpy_radius(mmc_model, held_out, monkeypatch, no_probes):
+    """Fails if a radius computed with NumPy is refused, or cannot be written as JSON."""
+    monkeypatch.setattr(audit_module, "make_suite", two_attacks)
+    x, y = held_out[0][:10], held_out[1][:10]
+    result = keras_mmc.audit(mmc_model, x, y, np.float32(0.1), verbose=0)
+    assert json.dumps(result.to_dict()["eps"]) == str(float(np.float32(0.1)))
+
+
+def in_pairs(x, y):
+    return tf.data.Dataset.from_tensor_slices((x, y))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (in_pairs, r"must be batches.*dataset\.batch"),
+        (lambda x, y: in_pairs(x, y).batch(4).repeat(), "never ends"),
+        (lambda x, y: in_pairs(x, y).batch(4).take(0), "data set is empty"),
+        (lambda x, y: tf.data.Dataset.from_tensor_slices(x).batch(4), "pairs"),
+        (lambda x, y: in_pairs(x, y).map(lambda x, y: {"x": x, "y": y}).batch(4), "pairs"),
+        (lambda x, y: in_pairs(x, y).map(lambda x, y: (x, y, 1.0)).batch(4), "pairs"),
+    ],
+)
+def test_data_sets_that_do_not_fit(make, message, mmc_model, held_out):
+    """Fails if a data set without labelled batches dies with words of NumPy, or never ends."""
+    with pytest.raises(ValueError, match=message):
+        keras_mmc.audit(mmc_model, make(*held_out), None, EPS, verbose=0)
+
+
+@keras.saving.register_keras_serializable("audit_tests")
+class MeanOfBatch(keras.layers.Layer):
+    """Subtracts the mean of the batch, at inference too."""
+
+    def call(self, x):
+        return x - tf.reduce_mean(x, axis=0)
+
+
+def test_a_model_that_looks_at_its_batch_is_flagged(mmc_model, held_out, monkeypatch):
+    """Fails if scores that depend on the other images go unnoticed."""
+    monkeypatch.setattr(audit_module, "make_suite", two_attacks)
+    peeking = keras.Model(mmc_model.input, MeanOfBatch()(mmc_model.output))
+    x, y = held_out[0][:40], held_out[1][:40]
+    result = keras_mmc.audit(peeking, x, y, EPS, "quick", batch_size=16, verbose=0)
+    assert result.diagnostics["depends_on_batch"].fired
+    assert not result.diagnostics["random_at_inference"].fired
+
+
+def test_vectors_leave_square_out(held_out, no_probes):
+    """Fails if inputs that are no images end the audit, or what was left out is not noted."""
+    x, y = held_out[0][:12].reshape(12, 64), held_out[1][:12]
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)])
+    result = keras_mmc.audit(model, x, y, 0.01, "standard", verbose=0)
+    assert [row.name for row in result.rows] == [NAIVE, "apgd-ce", "apgd-t", "fab-t"]
+    assert "Square" in result.notes[-1]
 
 
 def test_a_substitute_that_does_not_fit_is_refused(mmc_model, held_out):
