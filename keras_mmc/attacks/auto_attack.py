@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.ascent import rows_of, write_rows
-from keras_mmc.attacks.base import Attack, misclassified, scores_of
+from keras_mmc.attacks.base import Attack, labels_or_answers, misclassified, scores_of
 from keras_mmc.attacks.fab import FAB
 from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.attacks.square import Square
@@ -152,13 +152,9 @@ class AutoAttack(Attack):
         if not len(x):
             raise ValueError("AutoAttack needs at least one image to report on; received none.")
         scores = scores_of(model, x, batch_size)
-        checks.check_scores(scores)
-        count, num_classes = scores.shape
-        labels = scores.argmax(axis=-1).astype("int32")
-        if y is not None:
-            labels = checks.check_classes(y, count, num_classes, "y")
+        labels = labels_or_answers(y, scores)
         options = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
-        return run_in_turn(*self.attacks(num_classes), model, x, labels, scores, **options)
+        return run_in_turn(*self.attacks(scores.shape[1]), model, x, labels, scores, **options)
 
     def __call__(
         self, model, x, y=None, *, targets=None, batch_size=128, seed=0, verbose=0

@@ -110,12 +110,8 @@ class Attack(Configurable):
             return x.copy()
         score = _compiled(model, x.shape[1:], lambda fn: traced(fn, images_spec(x.shape)))
         scores = np.concatenate([score(x[rows]) for rows in batches(len(x), batch_size)])
-        checks.check_scores(scores)
-        count, num_classes = scores.shape
-        labels = scores.argmax(axis=-1).astype("int32")
-        if y is not None:
-            labels = checks.check_classes(y, count, num_classes, "y")
-        targets = self._targets(targets, labels, num_classes, seed)
+        labels, count = labels_or_answers(y, scores), len(x)
+        targets = self._targets(targets, labels, scores.shape[1], seed)
         fooled = (reached if self.targeted else misclassified)(scores, labels, targets).numpy()
         standing = np.flatnonzero(~fooled)
         progress = keras.utils.Progbar(count, verbose=verbose, unit_name="image")
@@ -150,6 +146,18 @@ def scores_of(model: keras.Model, x, batch_size: int) -> np.ndarray:
     score_fn = score_function(model)
     images = (tf.constant(x[rows], tf.float32) for rows in batches(len(x), batch_size))
     return np.concatenate([score_fn(batch).numpy() for batch in images])
+
+
+def labels_or_answers(y, scores: np.ndarray) -> np.ndarray:
+    """Checked labels `(N,)`, int32: `y`, or the classes of the scores `(N, K)` if it is `None`.
+
+    Raises:
+        ValueError: if the scores of clean images are none, or the labels do not fit them.
+    """
+    checks.check_scores(scores)
+    if y is None:
+        return scores.argmax(axis=-1).astype("int32")
+    return checks.check_classes(y, *scores.shape, "y")
 
 
 def in_dtype_of(x: np.ndarray, found: np.ndarray, box: tuple[float, float]) -> np.ndarray:

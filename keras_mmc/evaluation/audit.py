@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_mmc import __version__
 from keras_mmc.attacks import Transfer, checks
 from keras_mmc.attacks.auto_attack import run_in_turn
-from keras_mmc.attacks.base import misclassified, scores_of
+from keras_mmc.attacks.base import labels_or_answers, misclassified, scores_of
 from keras_mmc.attacks.judged import attack_rows, compute_anew
 from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.inputs import check_points, sizes_of
@@ -94,9 +94,7 @@ def audit(
     # Plain numbers, so that the report can be written as JSON.
     eps, seed, box = float(eps), int(seed), tuple(map(float, box))
     first = scores_of(model, x, batch_size)
-    checks.check_scores(first)
-    num_classes = first.shape[-1]
-    labels = checks.check_classes(y, len(x), num_classes, "y")
+    labels, num_classes = labels_or_answers(y, first), first.shape[1]
     made = make_suite(suite, eps, norm, box, x.shape[1:], num_classes, substitute)
     if substitute is not None:
         _check_substitute(substitute, x[:batch_size], num_classes)
