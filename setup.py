@@ -41,6 +41,13 @@ setup(
         ],
         # The other Keras backends, to test that the core runs on them.
         "backends": ["jax>=0.4.30", "torch>=2.2"],
+        # What benchmarks/ compares with; the releases are those that were measured.
+        "benchmarks": [
+            "adversarial-robustness-toolbox==1.20.1",
+            "foolbox==3.3.4",
+            "torch>=2.2",
+            "torchattacks==3.5.1",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3",
