@@ -147,7 +147,8 @@ def build_optimizer(steps_per_epoch):
     elif FLAGS.schedule == "drops":
         if not FLAGS.drops:
             raise ValueError("--schedule=drops needs the epochs, such as --drops=60,90.")
-        drops = [int(epoch) * steps_per_epoch for epoch in FLAGS.drops]
+        # Keras keeps a rate up to and including its boundary; steps count from 0.
+        drops = [int(epoch) * steps_per_epoch - 1 for epoch in FLAGS.drops]
         rates = [rate / 10**i for i in range(len(drops) + 1)]
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates)
     if FLAGS.optimizer == "sgd":
@@ -170,7 +171,9 @@ def train(loss, head, data, directory):
     model = build_model(info, head)
     trained = in_training(model)
     trained.compile(
-        optimizer=build_optimizer(data["train"].cardinality().numpy()),
+        optimizer=build_optimizer(
+            data["train"].cardinality().numpy() * defense_flags.steps_per_batch()
+        ),
         loss=LOSSES[loss][0](),
         metrics=["accuracy"],
     )

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_mmc import fields
-from keras_mmc.attacks.base import Attack, ScoreFn
+from keras_mmc.attacks import CleverHans
+from keras_mmc.attacks.base import Attack, ScoreFn, norm_of
 from keras_mmc.backend import require_tensorflow
 from keras_mmc.configurable import Configurable
 from keras_mmc.losses import ComplementEntropy, DifferentialLoss
@@ -88,10 +90,6 @@ class Defense(Configurable):
                 "another loss."
             )
 
-    def admits(self, y) -> tf.Tensor | bool:
-        """Whether a batch with labels `y` can be trained on; else it is skipped and counted."""
-        return True
-
     def perturb(self, learner: Learner, x, y, seed) -> tf.Tensor:
         """The images to train on, in the shape and dtype of `x`; no gradient flows through them.
 
@@ -131,6 +129,33 @@ class Defense(Configurable):
         return descend(lambda points: self.loss(learner, x, points, y), x_adv)[0]
 
 
+def ball_of(attack: Attack) -> tuple[Any, str | None]:
+    """Radius and norm of the ball of an attack; the radius is `None` if it has no such ball."""
+    if not isinstance(attack, CleverHans):
+        return getattr(attack, "eps", None), norm_of(attack)
+    arguments = dict(attack.arguments)
+    norm = {2: "l2", np.inf: "linf"}.get(arguments.get("norm", np.inf))
+    return None if norm is None else arguments.get("eps"), norm
+
+
+def check_attack(owner: str, attack) -> None:
+    """Refuses what is no attack, and an attack that perturbs nothing.
+
+    Raises:
+        ValueError: naming the owner.
+    """
+    if not isinstance(attack, Attack):
+        raise ValueError(
+            f"{owner}: `attack` must be an attack, such as PGD(8 / 255); received {attack!r}."
+        )
+    eps, _ = ball_of(attack)
+    if isinstance(eps, (int, float)) and eps <= 0:
+        raise ValueError(
+            f"{owner}: an attack with eps={eps} perturbs nothing. Pass an eps > 0 in input units, "
+            "or StandardTraining for training without an attack."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class AttackDefense(Defense):
     """Base class of defences that train on the points of an attack.
@@ -160,17 +185,7 @@ class AttackDefense(Defense):
 
     def __post_init__(self):
         owner = type(self).__name__
-        if not isinstance(self.attack, Attack):
-            raise ValueError(
-                f"{owner}: `attack` must be an attack, such as PGD(8 / 255); received "
-                f"{self.attack!r}."
-            )
-        eps = getattr(self.attack, "eps", None)
-        if isinstance(eps, (int, float)) and eps <= 0:
-            raise ValueError(
-                f"{owner}: an attack with eps={eps} perturbs nothing. Pass an eps > 0 in input "
-                "units, or StandardTraining for training without an attack."
-            )
+        check_attack(owner, self.attack)
         names = {field.name for field in dataclasses.fields(self.attack)}
         for name, schedule in (("eps", self.eps_schedule), ("steps", self.steps_schedule)):
             if schedule is not None and (not callable(schedule) or name not in names):

@@ -16,6 +16,20 @@ def check_temperature(defense) -> None:
         fields.check_positive(defense, "temperature")
 
 
+def check_gradient_attack(defense) -> None:
+    """Checks that the attack of a defence can climb a divergence, which has no target.
+
+    Raises:
+        ValueError: if it is targeted, or has no objective to replace.
+    """
+    attack = defense.attack
+    if attack.targeted or not hasattr(attack, "objective"):
+        raise ValueError(
+            f"{type(defense).__name__} climbs an objective of its own: pass an attack along the "
+            f"gradient that is not targeted, such as PGD(8 / 255); received {attack!r}."
+        )
+
+
 def starting_near(attack: Attack) -> dict:
     """The field that lets an attack with a random start begin at small normal noise.
 

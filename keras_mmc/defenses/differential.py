@@ -3,10 +3,9 @@
 import dataclasses
 
 import keras
-import tensorflow as tf
 
 from keras_mmc.attacks.base import Attack
-from keras_mmc.defenses.base import Defense
+from keras_mmc.defenses.base import Defense, check_attack
 from keras_mmc.losses import DifferentialLoss
 
 
@@ -35,11 +34,8 @@ class DifferentialTraining(Defense):
     attack: Attack | None = None
 
     def __post_init__(self):
-        if self.attack is not None and not isinstance(self.attack, Attack):
-            raise ValueError(
-                f"DifferentialTraining: `attack` must be an attack or None; received "
-                f"{self.attack!r}."
-            )
+        if self.attack is not None:
+            check_attack("DifferentialTraining", self.attack)
 
     def check(self, loss, num_classes):
         if not isinstance(loss, DifferentialLoss):
@@ -47,9 +43,6 @@ class DifferentialTraining(Defense):
                 f"DifferentialTraining trains with DifferentialLoss; received {loss!r}. Compile "
                 "with loss=keras_mmc.DifferentialLoss(), or use another defence."
             )
-
-    def admits(self, y):
-        return tf.reduce_any(y != y[0])
 
     def perturb(self, learner, x, y, seed):
         if self.attack is None:

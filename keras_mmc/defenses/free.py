@@ -68,6 +68,8 @@ class FreeAdversarialTraining(Defense):
                 input_gradient=replay < self.replays - 1,
             )
             if gradient is not None:
+                # A loss-scaling optimizer overflows at times; such a step leaves the points alone.
+                gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
                 stepped = points + step_size * tf.sign(gradient)
                 points = project(stepped, x, self.eps, "linf", self.box)
         return losses

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_mmc import fields, objectives
 from keras_mmc.defenses.base import AttackDefense, Losses
-from keras_mmc.defenses.checks import check_temperature, starting_near
+from keras_mmc.defenses.checks import check_gradient_attack, check_temperature, starting_near
 from keras_mmc.defenses.probabilities import divergence
 
 
@@ -46,6 +46,7 @@ class TRADES(AttackDefense):
 
     def __post_init__(self):
         super().__post_init__()
+        check_gradient_attack(self)
         fields.check_positive(self, "beta")
         check_temperature(self)
 
@@ -97,6 +98,7 @@ class BinaryTRADES(AttackDefense):
 
     def __post_init__(self):
         super().__post_init__()
+        check_gradient_attack(self)
         fields.check_positive(self, "beta")
 
     def check(self, loss, num_classes):

@@ -8,9 +8,12 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks import PGD, Attack, checks
-from keras_mmc.attacks.base import misclassified, norm_of
+from keras_mmc.attacks.base import misclassified
 from keras_mmc.backend import require_tensorflow
 from keras_mmc.defenses import Defense, Learner, StandardTraining
+from keras_mmc.defenses.base import ball_of
+from keras_mmc.fields import is_number
+from keras_mmc.losses import DifferentialLoss
 from keras_mmc.regularizers import Regularizer
 from keras_mmc.training.classifier import check_classifier, check_loss, softmax_temperature
 from keras_mmc.training.descent import Descent, replicas
@@ -107,7 +110,7 @@ class AdversarialModel(keras.Model):
             name=name,
             shape=(),
             initializer="zeros",
-            dtype="int32",
+            dtype="int64",  # as Keras counts: TensorFlow keeps int32 variables off the GPU
             trainable=False,
             aggregation=aggregation,
         )
@@ -118,6 +121,10 @@ class AdversarialModel(keras.Model):
 
     def compile(self, *args, **kwargs):
         """As `keras.Model.compile`; the loss must be one of scores that the defence admits."""
+        if inspect.signature(super().compile).bind(*args, **kwargs).arguments.get("loss_weights"):
+            raise ValueError(
+                "`loss_weights` weigh several losses; an AdversarialModel has one. Leave them out."
+            )
         super().compile(*args, **kwargs)
         loss = check_loss(self.loss)
         self.defense.check(loss, self.model.output_shape[-1])
@@ -134,31 +141,36 @@ class AdversarialModel(keras.Model):
         self.optimizer.build(self.model.trainable_variables)
 
     def fit(self, *args, **kwargs):
-        """As `keras.Model.fit`; refuses NumPy images that do not fit the box."""
+        """As `keras.Model.fit`; refuses NumPy images, to train or validate on, outside the box."""
         call = inspect.signature(super().fit).bind(*args, **kwargs)
         x = call.arguments.get("x")
         if isinstance(x, np.ndarray):
             checks.check_images(x, self.box)
-        own = [CountEpochs()]
-        callbacks = call.arguments.get("callbacks") or []
+        validation = call.arguments.get("validation_data")
+        if isinstance(validation, tuple) and isinstance(validation[0], np.ndarray):
+            checks.check_images(validation[0], self.box)
+        callbacks = call.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(*own)
-        else:
-            callbacks = own + (callbacks if isinstance(callbacks, (list, tuple)) else [callbacks])
-        call.arguments["callbacks"] = callbacks
+            raise ValueError(
+                "AdversarialModel.fit adds a callback of its own; pass `callbacks` as a list "
+                "instead of a CallbackList."
+            )
+        callbacks = [callback for callback in keras.tree.flatten(callbacks) if callback]
+        call.arguments["callbacks"] = [CountEpochs(), *callbacks]
         return super().fit(*call.args, **call.kwargs)
 
     def train_step(self, data):
         """One batch: attack, loss, gradients and update."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         num_classes = self.model.output_shape[-1]
-        batch = keep_usable(x, y, sample_weight, self.box, num_classes, self.defense.admits)
+        in_pairs = isinstance(self.loss, DifferentialLoss)
+        batch = keep_usable(x, y, sample_weight, self.box, num_classes, in_pairs)
         ids, weight = batch.y, batch.weight
         self.batches.assign_add(1)
         self.used.assign_add(batch.count)
-        self.skipped.assign_add(tf.size(ids) - batch.count)
+        self.skipped.assign_add(tf.size(ids, tf.int64) - batch.count)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.stack([self.batches + 0, self.seed + replica])
+        seed = tf.stack([tf.cast(self.batches + 0, tf.int32), self.seed + replica])
         learner = self._learner(y if is_one_hot(y, num_classes) else ids)
         losses = self.defense.update(learner, batch.x, ids, seed, Descent(self, batch))
         reported = {}
@@ -167,7 +179,7 @@ class AdversarialModel(keras.Model):
             reported["robust_accuracy"] = self.robust_accuracy.result()
         if losses.clean is not None:
             return self._all_metrics(batch.x, y, losses.clean, weight) | reported
-        # Keras wants its metrics built; with weight 0 nothing enters them, and they are left out.
+        # Keras wants its metrics built. They are left out: these are no scores of clean images.
         self.compute_metrics(batch.x, y, losses.adversarial, sample_weight=0 * weight)
         return {"loss": self.loss_tracker.result(), **reported}
 
@@ -191,7 +203,7 @@ class AdversarialModel(keras.Model):
             scores=self.score_fn(True),
             attacked=self.score_fn(self.attack_in_training_mode),
             loss=lambda scores: self._per_sample_loss(scores, targets),
-            epoch=self.epoch + 0,
+            epoch=tf.cast(self.epoch + 0, tf.int32),
             temperature=self._temperature,
         )
 
@@ -234,9 +246,10 @@ class AdversarialModel(keras.Model):
 
 
 def _validation_attack(attack):
-    if attack is None or not isinstance(getattr(attack, "eps", None), (int, float)):
+    if attack is None:
         return None
-    return PGD(attack.eps, steps=20, norm=norm_of(attack), box=attack.box)
+    eps, norm = ball_of(attack)
+    return PGD(eps, steps=20, norm=norm, box=attack.box) if is_number(eps) else None
 
 
 def _check_type(name, value, expected, example):

@@ -54,13 +54,18 @@ class StopOnCatastrophicOverfitting(RobustnessMonitor):
 
     def on_train_begin(self, logs=None):
         """Forget an earlier training, perhaps of another network."""
-        self.best = self.best_epoch = None
+        self.best = self.best_epoch = self._put_back = None
 
     def on_epoch_end(self, epoch, logs=None):
         """Compare both accuracies with those of the best epoch."""
         self._training = self.read(logs, self.training_monitor)
         if self._training is not None:
             super().on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs=None):
+        """Put the weights of the best epoch back, after Keras has set averaged ones."""
+        if self._put_back is not None:
+            classifier_of(self.model).set_weights(self._put_back)
 
     def on_best(self):
         """Keep the weights."""
@@ -74,13 +79,13 @@ class StopOnCatastrophicOverfitting(RobustnessMonitor):
         fell = value < self.fraction * self.best
         if not (judged and fell and self._training >= self._best_training):
             return
-        classifier.set_weights(self._weights)
+        self._put_back = self._weights
         self.model.stop_training = True
         warnings.warn(
             f"Catastrophic overfitting in epoch {epoch + 1}: against the one step of training "
             f"{self.training_monitor} is {self._training:.4f}, but {self.monitor} fell to "
             f"{value:.4f}, from {self.best:.4f} in epoch {self.best_epoch + 1}. Training stops, "
-            f"and the model has the weights of epoch {self.best_epoch + 1} again. To get further, "
+            f"and the model gets the weights of epoch {self.best_epoch + 1} back. To get further, "
             "try a smaller `step_size` or a lower learning rate, or AdversarialTraining with a "
             "PGD attack of several steps.",
             stacklevel=2,

@@ -10,7 +10,9 @@ from keras_mmc.attacks import checks
 from keras_mmc.attacks.base import score_function
 from keras_mmc.layers.base import ScoreHead
 
-_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+_MEANS = ("sum_over_batch_size", "mean")
+# Losses of probabilities that have no from_logits.
+_OF_PROBABILITIES = ("kl_divergence", "poisson")
 
 
 def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
@@ -22,10 +24,10 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"AdversarialModel: `model` must be a Keras model; received {model!r}.")
-    if not model.built or not isinstance(model.input_shape, tuple):
+    if not model.built or not isinstance(getattr(model, "input_shape", None), tuple):
         raise ValueError(
-            f"AdversarialModel: the model {model.name!r} is not built. Give it a keras.Input, or "
-            "call it once on a batch of images."
+            f"AdversarialModel: the model {model.name!r} is not built, or does not say which "
+            "images it takes. Make it a Sequential or functional model with a keras.Input."
         )
     if None in model.input_shape[1:]:
         raise ValueError(
@@ -61,7 +63,8 @@ def check_loss(loss) -> keras.losses.Loss:
     if not isinstance(loss, keras.losses.Loss):
         known = inspect.signature(loss).parameters
         from_logits = "from_logits" not in known or known["from_logits"].default
-    if not from_logits:
+    name = getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    if not from_logits or name in _OF_PROBABILITIES:
         raise ValueError(
             f"The loss {loss!r} expects probabilities, but models give scores. Compile with "
             "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
@@ -78,4 +81,6 @@ def check_loss(loss) -> keras.losses.Loss:
 def softmax_temperature(model: keras.Model) -> float:
     """The temperature of the softmax that the model's head asks for; 1 if it says nothing."""
     head = model.layers[-1]
+    if isinstance(head, keras.Model):
+        return softmax_temperature(head)
     return head.softmax_temperature if isinstance(head, ScoreHead) else 1.0

@@ -1,6 +1,7 @@
 """One update of the weights of an `AdversarialModel`."""
 
 import contextlib
+import functools
 
 import keras
 import tensorflow as tf
@@ -20,6 +21,7 @@ class Descent:
     def __init__(self, robust, batch: Batch):
         self._robust = robust
         self._batch = batch
+        self._lost = tf.constant(False)
 
     def __call__(self, loss, points, input_gradient=False, second=False):
         """Moves the weights down the gradient of the mean of `loss(points)` and what belongs to it.
@@ -43,12 +45,12 @@ class Descent:
             values = losses.values
             if regularizer is not None:
                 penalty = regularizer.penalty(robust.score_fn(False), points, self._batch.y)
-                values += robust.regularizer_scale * penalty
+                values += robust.regularizer_scale * tf.cast(penalty, tf.float32)
             total = self._mean(values) + sum(of_layers)
             scaled = optimizer.scale_loss(total / replicas())
         gradients = tape.gradient(scaled, [*variables, points] if input_gradient else variables)
         gradient = gradients.pop() if input_gradient else None
-        optimizer.apply_gradients(zip(self._finite(gradients, optimizer), variables, strict=True))
+        self._apply(optimizer, gradients, variables, total)
         if not second:
             robust.loss_tracker.update_state(total, sample_weight=self._batch.count)
         return losses, gradient
@@ -70,22 +72,40 @@ class Descent:
         )
         return moved_weights(robust.model, offsets)
 
-    def _finite(self, gradients, optimizer):
-        """The gradients, all 0 if one is not finite; the batch then counts as skipped.
+    def _apply(self, optimizer, gradients, variables, total):
+        """One step of the optimizer; none, and the batch counts as skipped, where it has no use.
 
-        A loss-scaling optimizer meets such gradients regularly and skips them itself.
+        That is where the batch has no usable sample or a gradient is not finite. A loss-scaling
+        optimizer meets such gradients regularly and skips them itself; there the loss decides.
         """
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            return gradients
-        known = [gradient for gradient in gradients if gradient is not None]
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
+            finite = tf.math.is_finite(total)
+        else:
+            known = [gradient for gradient in gradients if gradient is not None]
+            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
+        newly_lost = tf.where(finite | self._lost, tf.constant(0, tf.int64), self._batch.count)
+        self._lost |= ~finite
+        self._robust.used.assign_add(-newly_lost)
+        self._robust.skipped.assign_add(newly_lost)
         usable = finite & (self._batch.count > 0)
-        lost = tf.where(finite, 0, self._batch.count)
-        self._robust.used.assign_add(-lost)
-        self._robust.skipped.assign_add(lost)
-        return [g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients]
+        if not optimizer.built:
+            optimizer.build(variables)
+        if replicas() == 1:
+            apply = functools.partial(
+                optimizer.apply_gradients, zip(gradients, variables, strict=True)
+            )
+            tf.cond(usable, lambda: _nothing(apply()), lambda: _nothing())
+            return
+        # Replicas step together: one without use adds nothing to the sum of the gradients.
+        gradients = [g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients]
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
 def replicas() -> int:
     """Number of replicas whose gradients are summed."""
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _nothing(*_):
+    """The result of both branches of a condition that only acts."""
+    return tf.constant(0)

@@ -1,7 +1,6 @@
 """Which samples of a batch can be trained on."""
 
 import dataclasses
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -15,7 +14,7 @@ class Batch:
     """A batch in which samples that cannot be trained on are replaced and marked.
 
     Attributes:
-        x: images `(N, ...)`, those that cannot be used replaced by the middle of the box.
+        x: images `(N, ...)`; a usable one takes the place of those that do not fit.
         y: labels, `int32`, `(N,)`, 0 where they cannot be used.
         weight: sample weights, `float32`, `(N,)`, 0 where samples cannot be used.
         usable: boolean `(N,)`.
@@ -28,8 +27,8 @@ class Batch:
 
     @property
     def count(self) -> tf.Tensor:
-        """Number of usable samples, `int32`."""
-        return tf.math.count_nonzero(self.usable, dtype=tf.int32)
+        """Number of usable samples, `int64`."""
+        return tf.math.count_nonzero(self.usable)
 
 
 def is_one_hot(y, num_classes: int) -> bool:
@@ -45,14 +44,15 @@ def label_ids(y, num_classes: int) -> tf.Tensor:
 
 
 def keep_usable(
-    x, y, sample_weight, box: tuple[float, float], num_classes: int, admits: Callable
+    x, y, sample_weight, box: tuple[float, float], num_classes: int, in_pairs: bool
 ) -> Batch:
     """The batch with the samples marked that cannot be trained on.
 
     Those have a pixel that is not finite or outside the box, or a label outside
-    `[0, num_classes)`. They become images of the middle of the box, so that they cannot spoil
-    others through batch statistics. A single usable sample, or a batch that the defence does not
-    admit, cannot be used either.
+    `[0, num_classes)`, between two classes or in a row that is not one-hot. The first usable image
+    takes the place of images that do not fit, so that they cannot spoil batch statistics. A single
+    usable sample cannot be used either, nor, with a loss of pairs, a batch of one class or one
+    with a sample that cannot be used.
 
     Args:
         x: images `(N, ...)`.
@@ -60,7 +60,7 @@ def keep_usable(
         sample_weight: `(N,)` or `(N, 1)`, or `None`.
         box: `(low, high)`, where images live.
         num_classes: number of classes K.
-        admits: function of labels `(N,)`: whether the batch can be trained on.
+        in_pairs: whether the loss compares the samples of a batch with each other.
 
     Raises:
         ValueError: if the images are not floats, or batches are known to hold one image.
@@ -79,10 +79,29 @@ def keep_usable(
     low, high = box[0] - _ROUNDING, box[1] + _ROUNDING
     # Comparisons with NaN are false.
     inside = tf.reduce_all((x >= low) & (x <= high), axis=list(range(1, x.shape.rank)))
-    usable = inside & (ids >= 0) & (ids < num_classes)
-    usable &= (tf.math.count_nonzero(usable) > 1) & admits(ids)
+    usable = inside & _are_classes(y, ids, num_classes)
+    x = tf.where(per_sample(inside, x), tf.clip_by_value(x, *box), _stand_in(x, usable, box))
+    usable &= tf.math.count_nonzero(usable) > 1
+    if in_pairs:
+        usable &= tf.reduce_all(usable) & tf.reduce_any(ids != ids[:1])
     weight = tf.cast(usable, tf.float32)
     if sample_weight is not None:
         weight *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
-    x = tf.where(per_sample(usable, x), tf.clip_by_value(x, *box), sum(box) / 2)
     return Batch(x, tf.where(usable, ids, 0), weight, usable)
+
+
+def _are_classes(y, ids, num_classes):
+    """Boolean `(N,)`: the label is one of the classes."""
+    known = (ids >= 0) & (ids < num_classes)
+    if is_one_hot(y, num_classes):
+        total = tf.reduce_sum(tf.cast(y, tf.float32), axis=-1)
+        return known & (tf.abs(total - 1) < 1e-3)
+    if y.dtype.is_floating:
+        return known & (tf.reshape(y, [-1]) == tf.cast(ids, y.dtype))
+    return known
+
+
+def _stand_in(x, usable, box):
+    """The first usable image, `(1, ...)`, or the middle of the box if there is none."""
+    first = tf.clip_by_value(x[tf.argmax(tf.cast(usable, tf.int32))], *box)[None]
+    return tf.where(tf.reduce_any(usable), first, tf.zeros_like(first) + sum(box) / 2)

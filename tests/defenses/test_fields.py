@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
 import keras_mmc
@@ -48,7 +49,14 @@ SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
         (lambda: defenses.FreeAdversarialTraining(0.0), "`eps` must be"),
         (lambda: defenses.FreeAdversarialTraining(0.1, replays=0), "`replays` must be"),
         (lambda: defenses.ComplementTraining(gamma=0), "`gamma` must be"),
-        (lambda: defenses.DifferentialTraining("pgd"), "`attack` must be an attack or None"),
+        (lambda: defenses.DifferentialTraining("pgd"), "`attack` must be an attack, such"),
+        (lambda: defenses.DifferentialTraining(attacks.FGSM(0.0)), "eps=0.0 perturbs nothing"),
+        (
+            lambda: defenses.CleverHansTraining(fast_gradient_method, eps=0.0, norm=np.inf),
+            "eps=0.0 perturbs nothing",
+        ),
+        (lambda: defenses.TRADES(attacks.Square(0.1)), "climbs an objective of its own"),
+        (lambda: defenses.TRADES(attacks.PGD(0.1, targeted=True)), "climbs an objective of its"),
         (
             lambda: defenses.CleverHansTraining(projected_gradient_descent, eps=0.1),
             "do not fit cleverhans' projected_gradient_descent",

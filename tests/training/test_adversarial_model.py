@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_mmc
 from keras_mmc import AdversarialModel, attacks, defenses
+from keras_mmc.training.classifier import softmax_temperature
 
 EPS = 0.1
 FGSM = attacks.FGSM(EPS)
@@ -251,6 +252,88 @@ def test_gradients_that_are_not_finite_are_skipped(data):
     assert difference(inner, reference) < 1e-6
 
 
+def test_skipped_batches_move_nothing(data):
+    """Fails if momentum or weight decay move the weights in batches that were skipped."""
+    x, y = data
+    robust = AdversarialModel(small_model())
+    robust.compile(keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.1), LOSS)
+    good = tf.data.Dataset.from_tensors((x[:32], y[:32]))
+    bad = tf.data.Dataset.from_tensors((x[:32] + 5, y[:32])).repeat(5)
+    robust.fit(good, shuffle=False, verbose=0)
+    assert difference(robust.model, small_model()) > 1e-3
+    with pytest.warns(UserWarning, match="160 images were not trained on"):
+        robust.fit(bad.concatenate(good), shuffle=False, verbose=0)
+    again = AdversarialModel(small_model())
+    again.compile(keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.1), LOSS)
+    again.fit(good.repeat(2), shuffle=False, verbose=0)
+    assert difference(robust.model, again.model) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda y: np.where(np.arange(len(y)) < 10, y + 0.5, y),
+        lambda y: np.where(np.arange(len(y)) < 10, np.nan, y),
+        lambda y: np.where(np.arange(len(y)) < 10, 10, y),
+        lambda y: np.where(np.arange(len(y))[:, None] < 10, 0.0, np.eye(10)[y]),
+    ],
+)
+def test_labels_that_are_no_class_are_skipped(spoil, data):
+    """Fails if a label between two classes, NaN, beyond them or an empty row is trained on."""
+    x, y = data
+    labels = spoil(y).astype("float32")
+    loss = keras.losses.CategoricalCrossentropy(True) if labels.ndim == 2 else LOSS
+    robust = AdversarialModel(small_model(norm=True))
+    robust.compile(keras.optimizers.SGD(0.1), loss)
+    with pytest.warns(UserWarning, match=": 10 images were not trained on"):
+        robust.fit(x, labels, batch_size=96, verbose=0)
+    assert all(np.isfinite(weights).all() for weights in robust.model.get_weights())
+
+
+def test_pairs_need_two_classes_and_no_bad_sample(data):
+    """Fails if a loss of pairs compares with a sample that cannot be used, with any defence."""
+    x, y = data[0][:8], data[1][:8]
+    spoiled = np.concatenate([x[:7], x[7:] + 5])
+    for defense in (defenses.DifferentialTraining(), AT):
+        robust = AdversarialModel(small_model(), defense)
+        robust.compile("sgd", keras_mmc.DifferentialLoss())
+        for batch in ((x, 0 * y), (spoiled, y)):
+            with pytest.raises(ValueError, match=r"No image of epoch 1.*with a loss of pairs"):
+                robust.fit(tf.data.Dataset.from_tensors(batch), shuffle=False, verbose=0)
+
+
+def test_free_training_survives_an_overflow(data):
+    """Fails if a gradient that overflowed in float16 poisons the batch statistics for good."""
+    keras.config.set_dtype_policy("mixed_float16")
+    model = small_model(norm=True)
+    robust = AdversarialModel(model, defenses.FreeAdversarialTraining(EPS, replays=2))
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01), 2.0**30)
+    trained(robust, data, optimizer=optimizer)
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
+
+
+def test_validation_images_are_checked(data):
+    """Fails if the accuracy that chooses the best epoch is that of images outside the box."""
+    x, y = data
+    robust = AdversarialModel(small_model(), AT)
+    robust.compile("sgd", LOSS)
+    with pytest.raises(ValueError, match="box"):
+        robust.fit(x, y, validation_data=(x * 255, y), verbose=0)
+
+
+def test_callbacks_in_every_form(data):
+    """Fails if a tuple or a single callback ends in a TypeError, or a CallbackList is ignored."""
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    robust = AdversarialModel(small_model())
+    robust.compile("sgd", LOSS)
+    for callbacks in (callback, [callback], (callback,), None):
+        robust.fit(*data, callbacks=callbacks, verbose=0)
+    assert seen == [0, 0, 0]
+    with pytest.raises(ValueError, match="CallbackList"):
+        robust.fit(*data, callbacks=keras.callbacks.CallbackList([callback]), verbose=0)
+
+
 def test_refuses_data_it_cannot_use(data):
     """Fails if wrong data train silently."""
     x, y = data
@@ -307,7 +390,10 @@ def test_dropout_is_off_for_the_attack_and_on_for_training(data):
     [
         ("sparse_categorical_crossentropy", "expects probabilities"),
         (keras.losses.SparseCategoricalCrossentropy(), "expects probabilities"),
+        ("kl_divergence", "expects probabilities"),
+        (keras.losses.Poisson(), "expects probabilities"),
         (keras_mmc.MMCLoss(reduction="sum"), "reduces by 'sum'"),
+        (keras_mmc.MMCLoss(reduction="mean_with_sample_weight"), "mean_with_sample_weight"),
         (keras_mmc.ComplementEntropy(), "says nothing about the true class"),
         (None, "needs one loss"),
     ],
@@ -317,6 +403,17 @@ def test_refuses_losses(loss, message):
     robust = AdversarialModel(small_model(), AT)
     with pytest.raises(ValueError, match=message):
         robust.compile("sgd", loss)
+    with pytest.raises(ValueError, match="loss_weights"):
+        robust.compile("sgd", keras_mmc.MMCLoss(), loss_weights=[0.5])
+
+
+def test_the_temperature_of_a_nested_head():
+    """Fails if a wrapped model's head is overlooked and its softmax is one-hot."""
+    inner = keras_mmc.models.small_cnn((8, 8, 1), head=keras_mmc.MaxMahalanobisCenters(10))
+    outer = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1.0), inner])
+    expected = softmax_temperature(inner)
+    assert expected > 1
+    assert softmax_temperature(outer) == expected
 
 
 SAVING = """

@@ -11,11 +11,11 @@ from keras_mmc.training import AdversarialModel, StopOnCatastrophicOverfitting
 X, Y = np.random.default_rng(0).uniform(size=(40, 6)).astype("float32"), np.arange(40) % 10
 
 
-def scripted_run(validation, training, **options):
+def scripted_run(validation, training, ema=False, **options):
     """A real training with accuracies from a script; its model, weights by epoch and callback."""
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.5), loss)
+    model.compile(keras.optimizers.SGD(0.5, use_ema=ema), loss)
     weights = []
 
     def write(epoch, logs):
@@ -41,10 +41,17 @@ def scripted_run(validation, training, **options):
 def test_collapse_stops_and_restores_the_best_epoch(validation, training, options, best):
     """Fails if the collapse of epoch 4 is overlooked, or other weights come back."""
     named = rf"in epoch 4: .*fell to {validation[3]:.4f}, from {validation[best]:.4f} in epoch "
-    with pytest.warns(UserWarning, match=rf"Catastrophic overfitting {named}{best + 1}\..*again"):
+    with pytest.warns(UserWarning, match=rf"Catastrophic overfitting {named}{best + 1}\..*back"):
         model, weights, _ = scripted_run(validation, training, **options)
     assert len(weights) == 4
     np.testing.assert_array_equal(model.get_weights()[0], weights[best])
+
+
+def test_averaged_weights_do_not_take_the_place_of_the_best():
+    """Fails if Keras' moving average, set at the end of training, overwrites what came back."""
+    with pytest.warns(UserWarning, match="Catastrophic overfitting"):
+        model, weights, _ = scripted_run([0.5, 0.1], [0.5, 0.9], ema=True)
+    np.testing.assert_array_equal(model.get_weights()[0], weights[0])
 
 
 @pytest.mark.parametrize(
