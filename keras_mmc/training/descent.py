@@ -94,7 +94,7 @@ class Descent:
             apply = functools.partial(
                 optimizer.apply_gradients, zip(gradients, variables, strict=True)
             )
-            tf.cond(usable, lambda: _nothing(apply()), lambda: _nothing())
+            tf.cond(usable, lambda: _nothing(apply()), _nothing)
             return
         # Replicas step together: one without use adds nothing to the sum of the gradients.
         gradients = [g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients]
