@@ -107,6 +107,12 @@ def complement(weights, bias):
     return 0.7 / 2 * (q * np.log(np.where(q > 0, q, 1))).sum(axis=1)
 
 
+def complement_in_turn():
+    """Weights after a step on the loss, and one on the complement entropy from there."""
+    middle = sgd_step(lambda weights, bias: cross_entropy(weights, bias, IMAGES).mean())
+    return sgd_step(lambda weights, bias: complement(weights, bias).mean(), *middle)
+
+
 def complement_at_once(weights, bias):
     return (cross_entropy(weights, bias, IMAGES) + complement(weights, bias)).mean()
 
@@ -164,8 +170,7 @@ def test_weights_after_one_step(name, mode, trained_step):
 def test_complement_steps_alternate(mode, trained_step):
     """Fails unless the second step starts at the weights after the first, with its own gradient."""
     weights, bias = trained_step(defenses.ComplementTraining(0.7), **MODES[mode])
-    middle = sgd_step(lambda weights, bias: cross_entropy(weights, bias, IMAGES).mean())
-    expected = sgd_step(lambda weights, bias: complement(weights, bias).mean(), *middle)
+    expected = complement_in_turn()
     np.testing.assert_allclose(weights, expected[0], atol=1e-5)
     np.testing.assert_allclose(bias, expected[1], atol=1e-5)
 
@@ -257,18 +262,22 @@ def test_two_replicas(run_python):
         "tf.config.set_logical_device_configuration(cpu, two)\n"
         "import keras, keras_mmc\n"
         "from tests.defenses.conftest import *\n"
-        "from tests.defenses.test_oracles import ORACLES\n"
+        "from tests.defenses.test_oracles import *\n"
         "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
-        "for name in ('madry', 'trades', 'mart', 'mail-at', 'complement'):\n"
-        "    defense, oracle = ORACLES[name]\n"
+        "names = ('madry', 'trades', 'mart', 'mail-at', 'mail-mart', 'complement')\n"
+        "runs = {name: (ORACLES[name][0], sgd_step(ORACLES[name][1])) for name in names}\n"
+        "runs['in turn'] = defenses.ComplementTraining(0.7), complement_in_turn()\n"
+        "for name, (defense, expected) in runs.items():\n"
         "    with strategy.scope():\n"
         "        robust = keras_mmc.AdversarialModel(linear_model(), defense)\n"
         "        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)\n"
         "        robust.compile(keras.optimizers.SGD(RATE), loss, metrics=['accuracy'])\n"
         "    robust.fit(IMAGES, LABELS, batch_size=4, shuffle=False, verbose=0)\n"
-        "    found, expected = robust.model.get_weights(), sgd_step(oracle)\n"
+        "    found = robust.model.get_weights()\n"
         "    print(name, max(abs(f - e).max() for f, e in zip(found, expected)))\n"
     )
-    differences = dict(line.rsplit(" ", 1) for line in printed.splitlines()[-5:])
-    assert set(differences) == {"madry", "trades", "mart", "mail-at", "complement"}
+    differences = dict(line.rsplit(" ", 1) for line in printed.splitlines()[-7:])
+    assert {"madry", "trades", "mart", "mail-at", "mail-mart", "complement", "in turn"} == set(
+        differences
+    )
     assert max(map(float, differences.values())) < 1e-5
