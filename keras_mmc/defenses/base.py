@@ -13,7 +13,8 @@ from keras_mmc.attacks import CleverHans
 from keras_mmc.attacks.base import Attack, ScoreFn, norm_of
 from keras_mmc.backend import require_tensorflow
 from keras_mmc.configurable import Configurable
-from keras_mmc.losses import ComplementEntropy, DifferentialLoss
+from keras_mmc.losses import ComplementEntropy, DifferentialLoss, GuidedComplementEntropy
+from keras_mmc.losses.complement import check_more_than_two_classes
 
 require_tensorflow("keras_mmc.defenses")
 
@@ -89,6 +90,8 @@ class Defense(Configurable):
                 "about the true class. Use GuidedComplementEntropy, or ComplementTraining with "
                 "another loss."
             )
+        if isinstance(loss, GuidedComplementEntropy):
+            check_more_than_two_classes(num_classes, "GuidedComplementEntropy")
 
     def perturb(self, learner: Learner, x, y, seed) -> tf.Tensor:
         """The images to train on, in the shape and dtype of `x`; no gradient flows through them.

@@ -7,6 +7,7 @@ import keras
 from keras_mmc import fields
 from keras_mmc.defenses.base import Defense, Losses
 from keras_mmc.losses import complement_entropy
+from keras_mmc.losses.complement import check_more_than_two_classes
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -41,11 +42,7 @@ class ComplementTraining(Defense):
 
     def check(self, loss, num_classes):
         super().check(loss, num_classes)
-        if num_classes < 3:
-            raise ValueError(
-                f"ComplementTraining needs at least 3 classes; the model has {num_classes}: with "
-                "two the complement entropy is constant."
-            )
+        check_more_than_two_classes(num_classes, "ComplementTraining")
 
     @property
     def needs_second_optimizer(self) -> bool:

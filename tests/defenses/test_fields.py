@@ -70,12 +70,15 @@ def test_refusals(make, message):
 
 
 def test_two_classes_have_no_complement():
-    """Fails if complement training of two classes starts."""
+    """Fails if complement training of two classes starts, or is refused only in the first step."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     robust = AdversarialModel(model, defenses.ComplementTraining())
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     with pytest.raises(ValueError, match="needs at least 3 classes"):
         robust.compile("sgd", loss)
+    robust = AdversarialModel(model, defenses.AdversarialTraining(PGD))
+    with pytest.raises(ValueError, match="needs at least 3 classes"):
+        robust.compile("sgd", keras_mmc.GuidedComplementEntropy())
 
 
 MORE = {
