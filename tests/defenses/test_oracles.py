@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc import AdversarialModel, attacks, defenses
-from keras_mmc.projections import normal_noise
+from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
+
+from keras_mmc import AdversarialModel, MaxMahalanobisCenters, attacks, defenses
+from keras_mmc.losses import DifferentialLoss
+from keras_mmc.projections import normal_noise, random_start
 
 from .conftest import BIAS, IMAGES, LABELS, RATE, WEIGHTS, linear_model, sgd_step, softmax
 
@@ -18,22 +21,36 @@ EPS = 0.15
 ROWS = np.arange(len(LABELS))
 
 
-def signed_step(x, gradient, eps=EPS):
-    return np.clip(x + eps * np.sign(gradient), 0, 1)
+def signed_step(x, gradient, eps=EPS, box=(0, 1)):
+    return np.clip(x + eps * np.sign(gradient), *box)
+
+
+def cross_entropy_gradient(x):
+    """Gradient of the cross-entropy at each image: `W (p - onehot)`."""
+    p = softmax(x @ WEIGHTS + BIAS)
+    p[ROWS, LABELS] -= 1
+    return p @ WEIGHTS.T
 
 
 def cross_entropy_points(eps=EPS):
-    """FGSM on the cross-entropy: the gradient of sample i is `W (p - onehot)`."""
-    p = softmax(IMAGES @ WEIGHTS + BIAS)
-    p[ROWS, LABELS] -= 1
-    return signed_step(IMAGES, p @ WEIGHTS.T, eps)
+    """FGSM on the cross-entropy."""
+    return signed_step(IMAGES, cross_entropy_gradient(IMAGES), eps)
 
 
-def margin_points():
+def margin_points(box=(0, 1)):
     """FGSM on the margin: the gradient is the difference of the best wrong and true columns."""
     scores = IMAGES @ WEIGHTS + BIAS
     scores[ROWS, LABELS] = -np.inf
-    return signed_step(IMAGES, (WEIGHTS[:, scores.argmax(axis=1)] - WEIGHTS[:, LABELS]).T)
+    gradient = (WEIGHTS[:, scores.argmax(axis=1)] - WEIGHTS[:, LABELS]).T
+    return signed_step(IMAGES, gradient, box=box)
+
+
+def fast_points():
+    """One step of 1.25 eps from the random start of the first batch, cut to ball and box."""
+    x, seed = tf.constant(IMAGES, tf.float32), tf.constant([1, 0])
+    start = random_start(x, EPS, "linf", (0.0, 1.0), seed).numpy().astype("float64")
+    moved = start + 1.25 * EPS * np.sign(cross_entropy_gradient(start))
+    return np.clip(np.clip(moved, IMAGES - EPS, IMAGES + EPS), 0, 1)
 
 
 def cross_entropy(weights, bias, x):
@@ -48,12 +65,16 @@ def madry(weights, bias):
     return cross_entropy(weights, bias, cross_entropy_points()).mean()
 
 
-def mixture(weights, bias):
+def mixture(weights, bias, box=(0, 1)):
     clean = cross_entropy(weights, bias, IMAGES)
-    return (0.25 * clean + 0.75 * cross_entropy(weights, bias, margin_points())).mean()
+    return (0.25 * clean + 0.75 * cross_entropy(weights, bias, margin_points(box))).mean()
 
 
 def fast(weights, bias):
+    return cross_entropy(weights, bias, fast_points()).mean()
+
+
+def unweighted(weights, bias):
     return cross_entropy(weights, bias, margin_points()).mean()
 
 
@@ -64,29 +85,31 @@ def trades(weights, bias, sample_weights=1.0, temperature=1.0):
     return (cross_entropy(weights, bias, IMAGES) + 2.0 * sample_weights * divergence).mean()
 
 
-def mart_terms(weights, bias):
-    p = softmax(IMAGES @ weights + bias)
-    q = softmax(margin_points() @ weights + bias)
+def mart_terms(weights, bias, temperature=1.0, points=None):
+    points = margin_points() if points is None else points
+    p = softmax((IMAGES @ weights + bias) / temperature)
+    q = softmax((points @ weights + bias) / temperature)
     wrong = q.copy()
     wrong[ROWS, LABELS] = 0
-    boosted = -np.log(q[ROWS, LABELS]) - np.log(1.0001 - wrong.max(axis=1))
-    return boosted, 3.0 * kl(p, q) * (1 - p[ROWS, LABELS])
+    boosted = cross_entropy(weights, bias, points)
+    boosted -= temperature * np.log(1.0001 - wrong.max(axis=1))
+    return boosted, 3.0 * temperature * kl(p, q) * (1 - p[ROWS, LABELS])
 
 
-def mart(weights, bias):
-    return sum(mart_terms(weights, bias)).mean()
+def mart(weights, bias, temperature=1.0, points=None):
+    return sum(mart_terms(weights, bias, temperature, points)).mean()
 
 
-def mail_weights(slope, bias):
-    q = softmax(margin_points() @ WEIGHTS + BIAS)
+def mail_weights(slope, bias, temperature=1.0):
+    q = softmax((margin_points() @ WEIGHTS + BIAS) / temperature)
     wrong = q.copy()
     wrong[ROWS, LABELS] = 0
     margin = q[ROWS, LABELS] - wrong.max(axis=1)
     return 1 / (1 + np.exp(slope * (margin - bias)))
 
 
-def mail_at(weights, bias):
-    sample_weights = 3 * mail_weights(10.0, -0.5)
+def mail_at(weights, bias, temperature=1.0):
+    sample_weights = 3 * mail_weights(10.0, -0.5, temperature)
     return (sample_weights * cross_entropy(weights, bias, margin_points())).mean()
 
 
@@ -130,14 +153,38 @@ ORACLES = {
         lambda weights, bias: trades(weights, bias, temperature=4.0),
     ),
     "mart": (MART, mart),
+    "mart at T=4": (
+        defenses.MART(FGSM, beta=3.0, temperature=4.0),
+        lambda weights, bias: mart(weights, bias, 4.0),
+    ),
+    "mart on its loss": (
+        defenses.MART(FGSM, beta=3.0, objective="training_loss"),
+        lambda weights, bias: mart(weights, bias, points=cross_entropy_points()),
+    ),
     "mail-at": (defenses.MAIL(AT), mail_at),
+    "mail-at at T=4": (
+        defenses.MAIL(AT, temperature=4.0),
+        lambda weights, bias: mail_at(weights, bias, 4.0),
+    ),
     "mail-trades": (
         defenses.MAIL(TRADES, slope=2.0, bias=0.0, normalization="batch"),
         mail_trades,
     ),
     "mail-mart": (defenses.MAIL(MART), mail_mart),
     "complement": (defenses.ComplementTraining(0.7, single_step=True), complement_at_once),
-    "burning in": (defenses.MAIL(AT, burn_in=1), fast),
+    "fast": (defenses.FastAdversarialTraining(EPS), fast),
+    "cleverhans": (
+        defenses.CleverHansTraining(
+            fast_gradient_method,
+            clean_fraction=0.25,
+            box=(0.1, 0.9),
+            attack_objective="margin",
+            eps=EPS,
+            norm=np.inf,
+        ),
+        lambda weights, bias: mixture(weights, bias, (0.1, 0.9)),
+    ),
+    "burning in": (defenses.MAIL(AT, burn_in=1), unweighted),
     "not started": (
         defenses.AdversarialTraining(FGSM, start_epoch=1),
         lambda weights, bias: cross_entropy(weights, bias, IMAGES).mean(),
@@ -189,10 +236,11 @@ def test_the_second_optimizer_follows_the_rate():
     np.testing.assert_array_equal(weights[1], weights[0])
 
 
+@pytest.mark.parametrize("step_size", [None, 0.4 * EPS])
 @pytest.mark.parametrize("mode", MODES)
-def test_free_replays(mode, trained_step):
+def test_free_replays(mode, step_size, trained_step):
     """Fails unless every replay moves weights and points along the gradients of one pass."""
-    defense = defenses.FreeAdversarialTraining(EPS, replays=3)
+    defense = defenses.FreeAdversarialTraining(EPS, replays=3, step_size=step_size)
     weights, bias = trained_step(defense, **MODES[mode])
     seed = tf.constant([1, 0])
     points = defense.attack.start(tf.constant(IMAGES, tf.float32), seed).numpy().astype("float64")
@@ -202,25 +250,110 @@ def test_free_replays(mode, trained_step):
         expected = sgd_step(lambda w, b, here=here: cross_entropy(w, b, here).mean(), *before)
         p = softmax(here @ before[0] + before[1])
         p[ROWS, LABELS] -= 1
-        moved = here + EPS * np.sign(p @ before[0].T)
+        moved = here + (step_size or EPS) * np.sign(p @ before[0].T)
         points = np.clip(np.clip(moved, IMAGES - EPS, IMAGES + EPS), 0, 1)
     np.testing.assert_allclose(weights, expected[0], atol=1e-5)
     np.testing.assert_allclose(bias, expected[1], atol=1e-5)
 
 
-def test_trades_attacks_the_divergence():
-    """Fails unless the inner loop starts at small noise and climbs KL(clean || attacked)."""
-    model, x, seed = linear_model(), tf.constant(IMAGES, tf.float32), tf.constant([1, 2])
-    defense = defenses.TRADES(attacks.PGD(EPS, steps=2, step_size=0.1))
-    learner = defenses.Learner(model, model, None, tf.constant(0), 1.0)
-    points = defense.perturb(learner, x, tf.constant(LABELS, tf.int32), seed)
-    expected = np.clip(IMAGES + 0.001 * normal_noise([4, 4], seed, tf.float32).numpy(), 0, 1)
-    clean = softmax(IMAGES @ WEIGHTS + BIAS)
+def learner_of(model, temperature=1.0):
+    """What a defence sees of a model in its first epoch, with the cross-entropy compiled."""
+
+    def loss(scores):
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, scores)
+
+    return defenses.Learner(model, model, loss, tf.constant(0), temperature)
+
+
+def perturbed(defense, learner):
+    """The points of a defence, and the normal noise that goes with their seed."""
+    seed, images = tf.constant([1, 2]), tf.constant(IMAGES, tf.float32)
+    points = defense.perturb(learner, images, tf.constant(LABELS, tf.int32), seed)
+    return points.numpy(), normal_noise([4, 4], seed, tf.float32).numpy()
+
+
+@pytest.mark.parametrize(("own", "of_head"), [(None, 1.0), (None, 4.0), (0.25, 4.0)])
+def test_trades_attacks_the_divergence(own, of_head):
+    """Fails unless the inner loop starts at small noise and climbs KL(clean || attacked) at T."""
+    defense = defenses.TRADES(attacks.PGD(EPS, steps=2, step_size=0.1), temperature=own)
+    points, noise = perturbed(defense, learner_of(linear_model(), of_head))
+    temperature = own or of_head
+    expected = np.clip(IMAGES + 0.001 * noise, 0, 1)
+    clean = softmax((IMAGES @ WEIGHTS + BIAS) / temperature)
     for _ in range(2):
-        gradient = (softmax(expected @ WEIGHTS + BIAS) - clean) @ WEIGHTS.T
-        moved = np.clip(expected + 0.1 * np.sign(gradient), IMAGES - EPS, IMAGES + EPS)
-        expected = np.clip(moved, 0, 1)
+        attacked = softmax((expected @ WEIGHTS + BIAS) / temperature)
+        moved = expected + 0.1 * np.sign((attacked - clean) @ WEIGHTS.T)
+        expected = np.clip(np.clip(moved, IMAGES - EPS, IMAGES + EPS), 0, 1)
     np.testing.assert_allclose(points, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [defenses.TRADES, defenses.BinaryTRADES, defenses.MART])
+def test_starts_at_small_noise(make):
+    """Fails if an attack with a random start begins anywhere in the ball, or at the image."""
+    points, noise = perturbed(
+        make(attacks.PGD(EPS, steps=1, step_size=1e-6)), learner_of(linear_model())
+    )
+    np.testing.assert_allclose(points, np.clip(IMAGES + 0.001 * noise, 0, 1), atol=2e-6)
+    points, _ = perturbed(
+        make(attacks.BIM(EPS, steps=1, step_size=1e-6)), learner_of(linear_model())
+    )
+    np.testing.assert_allclose(points, IMAGES, atol=2e-6)
+
+
+def test_steps_follow_their_schedule():
+    """Fails if the number of steps is not that of the epoch, rounded."""
+
+    def points(steps, schedule=None):
+        attack = attacks.PGD(EPS, steps=steps, step_size=0.02, random_start=False)
+        defense = defenses.AdversarialTraining(attack, steps_schedule=schedule)
+        return perturbed(defense, learner_of(linear_model()))[0]
+
+    scheduled = points(7, lambda epoch: 2.6 + tf.cast(epoch, tf.float32))
+    np.testing.assert_allclose(scheduled, points(3), atol=1e-6)
+    assert np.abs(scheduled - points(2)).max() > 0.01
+
+
+def test_trades_on_a_head_of_centers():
+    """Fails unless the temperature is a tenth of the score gap at a centre."""
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3), MaxMahalanobisCenters(3, scale=2.0)]
+    )
+    centers = keras.ops.convert_to_numpy(model.layers[-1].centers).astype("float64")
+    model.layers[0].set_weights([WEIGHTS, BIAS])
+    temperature = 0.5 * ((centers[0] - centers[1]) ** 2).sum() / 10
+
+    def scores(weights, bias, x):
+        features = x @ weights + bias
+        return -0.5 * ((features[:, None] - centers) ** 2).sum(axis=2)
+
+    nearest = scores(WEIGHTS, BIAS, IMAGES)
+    nearest[ROWS, LABELS] = -np.inf
+    gradient = (centers[nearest.argmax(axis=1)] - centers[LABELS]) @ WEIGHTS.T
+    points = signed_step(IMAGES, gradient)
+
+    def loss(weights, bias):
+        clean, attacked = scores(weights, bias, IMAGES), scores(weights, bias, points)
+        p, q = softmax(clean / temperature), softmax(attacked / temperature)
+        return (-np.log(softmax(clean)[ROWS, LABELS]) + 2.0 * temperature * kl(p, q)).mean()
+
+    robust = AdversarialModel(model, TRADES)
+    robust.compile(keras.optimizers.SGD(RATE), keras.losses.SparseCategoricalCrossentropy(True))
+    robust.fit(IMAGES, LABELS, batch_size=4, shuffle=False, verbose=0)
+    expected = sgd_step(loss)
+    np.testing.assert_allclose(model.layers[0].kernel, expected[0], atol=1e-5)
+    np.testing.assert_allclose(model.layers[0].bias, expected[1], atol=1e-5)
+
+
+def test_pairs_of_attacked_points(trained_step):
+    """Fails if differential training with an attack pairs the images themselves."""
+    attacked = trained_step(defenses.DifferentialTraining(FGSM), loss=DifferentialLoss())
+    plain, by_hand = linear_model(), linear_model()
+    for model, x in ((plain, IMAGES), (by_hand, margin_points())):
+        robust = AdversarialModel(model, defenses.DifferentialTraining())
+        robust.compile(keras.optimizers.SGD(RATE), DifferentialLoss())
+        robust.fit(x, LABELS, batch_size=4, shuffle=False, verbose=0)
+    np.testing.assert_allclose(attacked[0], by_hand.get_weights()[0], atol=1e-5)
+    assert np.abs(attacked[0] - plain.get_weights()[0]).max() > 1e-3
 
 
 def test_binary_trades():
@@ -229,8 +362,6 @@ def test_binary_trades():
     weights, bias = WEIGHTS[:, :2], BIAS[:2]
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.set_weights([weights, bias])
-    from keras_mmc import AdversarialModel
-
     robust = AdversarialModel(model, defenses.BinaryTRADES(attacks.FGSM(eps), beta=0.5))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     robust.compile(keras.optimizers.SGD(RATE), loss)
