@@ -13,6 +13,7 @@ from absl import app, flags, logging
 import keras_mmc
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
 flags.DEFINE_string("model", None, "A .keras file written by examples/train.py.", required=True)
 flags.DEFINE_enum("suite", "quick", ["quick", "standard", "adaptive", "paper"], "Attacks to run.")
 flags.DEFINE_string(

@@ -147,7 +147,7 @@ DEFENSES = (
     "mail_mart",
     "cot",
 )
-_BETA = {"trades": 6.0, "mart": 5.0}
+_BETA = {"trades": 6.0, "mart": 5.0, "mail_trades": 5.0, "mail_mart": 5.0}
 _WEIGHTS = {"emr": 3.0, "input_gradient": 0.1, "awp": 0.01}
 
 FLAGS = flags.FLAGS
@@ -168,8 +168,8 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("eps_ramp", 0, "Epochs over which eps rises to --attack_eps.", lower_bound=0)
 flags.DEFINE_float("beta", None, "Weight of the divergence of trades and mart.")
-flags.DEFINE_float("mail_slope", 10.0, "Slope of the sample weights of mail_*.")
-flags.DEFINE_float("mail_bias", -0.5, "Margin at which the weight of mail_* is one half.")
+flags.DEFINE_float("mail_slope", None, "Slope of the sample weights of mail_*.")
+flags.DEFINE_float("mail_bias", None, "Margin at which the weight of mail_* is one half.")
 flags.DEFINE_integer("mail_burn_in", 0, "Epochs before the weights of mail_* apply.")
 flags.DEFINE_enum(
     "regularizer",
@@ -226,7 +226,7 @@ def build_defense():
     if kind == "at":
         defense = defenses.AdversarialTraining(attack, **options)
     else:
-        beta = _BETA[kind] if FLAGS.beta is None else FLAGS.beta
+        beta = _BETA[name] if FLAGS.beta is None else FLAGS.beta
         make = {"trades": defenses.TRADES, "mart": defenses.MART}[kind]
         defense = make(attack, beta=beta, **options)
     if name == kind:
@@ -246,15 +246,15 @@ def steps_per_batch():
     return FLAGS.attack_steps if FLAGS.defense == "free" else 1
 
 
-def build_regularizer():
-    """The regularizer of the flags, or `None`."""
+def build_regularizer(loss):
+    """The regularizer of the flags, or `None`; `loss` is what the input gradient is taken of."""
     weight = FLAGS.regularizer_weight
     if weight is None:
         weight = _WEIGHTS.get(FLAGS.regularizer)
     if FLAGS.regularizer == "emr":
         return regularizers.EffectiveMarginRegularizer(weight, FLAGS.regularizer_temperature)
     if FLAGS.regularizer == "input_gradient":
-        return regularizers.InputGradientPenalty(weight)
+        return regularizers.InputGradientPenalty(weight, loss)
     if FLAGS.regularizer == "awp":
         return regularizers.AdversarialWeightPerturbation(weight)
     return None

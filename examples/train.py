@@ -48,6 +48,7 @@ MODELS = ("small_cnn", "lenet5", "resnet_v1", "resnet_v2", "preact_resnet18", "w
 OPTIMIZERS = {"adam": 1e-3, "sgd": 0.01}  # and their default learning rates
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(defense_flags)  # so that --help shows them
 flags.DEFINE_enum(
     "dataset",
     "digits",
@@ -156,9 +157,11 @@ def build_optimizer(steps_per_epoch):
     return keras.optimizers.Adam(rate, beta_2=FLAGS.adam_beta_2, weight_decay=FLAGS.weight_decay)
 
 
-def in_training(model):
+def in_training(model, loss):
     """The network as it is trained: inside an `AdversarialModel` if the flags ask for one."""
-    defense, regularizer = defense_flags.build_defense(), defense_flags.build_regularizer()
+    # The loss of pairs has no gradient of single images to penalise.
+    penalized = "cross_entropy" if loss == "differential" else LOSSES[loss][0]()
+    defense, regularizer = defense_flags.build_defense(), defense_flags.build_regularizer(penalized)
     if FLAGS.defense == "none" and regularizer is None:
         return model
     return keras_mmc.AdversarialModel(model, defense, regularizer, seed=FLAGS.seed)
@@ -169,7 +172,7 @@ def train(loss, head, data, directory):
     info = keras_mmc.datasets.info(FLAGS.dataset)
     keras.utils.set_random_seed(FLAGS.seed)
     model = build_model(info, head)
-    trained = in_training(model)
+    trained = in_training(model, loss)
     trained.compile(
         optimizer=build_optimizer(
             data["train"].cardinality().numpy() * defense_flags.steps_per_batch()

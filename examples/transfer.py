@@ -23,6 +23,7 @@ import keras_mmc
 ATTACKS = {"mim": keras_mmc.attacks.MIM, "pgd": keras_mmc.attacks.PGD}
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
 flags.DEFINE_multi_string(
     "model", None, "name=path of a .keras file written by examples/train.py.", required=True
 )

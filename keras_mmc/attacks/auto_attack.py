@@ -15,6 +15,10 @@ from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.attacks.square import Square
 
 _VERSIONS = ("standard", "plus")
+RANDOM = (
+    "Two forward passes of the same images differ: the model is random at inference. Fix its seed "
+    "or turn the random layers off; these attacks do not average over noise."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +53,14 @@ class AutoAttackResult:
 class AutoAttack(Attack):
     """AutoAttack: APGD on two objectives, FAB and Square, each on the samples that still stand.
 
-    - `"standard"`: `apgd-ce` (cross-entropy), `apgd-t` (targeted DLR, 9 targets), `fab-t`
-      (9 targets), `square` (5,000 queries).
+    - `"standard"`: `apgd-ce`, `apgd-t` (targeted DLR, 9 targets), `fab-t` (9 targets), `square`
+      (5,000 queries).
     - `"plus"`: `apgd-ce`, `apgd-dlr` and the untargeted `fab` with 5 restarts each, `square`,
-      `apgd-t`, `fab-t`.
+      `apgd-t`, `fab-t` with all wrong classes as targets.
 
-    APGD and FAB take 100 steps a run. With fewer than 4 classes the targeted DLR objective is
+    `apgd-ce` climbs the log-odds `log sum_{k != y} exp(s_k) - s_y`, of which the cross-entropy is
+    an increasing function: the same optimum, with a gradient where float32 leaves the cross-entropy
+    none. APGD and FAB take 100 steps a run. With fewer than 4 classes the targeted DLR objective is
     undefined, with 2 the DLR objective too: the margin takes their place and a note says so.
 
     Args:
@@ -107,11 +113,13 @@ class AutoAttack(Attack):
         targeted = "targeted_dlr" if num_classes > 3 else "targeted_margin"
         untargeted = "dlr" if num_classes > 2 else "margin"
         ball = {"eps": self.eps, "norm": self.norm, "box": self.box}
-        restarts = 5 if self.version == "plus" else 1
+        restarts, targets = (5, num_classes - 1) if self.version == "plus" else (1, 9)
         apgd_ce = APGD(**ball, objective="log_odds", restarts=restarts)
         apgd_dlr = APGD(**ball, objective=untargeted, restarts=restarts)
-        apgd_t = APGD(**ball, objective=targeted if num_classes > 2 else "margin")
-        fab, fab_t = FAB(**ball, num_targets=None, restarts=restarts), FAB(**ball)
+        objective = targeted if num_classes > 2 else "margin"
+        apgd_t = APGD(**ball, objective=objective, num_targets=targets)
+        fab_t = FAB(**ball, num_targets=targets)
+        fab = FAB(**ball, num_targets=None, restarts=restarts)
         if self.version == "plus":
             attacks = {"apgd-ce": apgd_ce, "apgd-dlr": apgd_dlr, "fab": fab}
             attacks |= {"square": Square(**ball), "apgd-t": apgd_t, "fab-t": fab_t}
@@ -153,8 +161,11 @@ class AutoAttack(Attack):
             raise ValueError("AutoAttack needs at least one image to report on; received none.")
         scores = scores_of(model, x, batch_size)
         labels = labels_or_answers(y, scores)
+        attacks, notes = self.attacks(scores.shape[1])
+        if not np.array_equal(scores[:batch_size], scores_of(model, x[:batch_size], batch_size)):
+            notes += (RANDOM,)
         options = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
-        return run_in_turn(*self.attacks(scores.shape[1]), model, x, labels, scores, **options)
+        return run_in_turn(attacks, notes, model, x, labels, scores, **options)
 
     def __call__(
         self, model, x, y=None, *, targets=None, batch_size=128, seed=0, verbose=0

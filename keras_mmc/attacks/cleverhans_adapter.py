@@ -144,7 +144,7 @@ def _check_function(function, objective, arguments):
     signature = inspect.signature(function)
     if objective is not None and "loss_fn" not in signature.parameters:
         raise ValueError(
-            f"cleverhans' {name} takes no loss, so `objective` must be None; received "
+            f"cleverhans' {name} takes no loss, so the objective must be None; received "
             f"{objective!r}. It attacks cross-entropy; the attacks of this package take any."
         )
     try:

@@ -27,6 +27,12 @@ class NearestWrongCenter(Attack):
         restarts: number of runs in `search` and in a call, each on the samples still standing.
         box: `(low, high)`, where images live.
 
+    Raises:
+        ValueError: if a field does not fit.
+
+    Source: an attack in feature space that public criticism of the MMC loss describes, here in
+    scores; steps of 0.5/255 at eps = 8/255.
+
     Example:
     >>> attack = keras_mmc.attacks.NearestWrongCenter(eps=8 / 255)
     >>> x_adv = attack(model, x_test, y_test)

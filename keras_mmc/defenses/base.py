@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import fields
-from keras_mmc.attacks import CleverHans
+from keras_mmc.attacks import APGD, EAD, CarliniWagner, CleverHans
 from keras_mmc.attacks.base import Attack, ScoreFn, norm_of
 from keras_mmc.backend import require_tensorflow
 from keras_mmc.configurable import Configurable
@@ -19,6 +19,8 @@ from keras_mmc.losses.complement import check_more_than_two_classes
 require_tensorflow("keras_mmc.defenses")
 
 Schedule = Callable[[Any], Any]
+# Attacks that derive checkpoints or loops from a number of steps known when the graph is made.
+_PLANNED = (APGD, CarliniWagner, EAD)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +161,20 @@ def check_attack(owner: str, attack) -> None:
         )
 
 
+def check_attack_in_graph(owner: str, attack) -> None:
+    """Refuses what `check_attack` refuses, and attacks that only evaluate.
+
+    Raises:
+        ValueError: naming the owner.
+    """
+    check_attack(owner, attack)
+    if type(attack).generate is Attack.generate:
+        raise ValueError(
+            f"{owner}: {type(attack).__name__} has no fixed number of steps to put into a graph. "
+            "Pass an attack such as PGD(8 / 255), and judge the trained model with keras_mmc.audit."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class AttackDefense(Defense):
     """Base class of defences that train on the points of an attack.
@@ -188,7 +204,7 @@ class AttackDefense(Defense):
 
     def __post_init__(self):
         owner = type(self).__name__
-        check_attack(owner, self.attack)
+        check_attack_in_graph(owner, self.attack)
         names = {field.name for field in dataclasses.fields(self.attack)}
         for name, schedule in (("eps", self.eps_schedule), ("steps", self.steps_schedule)):
             if schedule is not None and (not callable(schedule) or name not in names):
@@ -196,6 +212,11 @@ class AttackDefense(Defense):
                     f"{owner}: `{name}_schedule` must be a function of the epoch, and the attack "
                     f"must have a field `{name}`; received {schedule!r} with {self.attack!r}."
                 )
+        if self.steps_schedule is not None and isinstance(self.attack, _PLANNED):
+            raise ValueError(
+                f"{owner}: {type(self.attack).__name__} plans its steps ahead, so their number "
+                "cannot follow a schedule. Pass PGD, BIM or MIM, or leave `steps_schedule` out."
+            )
         if self.objective is not None and "objective" not in names:
             raise ValueError(
                 f"{owner}: {type(self.attack).__name__} has no objective to replace; leave "

@@ -23,7 +23,8 @@ class CleverHansTraining(AdversarialTraining):
         clean_fraction: share of the clean loss, in `[0, 1)`.
         box: `(low, high)`, where images live.
         attack_objective: what the attack maximises, as in `keras_mmc.attacks.CleverHans`; `None`
-            leaves the function its own loss, cross-entropy.
+            leaves the function its own loss, cross-entropy, whose gradient vanishes on scores of
+            fixed centres. Functions that take no loss need `None`.
         **arguments: arguments of the function, such as `eps`, `eps_iter`, `nb_iter` and `norm`.
 
     Raises:
@@ -40,7 +41,7 @@ class CleverHansTraining(AdversarialTraining):
         function: Callable,
         clean_fraction: float = 0.0,
         box: tuple[float, float] = (0.0, 1.0),
-        attack_objective=None,
+        attack_objective="margin",
         **arguments,
     ):
         attack = CleverHans(function, objective=attack_objective, box=box, **arguments)

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 from keras_mmc.attacks.base import Attack
-from keras_mmc.defenses.base import Defense, check_attack
+from keras_mmc.defenses.base import Defense, check_attack_in_graph
 from keras_mmc.losses import DifferentialLoss
 
 
@@ -35,7 +35,7 @@ class DifferentialTraining(Defense):
 
     def __post_init__(self):
         if self.attack is not None:
-            check_attack("DifferentialTraining", self.attack)
+            check_attack_in_graph("DifferentialTraining", self.attack)
 
     def check(self, loss, num_classes):
         if not isinstance(loss, DifferentialLoss):

@@ -14,7 +14,7 @@ from keras_mmc.defenses.adversarial_training import AdversarialTraining
 class FastAdversarialTraining(AdversarialTraining):
     """Fast adversarial training (FGSM-RS): one long step from a random start of the ball.
 
-    It costs about two plain steps per batch. It can collapse within an epoch: the network becomes
+    It costs about 1.7 plain steps per batch. It can collapse within an epoch: the network becomes
     robust to this one step and to nothing else. Pass
     `keras_mmc.training.StopOnCatastrophicOverfitting` to `fit`.
 

@@ -32,11 +32,11 @@ class MAIL(Defense):
     Args:
         defense: the defence whose samples are weighted: `AdversarialTraining`, `TRADES` or
             `MART`.
-        slope: steepness of the weight, above 0.
-        bias: margin at which the weight is one half.
+        slope: steepness of the weight, above 0; `None` takes 10, with `TRADES` 2.
+        bias: margin at which the weight is one half; `None` takes -0.5, with `TRADES` 0.
         burn_in: number of epochs before weights apply; until then all are 1.
         normalization: `"constant"` multiplies the weights by 3, as the released code;
-            `"batch"` scales them to a mean of 1 over the batch, as the paper.
+            `"batch"` scales them to a mean of 1 over the batch, on all replicas, as the paper.
         temperature: what scores are divided by before the softmax; `None` takes the head's.
 
     Raises:
@@ -52,8 +52,8 @@ class MAIL(Defense):
     """
 
     defense: AdversarialTraining | TRADES | MART
-    slope: float = 10.0
-    bias: float = -0.5
+    slope: float | None = None
+    bias: float | None = None
     burn_in: int = 0
     normalization: str = "constant"
     temperature: float | None = None
@@ -64,6 +64,9 @@ class MAIL(Defense):
                 "MAIL: `defense` must be AdversarialTraining, TRADES or MART, whose samples it "
                 f"weights; received {self.defense!r}."
             )
+        slope, bias = (2.0, 0.0) if isinstance(self.defense, TRADES) else (10.0, -0.5)
+        object.__setattr__(self, "slope", slope if self.slope is None else self.slope)
+        object.__setattr__(self, "bias", bias if self.bias is None else self.bias)
         fields.check_positive(self, "slope")
         check_temperature(self)
         if not isinstance(self.bias, (int, float)) or not -1 <= self.bias <= 1:
@@ -106,5 +109,11 @@ class MAIL(Defense):
         if self.normalization == "constant":
             weights *= _CONSTANT
         else:
-            weights /= tf.reduce_mean(weights)
+            weights /= _mean_over_replicas(tf.reduce_mean(weights))
         return tf.stop_gradient(weights)
+
+
+def _mean_over_replicas(value):
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return value
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)

@@ -20,7 +20,8 @@ class MART(AttackDefense):
 
     `L(f(x'), y) - log(1.0001 - max_{k != y} p'_k) + beta * KL(p || p') * (1 - p_y)` with
     `p = softmax f(x)`. With softmax cross-entropy as the compiled loss the first two terms are
-    the boosted cross-entropy of the paper.
+    the boosted cross-entropy of the paper. The attack starts at normal noise of standard deviation
+    0.001 if it has a random start.
 
     Args:
         attack: a gradient attack.

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import fields, objectives
+from keras_mmc.attacks import APGD
 from keras_mmc.defenses.base import AttackDefense, Losses
 from keras_mmc.defenses.checks import check_gradient_attack, check_temperature, starting_near
 from keras_mmc.defenses.probabilities import divergence
@@ -21,7 +22,8 @@ class TRADES(AttackDefense):
     0.001 if it has a random start.
 
     Args:
-        attack: a gradient attack, not targeted.
+        attack: a gradient attack, not targeted, with a random start: at the image itself the
+            divergence has no gradient.
         beta: weight of the divergence, above 0.
         temperature: what scores are divided by before the softmax; the divergence is multiplied
             by it. `None` takes the head's: 1 for logits, more for scores of fixed centres, whose
@@ -47,6 +49,12 @@ class TRADES(AttackDefense):
     def __post_init__(self):
         super().__post_init__()
         check_gradient_attack(self)
+        if self.objective is None and not _leaves_the_image(self.attack):
+            raise ValueError(
+                "TRADES: at the image itself the divergence has no gradient, and "
+                f"{type(self.attack).__name__} starts there. Pass an attack with a random start, "
+                "such as PGD(8 / 255), or an objective."
+            )
         fields.check_positive(self, "beta")
         check_temperature(self)
 
@@ -75,7 +83,8 @@ class BinaryTRADES(AttackDefense):
 
     With the decision value `f = s_1 - s_0` it is `L(f(x), y) + max(0, 1 - beta * f(x) f(x'))`: a
     perturbed image must fall on the side of its clean image, whatever its label. The attack
-    maximises the same hinge.
+    maximises the same hinge, from normal noise of standard deviation 0.001 if it has a random
+    start.
 
     Args:
         attack: a gradient attack, not targeted.
@@ -124,6 +133,11 @@ class BinaryTRADES(AttackDefense):
         product = _decision(clean) * _decision(adversarial)
         hinge = tf.nn.relu(1 - self.beta * product)
         return Losses(hinge, adversarial, clean, fixed=learner.loss(clean))
+
+
+def _leaves_the_image(attack):
+    """Whether an attack starts away from the image, by its own field or always."""
+    return getattr(attack, "random_start", isinstance(attack, APGD))
 
 
 def _decision(scores):

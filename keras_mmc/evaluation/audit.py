@@ -223,6 +223,7 @@ def _extra_rows(made: Suite, model, x, labels, scores, options):
         broken, points, seconds = attack_rows(
             name, attack, model, x[:limit], labels[:limit], right, **options
         )
+        check_points(points, x[broken], np.inf, "l2", attack.box)
         rows.append(
             ExtraRow(
                 name,

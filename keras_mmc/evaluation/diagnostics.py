@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks import FGSM, PGD, SPSA
+from keras_mmc.attacks.auto_attack import RANDOM
 from keras_mmc.attacks.base import misclassified, score_function
 from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
 from keras_mmc.attacks.judged import attack_rows
@@ -127,11 +128,7 @@ def nan_scores(scores) -> Diagnostic:
 def random_at_inference(first, again) -> Diagnostic:
     """The largest difference between two forward passes of the same images."""
     gap = 0.0 if np.array_equal(first, again) else float(np.nanmax(np.abs(first - again)))
-    text = (
-        "Two forward passes of the same images differ: the model is random at inference. Fix its "
-        "seed or turn the random layers off; these attacks do not average over noise."
-    )
-    return Diagnostic({"largest_difference": gap}, text if gap > 0 else None)
+    return Diagnostic({"largest_difference": gap}, RANDOM if gap > 0 else None)
 
 
 def depends_on_batch(first, again, reversed) -> Diagnostic:

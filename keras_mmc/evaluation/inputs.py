@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_mmc.attacks import checks
+from keras_mmc.attacks.auto_attack import RANDOM
 from keras_mmc.attacks.base import scores_of
 
 
@@ -21,12 +22,15 @@ def labelled_images(model, x, y, attack, batch_size, seed):
         Images in float32, labels in int32 and scores `(N, K)`, NumPy arrays.
 
     Raises:
-        ValueError: if images, labels or the model's scores do not fit, or there is no image.
+        ValueError: if images, labels or the model's scores do not fit, there is no image, or the
+            model is random at inference.
     """
     checks.check_call(attack, model, None, batch_size, seed)
     x = some_images(x, attack.box)
     scores = scores_of(model, x, batch_size)
     checks.check_scores(scores)
+    if not np.array_equal(scores[:batch_size], scores_of(model, x[:batch_size], batch_size)):
+        raise ValueError(RANDOM)
     return x, checks.check_classes(y, len(x), scores.shape[1], "y"), scores
 
 
@@ -76,7 +80,7 @@ def check_points(points, clean, eps, norm: str, box: tuple[float, float]) -> Non
     """
     if not allowed(points, clean, eps, norm, box).all():
         raise ValueError(
-            f"An attack returned a point outside the {norm} ball of radius {eps:g} or box {box}: "
-            f"largest perturbation {sizes_of(points, clean, norm).max():g}. This is a defect of "
-            "the attack; nothing is reported."
+            f"An attack returned a point that is not finite or outside the {norm} ball of radius "
+            f"{eps:g} or box {box}: largest perturbation {sizes_of(points, clean, norm).max():g}. "
+            "This is a defect of the attack; nothing is reported."
         )

@@ -133,8 +133,7 @@ def minimal_perturbations(
         if (found & ~holds).any():
             raise ValueError(
                 f"{(found & ~holds).sum()} of {found.sum()} points found are classified correctly "
-                "or outside the box when looked at again, so their sizes mean nothing. If the "
-                "model is random at inference, fix its seed or turn the random layers off."
+                "or outside the box when looked at again, so their sizes mean nothing."
             )
     sizes = np.where(broken, sizes_of(x_adv, x, norm), np.inf)
     return MinimalPerturbations(sizes, x_adv, norm)

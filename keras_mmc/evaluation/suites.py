@@ -105,11 +105,13 @@ def _nearest_wrong(ball, steps):
 def _paper(naive, ball, image_shape):
     """Chen et al., ICCV 2019, on the cross-entropy; then Pang et al., ICLR 2020."""
     eps, box, width = ball["eps"], ball["box"], ball["box"][1] - ball["box"][0]
+    # Steps of 0.01 at eps = 0.3, in proportion for other balls.
+    forty = ball | {"steps": 40, "step_size": eps / 30, "objective": "cross_entropy"}
     attacks = naive | {
         "fgsm (cross-entropy)": FGSM(**ball, objective="cross_entropy"),
         "bim-10 (cross-entropy)": BIM(**ball, steps=10, objective="cross_entropy"),
-        "pgd-40 (cross-entropy)": PGD(**ball, steps=40, objective="cross_entropy"),
-        "mim-40 (cross-entropy)": MIM(**ball, steps=40, objective="cross_entropy"),
+        "pgd-40 (cross-entropy)": PGD(**forty),
+        "mim-40 (cross-entropy)": MIM(**forty),
     }
     # Steps of 2/255 at eps = 8/255, in proportion for other balls.
     for objective, targeted in (("distance", False), ("targeted_distance", True)):

@@ -11,11 +11,16 @@ from keras_mmc.attacks import PGD, Attack, checks
 from keras_mmc.attacks.base import misclassified
 from keras_mmc.backend import require_tensorflow
 from keras_mmc.defenses import Defense, Learner, StandardTraining
-from keras_mmc.defenses.base import ball_of
+from keras_mmc.defenses.base import ball_of, check_attack_in_graph
 from keras_mmc.fields import is_number
 from keras_mmc.losses import DifferentialLoss
 from keras_mmc.regularizers import Regularizer
-from keras_mmc.training.classifier import check_classifier, check_loss, softmax_temperature
+from keras_mmc.training.classifier import (
+    check_classifier,
+    check_head,
+    check_loss,
+    softmax_temperature,
+)
 from keras_mmc.training.descent import Descent, replicas
 from keras_mmc.training.epochs import CountEpochs
 from keras_mmc.training.samples import is_one_hot, keep_usable, label_ids
@@ -38,15 +43,17 @@ class AdversarialModel(keras.Model):
       `ModelCheckpoint`.
 
     Images with a pixel that is not finite or outside the box, or with a label outside
-    `[0, num_classes)`, batches of one image and batches whose gradient is not finite are not
-    trained on; `fit` warns with their number after each epoch.
+    `[0, num_classes)`, a last batch of one image and batches whose gradient is not finite are not
+    trained on; `fit` warns with their number after each epoch. NumPy images are looked at before
+    training and refused; of a `tf.data.Dataset` only training images are checked.
 
     Args:
         model: a built Keras model from images `(N, ...)` to scores `(N, K)`, without softmax.
         defense: one of `keras_mmc.defenses`; `None` for training without an attack.
         regularizer: one of `keras_mmc.regularizers`, or `None`.
-        validation_attack: attack of `val_robust_accuracy`; `None` takes 20 steps of PGD on the
-            margin in the ball of the defence's attack, if it has one.
+        validation_attack: attack of `val_robust_accuracy`, in its training view: one run of a fixed
+            number of steps, so `restarts` do not count; `None` takes 20 steps of PGD on the margin
+            in the ball of the defence's attack, if it has one.
         attack_in_training_mode: whether the training attack sees batch normalisation and dropout
             in training mode, as some published code does; it then moves the running statistics.
         seed: integer, seed of the attacks.
@@ -54,8 +61,9 @@ class AdversarialModel(keras.Model):
 
     Raises:
         ValueError: for a model that is not built, is random at inference or returns
-            probabilities; in `compile`, for a loss that the defence does not admit; in `fit`, for
-            images outside the box or not finite, or if no image of an epoch could be used.
+            probabilities; in `compile`, for a loss that the defence or the head does not admit; in
+            `fit`, for NumPy images outside the box or not finite, for batches of one image, or if
+            no image of an epoch could be used.
 
     Example:
     >>> defense = keras_mmc.defenses.TRADES(keras_mmc.attacks.PGD(8 / 255, steps=10), beta=6.0)
@@ -79,9 +87,10 @@ class AdversarialModel(keras.Model):
         defense = StandardTraining() if defense is None else defense
         _check_type("defense", defense, Defense, "defenses.AdversarialTraining(...)")
         _check_type("regularizer", regularizer, (Regularizer, type(None)), "regularizers")
-        _check_type("validation_attack", validation_attack, (Attack, type(None)), "attacks.PGD")
         if validation_attack is None:
             validation_attack = _validation_attack(defense.attack)
+        else:
+            check_attack_in_graph("AdversarialModel, validation_attack", validation_attack)
         attack = defense.attack or validation_attack
         box = (0.0, 1.0) if attack is None else attack.box
         check_classifier(model, box)
@@ -127,6 +136,7 @@ class AdversarialModel(keras.Model):
             )
         super().compile(*args, **kwargs)
         loss = check_loss(self.loss)
+        check_head(loss, self.model)
         self.defense.check(loss, self.model.output_shape[-1])
         self._temperature = softmax_temperature(self.model)
         self._per_sample_loss = objectives.training_loss(loss)
@@ -161,7 +171,7 @@ class AdversarialModel(keras.Model):
 
     def train_step(self, data):
         """One batch: attack, loss, gradients and update."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = _tensors(data)
         num_classes = self.model.output_shape[-1]
         in_pairs = isinstance(self.loss, DifferentialLoss)
         batch = keep_usable(x, y, sample_weight, self.box, num_classes, in_pairs)
@@ -185,7 +195,7 @@ class AdversarialModel(keras.Model):
 
     def test_step(self, data):
         """One batch: the compiled metrics on clean images, and the accuracy under attack."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = _tensors(data)
         scores = self.model(x, training=False)
         loss = self.compute_loss(x, y, scores, sample_weight, training=False)
         self.loss_tracker.update_state(loss * replicas(), sample_weight=tf.shape(x)[0])
@@ -243,6 +253,12 @@ class AdversarialModel(keras.Model):
         parts = ("model", "defense", "regularizer", "validation_attack")
         deserialize = keras.saving.deserialize_keras_object
         return cls(**config | {part: deserialize(config[part], custom_objects) for part in parts})
+
+
+def _tensors(data):
+    """Images, labels and weights as tensors: an eager `train_on_batch` passes arrays on."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return tf.convert_to_tensor(x), tf.convert_to_tensor(y), sample_weight
 
 
 def _validation_attack(attack):

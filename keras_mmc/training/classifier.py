@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.base import score_function
 from keras_mmc.layers.base import ScoreHead
+from keras_mmc.losses import CenterLoss, ElasticMMCLoss, LGMLoss, MMCLoss
 
 _MEANS = ("sum_over_batch_size", "mean")
 # Losses of probabilities that have no from_logits.
@@ -78,9 +79,34 @@ def check_loss(loss) -> keras.losses.Loss:
     return loss
 
 
+def check_head(loss, model: keras.Model) -> None:
+    """Checks that the compiled loss is bounded on the scores of the model's last layer.
+
+    Raises:
+        ValueError: if the loss measures distances from centres and the layer is a `Dense`, or the
+            loss brings centres of its own, so that the model gives no scores to attack.
+    """
+    if not isinstance(loss, (MMCLoss, ElasticMMCLoss, CenterLoss, LGMLoss)):
+        return
+    name = type(loss).__name__
+    if getattr(loss, "centers", None) is not None:
+        raise ValueError(
+            f"{name}(centers=...) trains features, but attacks need scores. End the model in "
+            f"MaxMahalanobisCenters(num_classes, centers=...) and compile with {name}()."
+        )
+    if isinstance(_last_layer(model), keras.layers.Dense):
+        raise ValueError(
+            f"{name} measures distances from centres; on the logits of a Dense layer it has no "
+            "lower bound. End the model in MaxMahalanobisCenters or LearnedCenters."
+        )
+
+
+def _last_layer(model):
+    last = model.layers[-1]
+    return _last_layer(last) if isinstance(last, keras.Model) else last
+
+
 def softmax_temperature(model: keras.Model) -> float:
     """The temperature of the softmax that the model's head asks for; 1 if it says nothing."""
-    head = model.layers[-1]
-    if isinstance(head, keras.Model):
-        return softmax_temperature(head)
+    head = _last_layer(model)
     return head.softmax_temperature if isinstance(head, ScoreHead) else 1.0

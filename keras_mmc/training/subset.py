@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_mmc import fields
 from keras_mmc.attacks import Attack, checks
+from keras_mmc.defenses.base import check_attack
 from keras_mmc.training.adversarial_model import AdversarialModel
 
 
@@ -26,17 +27,14 @@ class SubsetCallback(keras.callbacks.Callback):
         every: number of epochs from one attack to the next; the first epoch is attacked.
 
     Raises:
-        ValueError: for something else than an attack, images or labels that do not fit, or
-            `every < 1`.
+        ValueError: for something else than an attack, one with `eps=0`, images or labels that do
+            not fit, or `every < 1`.
     """
 
     def __init__(self, attack: Attack, x, y, every: int):
         super().__init__()
         owner = type(self).__name__
-        if not isinstance(attack, Attack):
-            raise ValueError(
-                f"{owner}: `attack` must be an attack, such as PGD(8 / 255); received {attack!r}."
-            )
+        check_attack(owner, attack)
         self.attack = attack
         self.x = checks.check_images(x, attack.box)
         self.y = np.asarray(y)

@@ -282,6 +282,21 @@ def test_stays_in_ball_and_box(view, objective, eps, norm, box, shape, seed):
     np.testing.assert_array_equal(first, again)
 
 
+def test_restarts_start_elsewhere():
+    """Fails if restarts repeat one start: each of 40 finds the window with probability 1/6."""
+
+    def window(x):
+        inside = tf.cast(tf.abs(x[:, :1] - 0.7) < 0.05, tf.float32)
+        return tf.concat([tf.fill(tf.shape(inside), 0.5), inside + 0.0 * x[:, :1]], axis=1)
+
+    x, y = tf.fill([1, 1], 0.5), tf.constant([0])
+    found = [
+        float(APGD(0.3, steps=1, restarts=count).search(window, x, y, SEED)[0, 0])
+        for count in (1, 40)
+    ]
+    assert abs(found[0] - 0.7) > 0.05 and abs(found[1] - 0.7) < 0.05
+
+
 def test_seed_decides_the_start(conv_model, digits):
     """Fails if the seed does not reach the random start, or a call does not repeat."""
     x, y = digits[0][:10], digits[1][:10] % 5

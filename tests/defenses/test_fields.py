@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
+from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_method
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
 import keras_mmc
@@ -57,6 +58,26 @@ SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
         ),
         (lambda: defenses.TRADES(attacks.Square(0.1)), "climbs an objective of its own"),
         (lambda: defenses.TRADES(attacks.PGD(0.1, targeted=True)), "climbs an objective of its"),
+        (lambda: defenses.TRADES(attacks.FGSM(0.1)), "FGSM starts there"),
+        (lambda: defenses.TRADES(attacks.PGD(0.1, random_start=False)), "PGD starts there"),
+        (
+            lambda: defenses.AdversarialTraining(attacks.AutoAttack(0.1)),
+            "AutoAttack has no fixed number of steps",
+        ),
+        (
+            lambda: defenses.DifferentialTraining(attacks.AutoAttack(0.1)),
+            "AutoAttack has no fixed number of steps",
+        ),
+        (
+            lambda: defenses.AdversarialTraining(attacks.APGD(0.1), steps_schedule=SCHEDULE),
+            "APGD plans its steps ahead",
+        ),
+        (
+            lambda: defenses.CleverHansTraining(
+                momentum_iterative_method, eps=0.1, eps_iter=0.02, nb_iter=5, norm=np.inf
+            ),
+            "takes no loss, so the objective must be None",
+        ),
         (
             lambda: defenses.CleverHansTraining(projected_gradient_descent, eps=0.1),
             "do not fit cleverhans' projected_gradient_descent",
@@ -79,6 +100,21 @@ def test_two_classes_have_no_complement():
     robust = AdversarialModel(model, defenses.AdversarialTraining(PGD))
     with pytest.raises(ValueError, match="needs at least 3 classes"):
         robust.compile("sgd", keras_mmc.GuidedComplementEntropy())
+
+
+def test_constants_of_mail_follow_the_defence():
+    """Fails if MAIL-TRADES weighs samples as MAIL-AT, or a constant that was given is replaced."""
+    at, trades = (DEFENSES[name] for name in ("at", "trades"))
+    constants = [
+        (defense.slope, defense.bias)
+        for defense in (
+            defenses.MAIL(at),
+            defenses.MAIL(DEFENSES["mart"]),
+            defenses.MAIL(trades),
+            defenses.MAIL(trades, slope=7.0, bias=-0.5),
+        )
+    ]
+    assert constants == [(10.0, -0.5), (10.0, -0.5), (2.0, 0.0), (7.0, -0.5)]
 
 
 MORE = {

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 from keras_mmc import AdversarialModel, MaxMahalanobisCenters, attacks, defenses
@@ -167,7 +166,7 @@ ORACLES = {
         lambda weights, bias: mail_at(weights, bias, 4.0),
     ),
     "mail-trades": (
-        defenses.MAIL(TRADES, slope=2.0, bias=0.0, normalization="batch"),
+        defenses.MAIL(TRADES, normalization="batch"),
         mail_trades,
     ),
     "mail-mart": (defenses.MAIL(MART), mail_mart),
@@ -294,10 +293,27 @@ def test_starts_at_small_noise(make):
         make(attacks.PGD(EPS, steps=1, step_size=1e-6)), learner_of(linear_model())
     )
     np.testing.assert_allclose(points, np.clip(IMAGES + 0.001 * noise, 0, 1), atol=2e-6)
-    points, _ = perturbed(
-        make(attacks.BIM(EPS, steps=1, step_size=1e-6)), learner_of(linear_model())
-    )
+    bim = attacks.BIM(EPS, steps=1, step_size=1e-6)
+    points, _ = perturbed(make(bim, objective="margin"), learner_of(linear_model()))
     np.testing.assert_allclose(points, IMAGES, atol=2e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trades_in_training(mode, trained_step):
+    """Fails if the divergence is climbed otherwise in the training graph."""
+    attack = attacks.PGD(EPS, steps=1, step_size=0.1)
+    found = trained_step(defenses.TRADES(attack, beta=2.0), **MODES[mode])
+    start = np.clip(IMAGES + 0.001 * normal_noise([4, 4], [1, 0], tf.float32).numpy(), 0, 1)
+    clean, started = (softmax(x @ WEIGHTS + BIAS) for x in (IMAGES, start))
+    moved = start + 0.1 * np.sign((started - clean) @ WEIGHTS.T)
+    points = np.clip(np.clip(moved, IMAGES - EPS, IMAGES + EPS), 0, 1)
+
+    def loss(weights, bias):
+        p, q = (softmax(x @ weights + bias) for x in (IMAGES, points))
+        return (cross_entropy(weights, bias, IMAGES) + 2.0 * kl(p, q)).mean()
+
+    for got, expected in zip(found, sgd_step(loss), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 def test_steps_follow_their_schedule():
@@ -385,8 +401,12 @@ def test_binary_trades():
 
 
 def test_two_replicas(run_python):
-    """Fails unless two replicas of half a batch make the step of one with the whole batch."""
+    """Fails unless two replicas of half a batch make the step of one with the whole batch.
+
+    Their random starts differ: the seeds of the replicas do.
+    """
     printed = run_python(
+        "import sys\n"
         "import tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
@@ -395,7 +415,7 @@ def test_two_replicas(run_python):
         "from tests.defenses.conftest import *\n"
         "from tests.defenses.test_oracles import *\n"
         "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
-        "names = ('madry', 'trades', 'mart', 'mail-at', 'mail-mart', 'complement')\n"
+        "names = 'madry', 'trades', 'mart', 'mail-at', 'mail-trades', 'mail-mart', 'complement'\n"
         "runs = {name: (ORACLES[name][0], sgd_step(ORACLES[name][1])) for name in names}\n"
         "runs['in turn'] = defenses.ComplementTraining(0.7), complement_in_turn()\n"
         "for name, (defense, expected) in runs.items():\n"
@@ -406,9 +426,21 @@ def test_two_replicas(run_python):
         "    robust.fit(IMAGES, LABELS, batch_size=4, shuffle=False, verbose=0)\n"
         "    found = robust.model.get_weights()\n"
         "    print(name, max(abs(f - e).max() for f, e in zip(found, expected)))\n"
+        "class Told(defenses.StandardTraining):\n"
+        "    def perturb(self, learner, x, y, seed):\n"
+        "        tf.print('seed', seed, output_stream=sys.stdout)\n"
+        "        return x\n"
+        "with strategy.scope():\n"
+        "    robust = keras_mmc.AdversarialModel(linear_model(), Told(), seed=3)\n"
+        "    robust.compile('sgd', keras.losses.SparseCategoricalCrossentropy(from_logits=True))\n"
+        "robust.fit(IMAGES, LABELS, batch_size=4, epochs=2, shuffle=False, verbose=0)\n"
     )
-    differences = dict(line.rsplit(" ", 1) for line in printed.splitlines()[-7:])
-    assert {"madry", "trades", "mart", "mail-at", "mail-mart", "complement", "in turn"} == set(
-        differences
-    )
+    lines = printed.splitlines()
+    differences = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("seed"))
+    assert list(differences) == [
+        *("madry", "trades", "mart", "mail-at", "mail-trades", "mail-mart", "complement"),
+        "in turn",
+    ]
     assert max(map(float, differences.values())) < 1e-5
+    seeds = [line for line in lines if line.startswith("seed")]
+    assert sorted(seeds) == ["seed [1 3]", "seed [1 4]", "seed [2 3]", "seed [2 4]"]

@@ -404,6 +404,24 @@ def test_a_substitute_that_does_not_fit_is_refused(mmc_model, held_out):
             keras_mmc.audit(mmc_model, *held_out, EPS, suite, substitute=substitute, verbose=0)
 
 
+class Leaving(PGD):
+    """Returns points twice as far away as allowed."""
+
+    def search(self, score_fn, x, y, seed, targets=None):
+        return x + 2 * self.eps
+
+
+@pytest.mark.parametrize("where", ["attacks", "extras"])
+def test_points_outside_are_not_reported(where, mmc_model, held_out, monkeypatch):
+    """Fails if a defect of an attack passes as an adversarial example."""
+    leaving = {"leaving": Leaving(1.0)}
+    parts = {"attacks": {NAIVE: PGD(0.01, steps=1)}, "extras": {}}
+    parts[where] |= leaving
+    monkeypatch.setattr(audit_module, "make_suite", lambda *_: Suite(**parts))
+    with pytest.raises(ValueError, match="This is a defect of the attack"):
+        keras_mmc.audit(mmc_model, *held_out, 1.0, verbose=0)
+
+
 def test_two_classes(held_out, no_probes):
     """Fails if a binary classifier, for which DLR is undefined, is not audited or not noted."""
     model = keras.Sequential(

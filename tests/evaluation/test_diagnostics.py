@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_mmc.attacks import MIM, PGD, Square, Transfer
 from keras_mmc.attacks.auto_attack import run_in_turn
 from keras_mmc.attacks.base import scores_of
+from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.evaluation import diagnostics, zero_gradient_fraction
 from keras_mmc.evaluation.suites import NAIVE, TRANSFER
 
@@ -80,6 +81,32 @@ def test_an_honest_network_passes_in_both_norms(mmc_model, held_out):
     assert [name for name, check in checks.items() if check.fired] == []
     assert checks["accuracy_against_eps"].figures["eps"] == [0.0, 0.25, 0.5, 1.0, 8.0]
     assert "black_box: square" in checks and "black_box: spsa" not in checks
+
+
+class Plateau(keras.layers.Layer):
+    """Scores of two classes that depend on the image, except right at images of 0.5 alone."""
+
+    def call(self, x):
+        mean = tf.reduce_mean(x, axis=[1, 2, 3])
+        flat = tf.reduce_all(tf.abs(x - 0.5) < 1e-3, axis=[1, 2, 3])
+        return tf.stack([tf.where(flat, 200.0, 10 * mean), 0 * mean], axis=1)
+
+
+def test_probes_in_the_l2_ball(monkeypatch):
+    """Fails if SPSA, which knows L-inf balls, leaves the ball, or starts are the images."""
+    probes = {}
+
+    def watched(name, attack, *arguments, **options):
+        probes[name] = attack
+        return attack_rows(name, attack, *arguments, **options)
+
+    monkeypatch.setattr(diagnostics, "attack_rows", watched)
+    model = keras.Sequential([keras.Input((8, 8, 1)), Plateau()])
+    x, y = np.full((4, 8, 8, 1), 0.5, "float32"), np.zeros(4, "int32")
+    naive = {NAIVE: PGD(0.4, steps=2, norm="l2", objective="cross_entropy")}
+    checks, _ = diagnosed(model, x, y, naive, "l2", 0.4)
+    assert probes["check: spsa"].eps == pytest.approx(0.4 / 8)
+    assert checks["zero_gradients"].figures == {"fraction": 1.0, "at_random_start": 0.0}
 
 
 def test_zero_gradient_fraction_counts_saturated_images():

@@ -53,5 +53,5 @@ def test_points_that_left_the_ball_are_not_reported():
     clean = np.full((2, 4), 0.5, "float32")
     check_points(clean + 0.1, clean, 0.1, "linf", (0, 1))
     for points, norm in ((clean + 0.11, "linf"), (clean + 0.1, "l2"), (clean * np.nan, "linf")):
-        with pytest.raises(ValueError, match=r"returned a point outside"):
+        with pytest.raises(ValueError, match=r"returned a point that is not finite or outside"):
             check_points(points, clean, 0.1, norm, (0, 1))

@@ -19,6 +19,15 @@ def test_bounds_solve_the_score_equation(successes, count):
     assert low < high
 
 
+@pytest.mark.parametrize(
+    ("successes", "count", "expected"),
+    [(8, 10, (0.490162, 0.943318)), (0, 20, (0.0, 0.161125)), (20, 20, (0.838875, 1.0))],
+)
+def test_known_values(successes, count, expected):
+    """Fails if a bound differs from tables of Wilson's interval at 95 %."""
+    assert wilson_interval(successes, count) == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize(("successes", "count"), [(0, 0), (-1, 5), (6, 5)])
 def test_refusals(successes, count):
     """Fails if impossible counts give an interval."""

@@ -58,8 +58,8 @@ def test_paper_inside_the_ball():
         PGD(EPS, steps=20, objective="cross_entropy"),
         FGSM(EPS, objective="cross_entropy"),
         BIM(EPS, steps=10, objective="cross_entropy"),
-        PGD(EPS, steps=40, objective="cross_entropy"),
-        MIM(EPS, steps=40, objective="cross_entropy"),
+        PGD(EPS, steps=40, step_size=EPS / 30, objective="cross_entropy"),
+        MIM(EPS, steps=40, step_size=EPS / 30, objective="cross_entropy"),
     ]
     for objective, targeted in (("distance", False), ("targeted_distance", True)):
         goal = {"objective": objective, "targeted": targeted, "step_size": step}

@@ -1,6 +1,7 @@
 """The example scripts as a user runs them: in a process of their own, on the embedded digits."""
 
 import csv
+import json
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from keras_mmc import defenses, regularizers
+from keras_mmc.attacks import PGD
 from keras_mmc.datasets import load_arrays
 
 
@@ -83,8 +86,115 @@ def test_bad_flags_leave_no_results(flags, message, run_script, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+BUILD = """
+import json, sys
+sys.path.insert(0, "examples")
+import defense_flags, train
+from absl import flags
+
+for given in json.loads(sys.argv[1]):
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS(["train.py", "--output_dir=none", *given])
+    defense_flags.apply_recipe()
+    defense = defense_flags.build_defense()
+    schedule = getattr(defense, "eps_schedule", None)
+    rising = schedule and [round(float(schedule(epoch)), 6) for epoch in range(4)]
+    print("built", defense, defense_flags.build_regularizer("margin"), rising, sep="|")
+"""
+
+
+@pytest.fixture(scope="module")
+def built(run_python):
+    """Defence, regularizer and rising eps, as printed, that lists of flags make."""
+
+    def build(*given):
+        lines = run_python(BUILD, json.dumps(given)).splitlines()
+        return [line.split("|")[1:] for line in lines if line.startswith("built")]
+
+    return build
+
+
+def test_flags_of_defenses(built):
+    """Fails if a flag of a defence or regularizer is lost, or takes the place of another."""
+    flags = ["--attack_eps=0.3", "--attack_steps=5", "--attack_step_size=0.1"]
+    attack = PGD(0.3, steps=5, step_size=0.1)
+    trades = defenses.TRADES(attack, beta=5.0)
+    mart = defenses.MART(attack, beta=7.0, objective="training_loss")
+    cases = [
+        (["none"], defenses.StandardTraining(), None),
+        (["cot"], defenses.ComplementTraining(), None),
+        (
+            ["at", "--attack_objective=margin"],
+            defenses.AdversarialTraining(attack, objective="margin"),
+            None,
+        ),
+        (["fast"], defenses.FastAdversarialTraining(0.3, 0.1), None),
+        (["free"], defenses.FreeAdversarialTraining(0.3, 5, 0.1), None),
+        (
+            ["trades", "--regularizer=emr", "--regularizer_temperature=2"],
+            defenses.TRADES(attack, beta=6.0),
+            regularizers.EffectiveMarginRegularizer(3.0, 2.0),
+        ),
+        (
+            ["mart", "--regularizer=awp"],
+            defenses.MART(attack, beta=5.0),
+            regularizers.AdversarialWeightPerturbation(0.01),
+        ),
+        (
+            ["mail_trades", "--regularizer=input_gradient"],
+            defenses.MAIL(trades, slope=2.0, bias=0.0),
+            regularizers.InputGradientPenalty(0.1, "margin"),
+        ),
+        (
+            [
+                *("mail_mart", "--beta=7", "--mail_slope=3", "--mail_bias=0.2"),
+                *("--mail_burn_in=4", "--attack_objective=training_loss"),
+            ],
+            defenses.MAIL(mart, slope=3.0, bias=0.2, burn_in=4),
+            None,
+        ),
+    ]
+    given = ([f"--defense={name}", *flags, *more] for (name, *more), _, _ in cases)
+    assert built(*given) == [[repr(first), repr(then), "None"] for _, first, then in cases]
+
+
+def test_eps_rises_over_the_ramp(built):
+    """Fails if the radius of an epoch is not its share of the ramp, the last epoch at the full."""
+    [[_, _, rising]] = built(["--defense=at", "--attack_eps=0.3", "--eps_ramp=3"])
+    assert rising == "[0.1, 0.2, 0.3, 0.3]"
+
+
+def test_recipes_build(built):
+    """Fails if a recipe names a flag that is unknown, or builds another defence than published."""
+    attack = PGD(8 / 255, steps=10, step_size=2 / 255)
+    at = defenses.AdversarialTraining(attack, objective="training_loss")
+    on_cross_entropy = defenses.TRADES(attack, beta=12.0, objective="cross_entropy")
+    weighted = defenses.TRADES(attack, beta=5.0, objective="training_loss")
+    trades = defenses.TRADES(PGD(0.3, steps=40, step_size=0.01), beta=1.0)
+    emr = regularizers.EffectiveMarginRegularizer
+    expected = {
+        "mmc_at_cifar10": (at, None),
+        "trades_mnist": (trades, None),
+        "at_emr_cifar10": (at, emr(3.0, 40.0)),
+        "trades_emr_cifar10": (on_cross_entropy, emr(1.0, 1.0)),
+        "mail_at_emr_cifar10": (defenses.MAIL(at, 30.0, -0.07, 75), emr(1.0, 0.1)),
+        "mail_trades_emr_cifar10": (defenses.MAIL(weighted, 5.0, 0.05, 75), emr(1.0, 0.1)),
+        "mart_cifar10": (defenses.MART(attack, 5.0, objective="training_loss"), None),
+        "gce_mnist": (defenses.StandardTraining(), None),
+    }
+    found = built(*([f"--recipe={name}"] for name in expected))
+    assert found == [[repr(first), repr(then), "None"] for first, then in expected.values()]
+
+
+def test_help_shows_every_flag(run_script):
+    """Fails if the flags of a shared module are hidden from a reader of --help."""
+    for script, flag in (("train.py", "--defense"), ("audit.py", "--eps")):
+        assert flag in run_script(script, "--help").stdout
+
+
 def test_train_with_a_defense(run_script, tmp_path):
-    """Fails if defence and regularizer flags do not reach the training, or best is lost."""
+    """Fails if a run with a defence and a regularizer breaks off, or best is lost."""
     done = run_script(
         "train.py",
         "--defense=mail_trades",

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 import keras_mmc
 from keras_mmc import AdversarialModel, attacks, defenses
@@ -378,11 +379,68 @@ def test_refuses_models_that_cannot_be_attacked():
         AdversarialModel(noisy, AT)
 
 
-def test_dropout_is_off_for_the_attack_and_on_for_training(data):
-    """Fails if a model with dropout is refused, or its attack sees random scores."""
-    robust = AdversarialModel(small_model(dropout=0.5), AT, seed=1)
-    history = trained(robust, data, epochs=1)
-    assert np.isfinite(history["loss"][0])
+@pytest.mark.parametrize("fidelity", [False, True])
+def test_dropout_in_training_and_under_attack(fidelity, data):
+    """Fails unless training drops features, and attacks see none dropped unless asked to."""
+    seen = {}
+
+    class Watching(defenses.StandardTraining):
+        def perturb(self, learner, x, y, seed):
+            seen.update(attacked=learner.attacked(x), trained=learner.scores(x))
+            return x
+
+    model = small_model(dropout=0.5)
+    expected = model(data[0][:32], training=False)
+    robust = AdversarialModel(model, Watching(), attack_in_training_mode=fidelity)
+    robust.compile("sgd", LOSS, run_eagerly=True)
+    robust.train_on_batch(data[0][:32], data[1][:32])
+    assert np.abs(seen["trained"] - expected).max() > 0.1
+    assert (np.abs(seen["attacked"] - expected).max() > 0.1) == fidelity
+
+
+def test_the_default_validation_attack():
+    """Fails if the most robust epoch is chosen in another ball or box than that of training."""
+    box = (-1.0, 0.5)
+    for attack, norm in (
+        (attacks.PGD(0.2, norm="l2", box=box), "l2"),
+        (attacks.MIM(0.2, box=box), "linf"),
+        (attacks.CleverHans(fast_gradient_method, eps=0.2, norm=2, box=box), "l2"),
+    ):
+        robust = AdversarialModel(small_model(), defenses.AdversarialTraining(attack))
+        assert robust.validation_attack == attacks.PGD(0.2, steps=20, norm=norm, box=box)
+    assert AdversarialModel(small_model()).validation_attack is None
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (attacks.PGD(0.0), "eps=0.0 perturbs nothing"),
+        (attacks.AutoAttack(0.1), "no fixed number of steps"),
+        ("pgd", "must be an attack"),
+    ],
+)
+def test_refuses_validation_attacks(attack, message):
+    """Fails if clean accuracy can pass as robust, or validation fails after the first epoch."""
+    with pytest.raises(ValueError, match=message):
+        AdversarialModel(small_model(), AT, validation_attack=attack)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (keras_mmc.MMCLoss(), "no lower bound"),
+        (keras_mmc.ElasticMMCLoss(), "no lower bound"),
+        (keras_mmc.CenterLoss(), "no lower bound"),
+        (keras_mmc.LGMLoss(), "no lower bound"),
+        (keras_mmc.MMCLoss(centers=np.eye(10)), "attacks need scores"),
+    ],
+)
+def test_refuses_losses_of_centers_on_logits(loss, message):
+    """Fails if a loss without a lower bound is minimised, or features are attacked as scores."""
+    outer = keras.Sequential([keras.Input((8, 8, 1)), small_model()])
+    for model in (small_model(), outer):
+        with pytest.raises(ValueError, match=message):
+            AdversarialModel(model, AT).compile("sgd", loss)
 
 
 @pytest.mark.parametrize(
@@ -411,9 +469,10 @@ def test_the_temperature_of_a_nested_head():
     """Fails if a wrapped model's head is overlooked and its softmax is one-hot."""
     inner = keras_mmc.models.small_cnn((8, 8, 1), head=keras_mmc.MaxMahalanobisCenters(10))
     outer = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1.0), inner])
-    expected = softmax_temperature(inner)
-    assert expected > 1
-    assert softmax_temperature(outer) == expected
+    # A tenth of half the squared distance of two of 10 centres of length 10.
+    expected = 0.1 * 0.5 * 200 * (1 + 1 / 9)
+    assert softmax_temperature(inner) == pytest.approx(expected, rel=1e-5)
+    assert softmax_temperature(outer) == softmax_temperature(inner)
 
 
 SAVING = """
