@@ -24,6 +24,9 @@ class BIM(Attack):
         targeted: whether to reach a target instead of leaving the label.
         box: `(low, high)`, where images live.
 
+    Raises:
+        ValueError: if a field does not fit; in a call, see `Attack`.
+
     Source: Kurakin et al., ICLR 2017 workshop, arXiv 1607.02533.
 
     Example:

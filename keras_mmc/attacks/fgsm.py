@@ -25,6 +25,9 @@ class FGSM(Attack):
         targeted: whether to reach a target instead of leaving the label.
         box: `(low, high)`, where images live.
 
+    Raises:
+        ValueError: if a field does not fit; in a call, see `Attack`.
+
     Source: Goodfellow et al., ICLR 2015, arXiv 1412.6572.
 
     Example:

@@ -28,6 +28,9 @@ class MultiTargeted(Attack):
         random_start: whether each run starts at a random point of the ball.
         box: `(low, high)`, where images live.
 
+    Raises:
+        ValueError: if a field does not fit; in a call, see `Attack`.
+
     Source: Gowal et al., 2019, arXiv 1910.09338.
 
     Example:

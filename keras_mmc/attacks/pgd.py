@@ -36,6 +36,9 @@ class PGD(Attack):
         restarts: number of runs in `search` and in a call, each on the samples still standing.
         box: `(low, high)`, where images live.
 
+    Raises:
+        ValueError: if a field does not fit; in a call, see `Attack`.
+
     Source: Madry et al., ICLR 2018, arXiv 1706.06083.
 
     Example:

@@ -32,6 +32,9 @@ def zero_gradient_fraction(model, x, y, batch_size: int = 128) -> float:
 
     Returns:
         Fraction in `[0, 1]`.
+
+    Example:
+    >>> keras_mmc.evaluation.zero_gradient_fraction(model, x_test, y_test)
     """
     score_fn = score_function(model)
 
