@@ -9,16 +9,19 @@ import tensorflow as tf
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.ascent import rows_of, write_rows
-from keras_mmc.attacks.base import Attack, labels_or_answers, misclassified, scores_of
+from keras_mmc.attacks.base import (
+    RANDOM,
+    Attack,
+    differs_again,
+    labels_or_answers,
+    misclassified,
+    scores_of,
+)
 from keras_mmc.attacks.fab import FAB
 from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.attacks.square import Square
 
 _VERSIONS = ("standard", "plus")
-RANDOM = (
-    "Two forward passes of the same images differ: the model is random at inference. Fix its seed "
-    "or turn the random layers off; these attacks do not average over noise."
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +165,7 @@ class AutoAttack(Attack):
         scores = scores_of(model, x, batch_size)
         labels = labels_or_answers(y, scores)
         attacks, notes = self.attacks(scores.shape[1])
-        if not np.array_equal(scores[:batch_size], scores_of(model, x[:batch_size], batch_size)):
+        if differs_again(model, x, scores, batch_size):
             notes += (RANDOM,)
         options = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
         return run_in_turn(attacks, notes, model, x, labels, scores, **options)

@@ -17,6 +17,11 @@ require_tensorflow("keras_mmc.attacks")
 
 ScoreFn = Callable[[tf.Tensor], tf.Tensor]
 
+RANDOM = (
+    "Two forward passes of the same images differ: the model is random at inference. Fix its seed "
+    "or turn the random layers off; these attacks do not average over noise."
+)
+
 _COMPILED: "weakref.WeakKeyDictionary[keras.Layer, dict]" = weakref.WeakKeyDictionary()
 
 
@@ -146,6 +151,12 @@ def scores_of(model: keras.Model, x, batch_size: int) -> np.ndarray:
     score_fn = score_function(model)
     images = (tf.constant(x[rows], tf.float32) for rows in batches(len(x), batch_size))
     return np.concatenate([score_fn(batch).numpy() for batch in images])
+
+
+def differs_again(model: keras.Model, x, scores, batch_size: int) -> bool:
+    """Whether the first batch gets other scores `(N, K)` in one more forward pass; see `RANDOM`."""
+    again = scores_of(model, x[:batch_size], batch_size)
+    return not np.array_equal(scores[:batch_size], again, equal_nan=True)
 
 
 def labels_or_answers(y, scores: np.ndarray) -> np.ndarray:

@@ -109,11 +109,7 @@ class MAIL(Defense):
         if self.normalization == "constant":
             weights *= _CONSTANT
         else:
-            weights /= _mean_over_replicas(tf.reduce_mean(weights))
+            context = tf.distribute.get_replica_context()
+            mean = tf.reduce_mean(weights)
+            weights /= context.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
         return tf.stop_gradient(weights)
-
-
-def _mean_over_replicas(value):
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return value
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)

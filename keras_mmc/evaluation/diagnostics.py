@@ -5,8 +5,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks import FGSM, PGD, SPSA
-from keras_mmc.attacks.auto_attack import RANDOM
-from keras_mmc.attacks.base import misclassified, score_function
+from keras_mmc.attacks.base import RANDOM, misclassified, score_function
 from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
 from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.autodiff import value_and_gradient

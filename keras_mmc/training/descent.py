@@ -1,7 +1,6 @@
 """One update of the weights of an `AdversarialModel`."""
 
 import contextlib
-import functools
 
 import keras
 import tensorflow as tf
@@ -91,10 +90,8 @@ class Descent:
         if not optimizer.built:
             optimizer.build(variables)
         if replicas() == 1:
-            apply = functools.partial(
-                optimizer.apply_gradients, zip(gradients, variables, strict=True)
-            )
-            tf.cond(usable, lambda: _nothing(apply()), _nothing)
+            pairs = list(zip(gradients, variables, strict=True))
+            tf.cond(usable, lambda: _nothing(optimizer.apply_gradients(pairs)), _nothing)
             return
         # Replicas step together: one without use adds nothing to the sum of the gradients.
         gradients = [g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients]
