@@ -1,14 +1,18 @@
 """Metadata and dependencies of keras_mmc; settings of the tools are in pyproject.toml."""
 
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "keras_mmc/_version.py").read_text(encoding="utf-8")
+)[1]
 
 setup(
     name="keras_mmc",
-    version="0.1.0",
+    version=VERSION,
     description="Max-Mahalanobis center loss and relatives, adversarial training and honest "
     "robustness audits for Keras 3",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),

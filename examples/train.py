@@ -203,7 +203,7 @@ def train(loss, head, data, directory):
     accuracy = model.evaluate(data["test"], verbose=0, return_dict=True)["accuracy"]
     features, labels = test_features(model, data["test"])
     distances = keras_mmc.metrics.class_distances(features, labels)
-    keras_mmc.report.plot_features(
+    keras_mmc.plotting.plot_features(
         directory / "features.png",
         features,
         labels,

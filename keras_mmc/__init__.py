@@ -9,7 +9,8 @@ import importlib
 import keras
 
 from keras_mmc import centers, layers, losses, metrics, models, objectives
-from keras_mmc.backend import require_tensorflow
+from keras_mmc._backend import require_tensorflow
+from keras_mmc._version import __version__ as __version__
 from keras_mmc.layers import DifferentialHead, LearnedCenters, MaxMahalanobisCenters
 from keras_mmc.losses import (
     CenterLoss,
@@ -21,8 +22,6 @@ from keras_mmc.losses import (
     MMCLoss,
     MMLDALoss,
 )
-
-__version__ = "0.1.0"
 
 _TENSORFLOW_MODULES = (
     "attacks",
@@ -58,15 +57,15 @@ __all__ = [
     "metrics",
     "models",
     "objectives",
-    "report",
+    "plotting",
     *_TENSORFLOW_MODULES,
     *_TENSORFLOW_NAMES,
 ]
 
 
 def __getattr__(name):
-    if name == "report":
-        return importlib.import_module("keras_mmc.report")
+    if name == "plotting":
+        return importlib.import_module("keras_mmc.plotting")
     if name in _TENSORFLOW_MODULES:
         require_tensorflow(f"keras_mmc.{name}")
         return importlib.import_module(f"keras_mmc.{name}")

@@ -7,9 +7,9 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from keras_mmc.backend import require_tensorflow
+from keras_mmc._backend import require_tensorflow
+from keras_mmc._scores import center_distances
 from keras_mmc.layers import LearnedCenters, MaxMahalanobisCenters
-from keras_mmc.scores import center_distances
 
 require_tensorflow("keras_mmc.export_saved_model")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc.autodiff import value_and_gradient, value_gradient_aux
+from keras_mmc._gradients import value_and_gradient, value_gradient_aux
 
 
 def test_value_and_gradient_of_a_quadratic():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc.labels import check_labels, concrete, label_distribution
+from keras_mmc._labels import check_labels, concrete, label_distribution
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_mmc import objectives
-from keras_mmc.autodiff import value_and_gradient
+from keras_mmc._gradients import value_and_gradient
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=(6, 5)).astype("float32") * 3

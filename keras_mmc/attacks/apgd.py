@@ -8,12 +8,12 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc._gradients import value_gradient_aux
 from keras_mmc.attacks import checks
+from keras_mmc.attacks._engine.projections import project, random_start, steepest_step
 from keras_mmc.attacks.ascent import in_turn, per_sample
 from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
 from keras_mmc.attacks.loops import while_standing
-from keras_mmc.autodiff import value_gradient_aux
-from keras_mmc.projections import project, random_start, steepest_step
 
 _MOMENTUM = 0.75
 _RISES = 0.75

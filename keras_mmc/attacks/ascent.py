@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_mmc.autodiff import value_gradient_aux
+from keras_mmc._gradients import value_gradient_aux
 
 _CHUNK = 5
 

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_mmc._backend import require_tensorflow
+from keras_mmc._serialization import Configurable
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.graphs import CLASSES, SEED, batches, images_spec, traced
-from keras_mmc.backend import require_tensorflow
-from keras_mmc.configurable import Configurable
 
 require_tensorflow("keras_mmc.attacks")
 

@@ -5,6 +5,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from keras_mmc._gradients import value_gradient_aux
+from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.adam import adam_step
 from keras_mmc.attacks.base import Attack, targets_or_drawn
 from keras_mmc.attacks.constant_search import (
@@ -13,8 +15,6 @@ from keras_mmc.attacks.constant_search import (
     check_constant_search,
     hinge,
 )
-from keras_mmc.autodiff import value_gradient_aux
-from keras_mmc.projections import clip_to_box
 
 _INSIDE = 0.999999
 

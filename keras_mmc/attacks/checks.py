@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import objectives
-from keras_mmc.fields import is_count, is_number
-from keras_mmc.labels import check_labels
-from keras_mmc.projections import NORMS
+from keras_mmc._labels import check_labels
+from keras_mmc._validation import is_count, is_number
+from keras_mmc.attacks._engine.projections import NORMS
 
 
 def _is_box(value):

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc.attacks import checks
+from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.base import Attack, targets_or_drawn
-from keras_mmc.projections import clip_to_box
 
 _BROKEN = {
     "carlini_wagner_l2": "the Carlini-Wagner attack of keras_mmc.attacks",

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_mmc import fields, objectives
+from keras_mmc import objectives
+from keras_mmc._validation import check_choice, check_count, check_number
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, misclassified, reached
@@ -144,7 +145,8 @@ def check_constant_search(attack: Any) -> None:
         ValueError: naming the attack, the field, what was expected and what came.
     """
     checks.check_fields(attack)
-    fields.check_count(attack, "binary_search_steps")
-    fields.check_positive(attack, "learning_rate", "initial_const")
-    fields.check_not_negative(attack, "confidence")
-    fields.check_choice(attack, "abort_early", (True, False))
+    check_count(attack, "binary_search_steps", attack.binary_search_steps)
+    check_number(attack, "learning_rate", attack.learning_rate, above=0)
+    check_number(attack, "initial_const", attack.initial_const, above=0)
+    check_number(attack, "confidence", attack.confidence, at_least=0)
+    check_choice(attack, "abort_early", attack.abort_early, (True, False))

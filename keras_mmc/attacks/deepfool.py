@@ -5,14 +5,14 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._gradients import value_and_gradient
+from keras_mmc._validation import check_count, check_number
 from keras_mmc.attacks import checks
+from keras_mmc.attacks._engine.projections import clip_to_box, steepest_step
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
 from keras_mmc.attacks.loops import repeat
-from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.objectives import targeted_margin
-from keras_mmc.projections import clip_to_box, steepest_step
 
 _BEYOND = 1e-4
 
@@ -52,8 +52,8 @@ class DeepFool(Attack):
 
     def __post_init__(self):
         checks.check_fields(self)
-        fields.check_not_negative(self, "overshoot")
-        fields.check_count(self, "num_candidates", least=2)
+        check_number(self, "overshoot", self.overshoot, at_least=0)
+        check_count(self, "num_candidates", self.num_candidates, least=2)
 
     def generate(self, score_fn, x, y, seed, targets=None):
         """Per sample the first point that fools the model, else the clean image."""

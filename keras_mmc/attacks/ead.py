@@ -5,7 +5,9 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._gradients import value_and_gradient
+from keras_mmc._validation import check_choice, check_number
+from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.base import Attack, targets_or_drawn
 from keras_mmc.attacks.constant_search import (
     ConstantSearch,
@@ -13,8 +15,6 @@ from keras_mmc.attacks.constant_search import (
     check_constant_search,
     hinge,
 )
-from keras_mmc.autodiff import value_and_gradient
-from keras_mmc.projections import clip_to_box
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -66,8 +66,8 @@ class EAD(Attack):
 
     def __post_init__(self):
         check_constant_search(self)
-        fields.check_not_negative(self, "beta")
-        fields.check_choice(self, "decision_rule", ("en", "l1"))
+        check_number(self, "beta", self.beta, at_least=0)
+        check_choice(self, "decision_rule", self.decision_rule, ("en", "l1"))
 
     def generate(self, score_fn, x, y, seed, targets=None):
         """Per sample the smallest point found that fools the model, else the clean image."""

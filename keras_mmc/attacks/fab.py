@@ -6,12 +6,12 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc._gradients import value_and_gradient
 from keras_mmc.attacks import checks
+from keras_mmc.attacks._engine.projections import clip_to_box, random_start
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
 from keras_mmc.attacks.loops import while_standing
-from keras_mmc.autodiff import value_and_gradient
-from keras_mmc.projections import clip_to_box, random_start
 
 # The constants of the paper: largest pull towards the clean image, overshoot of the boundary, and
 # the share of the perturbation that is kept once across.

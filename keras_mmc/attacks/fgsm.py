@@ -7,9 +7,9 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc._gradients import value_and_gradient
+from keras_mmc.attacks._engine.projections import clip_to_box, steepest_step
 from keras_mmc.attacks.base import Attack, targets_or_drawn
-from keras_mmc.autodiff import value_and_gradient
-from keras_mmc.projections import clip_to_box, steepest_step
 
 
 @keras.saving.register_keras_serializable("keras_mmc")

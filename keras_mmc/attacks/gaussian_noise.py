@@ -5,10 +5,10 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._validation import check_number
 from keras_mmc.attacks import checks
+from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.base import Attack
-from keras_mmc.projections import clip_to_box
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -35,7 +35,7 @@ class GaussianNoise(Attack):
 
     def __post_init__(self):
         checks.check_fields(self)
-        fields.check_not_negative(self, "sigma")
+        check_number(self, "sigma", self.sigma, at_least=0)
 
     def generate(self, score_fn, x, y, seed, targets=None):
         """The noisy images."""

@@ -6,13 +6,13 @@ import math
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._gradients import value_gradient_aux
+from keras_mmc._validation import is_number
 from keras_mmc.attacks import checks
+from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, reached, targets_or_drawn
 from keras_mmc.attacks.loops import repeat
-from keras_mmc.autodiff import value_gradient_aux
-from keras_mmc.projections import clip_to_box
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -48,11 +48,11 @@ class JSMA(Attack):
 
     def __post_init__(self):
         checks.check_fields(self)
-        if not fields.is_number(self.theta) or self.theta == 0:
+        if not is_number(self.theta) or self.theta == 0:
             raise ValueError(
                 f"JSMA: `theta` must be a finite number other than 0; received {self.theta!r}."
             )
-        if not fields.is_number(self.gamma) or not 0 < self.gamma <= 1:
+        if not is_number(self.gamma) or not 0 < self.gamma <= 1:
             raise ValueError(
                 f"JSMA: `gamma` is a share of the pixels, in (0, 1]; received {self.gamma!r}."
             )

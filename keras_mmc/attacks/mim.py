@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc.attacks._engine.projections import project, steepest_step
 from keras_mmc.attacks.ascent import Ascent
 from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
 from keras_mmc.attacks.pgd import step_length
-from keras_mmc.projections import project, steepest_step
 
 
 @keras.saving.register_keras_serializable("keras_mmc")

@@ -7,15 +7,15 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
-from keras_mmc.attacks.ascent import Ascent, in_turn
-from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
-from keras_mmc.projections import (
+from keras_mmc.attacks._engine.projections import (
     clip_to_box,
     normal_noise,
     project,
     random_start,
     steepest_step,
 )
+from keras_mmc.attacks.ascent import Ascent, in_turn
+from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
 
 
 @keras.saving.register_keras_serializable("keras_mmc")

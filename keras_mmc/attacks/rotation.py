@@ -7,11 +7,12 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields, objectives
+from keras_mmc import objectives
+from keras_mmc._validation import check_count, check_number
+from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
 from keras_mmc.attacks.loops import repeat
-from keras_mmc.projections import clip_to_box
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -49,8 +50,8 @@ class Rotation(Attack):
 
     def __post_init__(self):
         super().__post_init__()
-        fields.check_positive(self, "max_degrees")
-        fields.check_count(self, "num_angles", least=3)
+        check_number(self, "max_degrees", self.max_degrees, above=0)
+        check_count(self, "num_angles", self.num_angles, least=3)
         if self.num_angles % 2 == 0:
             raise ValueError(
                 "Rotation: `num_angles` must be odd, 0 and as many to the left as to the right; "

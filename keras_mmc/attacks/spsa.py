@@ -6,12 +6,13 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields, objectives
+from keras_mmc import objectives
+from keras_mmc._validation import check_count, check_number
+from keras_mmc.attacks._engine.projections import project
 from keras_mmc.attacks.adam import adam_step
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
 from keras_mmc.attacks.loops import repeat
-from keras_mmc.projections import project
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -56,8 +57,9 @@ class SPSA(Attack):
 
     def __post_init__(self):
         super().__post_init__()
-        fields.check_positive(self, "learning_rate", "delta")
-        fields.check_count(self, "samples", least=2)
+        check_number(self, "learning_rate", self.learning_rate, above=0)
+        check_number(self, "delta", self.delta, above=0)
+        check_count(self, "samples", self.samples, least=2)
         if self.samples % 2:
             raise ValueError(
                 f"SPSA: `samples` must be even, since points are asked in pairs; received "

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc.attacks._engine.projections import project
 from keras_mmc.attacks.ascent import per_sample
 from keras_mmc.attacks.base import Attack, misclassified
 from keras_mmc.attacks.loops import while_standing
-from keras_mmc.projections import project
 
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _TINY = 1e-12

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_mmc._labels import check_labels
 from keras_mmc.datasets.registry import info
-from keras_mmc.labels import check_labels
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE = 0.1
@@ -51,7 +51,7 @@ def check_images(images, labels=None, num_classes=None, box=(0.0, 1.0)):
 
     Args:
         images: array `(N, H, W, C)` of a floating-point dtype with every pixel inside the box.
-        labels: `None`, or labels as `keras_mmc.labels.check_labels` takes them.
+        labels: `None`, or labels as `keras_mmc._labels.check_labels` takes them.
         num_classes: number of classes; needed with labels.
         box: lowest and highest pixel value.
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc.labels import check_labels
+from keras_mmc._labels import check_labels
 
 
 def balanced_batches(x, y, per_class: int, seed: int = 0) -> tf.data.Dataset:

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._backend import require_tensorflow
+from keras_mmc._serialization import Configurable
+from keras_mmc._validation import check_count
 from keras_mmc.attacks import APGD, EAD, CarliniWagner, CleverHans
 from keras_mmc.attacks.base import Attack, ScoreFn, norm_of
-from keras_mmc.backend import require_tensorflow
-from keras_mmc.configurable import Configurable
 from keras_mmc.losses import ComplementEntropy, DifferentialLoss, GuidedComplementEntropy
 from keras_mmc.losses.complement import check_more_than_two_classes
 
@@ -227,7 +227,7 @@ class AttackDefense(Defense):
                 f"{owner}: the training loss has no target. Leave `objective` out, or pass an "
                 "attack that is not targeted."
             )
-        fields.check_count(self, "start_epoch", least=0)
+        check_count(self, "start_epoch", self.start_epoch, least=0)
 
     def perturb(self, learner, x, y, seed):
         return self.craft(learner, x, y, seed, self.objective)

@@ -1,6 +1,6 @@
 """What several defences check, and how their attacks start."""
 
-from keras_mmc import fields
+from keras_mmc._validation import check_number
 from keras_mmc.attacks.base import Attack
 
 _NOISE = 0.001
@@ -13,7 +13,7 @@ def check_temperature(defense) -> None:
         ValueError: if it is neither `None` nor a finite number above 0.
     """
     if defense.temperature is not None:
-        fields.check_positive(defense, "temperature")
+        check_number(defense, "temperature", defense.temperature, above=0)
 
 
 def check_gradient_attack(defense) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from keras_mmc import fields
+from keras_mmc._validation import check_choice, check_number
 from keras_mmc.defenses.base import Defense, Losses
 from keras_mmc.losses import complement_entropy
 from keras_mmc.losses.complement import check_more_than_two_classes
@@ -37,8 +37,8 @@ class ComplementTraining(Defense):
     single_step: bool = False
 
     def __post_init__(self):
-        fields.check_positive(self, "gamma")
-        fields.check_choice(self, "single_step", (True, False))
+        check_number(self, "gamma", self.gamma, above=0)
+        check_choice(self, "single_step", self.single_step, (True, False))
 
     def check(self, loss, num_classes):
         super().check(loss, num_classes)

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from keras_mmc import fields
+from keras_mmc._validation import is_number
 from keras_mmc.attacks import PGD
 from keras_mmc.defenses.adversarial_training import AdversarialTraining
 
@@ -36,7 +36,7 @@ class FastAdversarialTraining(AdversarialTraining):
     """
 
     def __init__(self, eps, step_size=None, box=(0.0, 1.0), **options):
-        if not (fields.is_number(eps) and eps > 0):
+        if not (is_number(eps) and eps > 0):
             raise ValueError(
                 f"FastAdversarialTraining: `eps` must be a finite number > 0; received {eps!r}."
             )

@@ -5,10 +5,10 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._validation import check_count, check_number
 from keras_mmc.attacks import PGD
+from keras_mmc.attacks._engine.projections import project
 from keras_mmc.defenses.base import Defense
-from keras_mmc.projections import project
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -46,8 +46,8 @@ class FreeAdversarialTraining(Defense):
     box: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
-        fields.check_positive(self, "eps")
-        fields.check_count(self, "replays")
+        check_number(self, "eps", self.eps, above=0)
+        check_count(self, "replays", self.replays)
         _ = self.attack  # the step and the box are checked where it is made
 
     @property

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._validation import check_choice, check_count, check_number
 from keras_mmc.defenses.adversarial_training import AdversarialTraining
 from keras_mmc.defenses.base import Defense, refuse_differential
 from keras_mmc.defenses.checks import check_temperature
@@ -67,15 +67,15 @@ class MAIL(Defense):
         slope, bias = (2.0, 0.0) if isinstance(self.defense, TRADES) else (10.0, -0.5)
         object.__setattr__(self, "slope", slope if self.slope is None else self.slope)
         object.__setattr__(self, "bias", bias if self.bias is None else self.bias)
-        fields.check_positive(self, "slope")
+        check_number(self, "slope", self.slope, above=0)
         check_temperature(self)
         if not isinstance(self.bias, (int, float)) or not -1 <= self.bias <= 1:
             raise ValueError(
                 f"MAIL: `bias` must be a margin of probabilities in [-1, 1]; received "
                 f"{self.bias!r}."
             )
-        fields.check_count(self, "burn_in", least=0)
-        fields.check_choice(self, "normalization", _NORMALIZATIONS)
+        check_count(self, "burn_in", self.burn_in, least=0)
+        check_choice(self, "normalization", self.normalization, _NORMALIZATIONS)
 
     @property
     def attack(self):

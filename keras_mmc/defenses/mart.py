@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._validation import check_number
 from keras_mmc.defenses.base import AttackDefense, Losses, refuse_differential
 from keras_mmc.defenses.checks import check_temperature, starting_near
 from keras_mmc.defenses.probabilities import divergence, true_and_best_wrong
@@ -50,7 +50,7 @@ class MART(AttackDefense):
 
     def __post_init__(self):
         super().__post_init__()
-        fields.check_positive(self, "beta")
+        check_number(self, "beta", self.beta, above=0)
         check_temperature(self)
 
     def check(self, loss, num_classes):

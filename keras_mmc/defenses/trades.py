@@ -5,7 +5,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields, objectives
+from keras_mmc import objectives
+from keras_mmc._validation import check_number
 from keras_mmc.attacks import APGD
 from keras_mmc.defenses.base import AttackDefense, Losses
 from keras_mmc.defenses.checks import check_gradient_attack, check_temperature, starting_near
@@ -55,7 +56,7 @@ class TRADES(AttackDefense):
                 f"{type(self.attack).__name__} starts there. Pass an attack with a random start, "
                 "such as PGD(8 / 255), or an objective."
             )
-        fields.check_positive(self, "beta")
+        check_number(self, "beta", self.beta, above=0)
         check_temperature(self)
 
     def perturb(self, learner, x, y, seed):
@@ -108,7 +109,7 @@ class BinaryTRADES(AttackDefense):
     def __post_init__(self):
         super().__post_init__()
         check_gradient_attack(self)
-        fields.check_positive(self, "beta")
+        check_number(self, "beta", self.beta, above=0)
 
     def check(self, loss, num_classes):
         super().check(loss, num_classes)

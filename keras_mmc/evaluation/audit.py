@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc import __version__
+from keras_mmc._validation import is_number
+from keras_mmc._version import __version__
 from keras_mmc.attacks import Transfer, checks
 from keras_mmc.attacks.auto_attack import run_in_turn
 from keras_mmc.attacks.base import labels_or_answers, misclassified, scores_of
@@ -14,7 +15,6 @@ from keras_mmc.evaluation.inputs import check_points, sizes_of
 from keras_mmc.evaluation.result import AttackRow, AuditReport, ExtraRow
 from keras_mmc.evaluation.state import AuditState, digests_of
 from keras_mmc.evaluation.suites import NAIVE, Suite, make_suite
-from keras_mmc.fields import is_number
 
 
 def audit(

@@ -10,10 +10,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from keras_mmc.attacks import Attack, checks
+from keras_mmc.attacks._engine.projections import (
+    clip_to_box,
+    normal_noise,
+    random_start,
+    steepest_step,
+)
 from keras_mmc.attacks.base import misclassified, norm_of
 from keras_mmc.attacks.graphs import NUMBER, SEED, batches, images_spec, traced
 from keras_mmc.evaluation.inputs import allowed, check_eps, some_images
-from keras_mmc.projections import clip_to_box, normal_noise, random_start, steepest_step
 
 # Radius of the inner points in units of eps: a gap to the surface, as in the reference code.
 _INNER = 0.95

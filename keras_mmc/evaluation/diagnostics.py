@@ -4,14 +4,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc._gradients import value_and_gradient
 from keras_mmc.attacks import FGSM, PGD, SPSA
+from keras_mmc.attacks._engine.projections import random_start
 from keras_mmc.attacks.base import RANDOM, misclassified, score_function
 from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
 from keras_mmc.attacks.judged import attack_rows
-from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.evaluation.result import Diagnostic
 from keras_mmc.evaluation.suites import BLACK_BOX, NAIVE
-from keras_mmc.projections import random_start
 
 _PROBE_IMAGES = 200
 _BLACK_BOX_IMAGES = 32

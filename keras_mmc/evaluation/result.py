@@ -199,7 +199,7 @@ class AuditReport:
             FileExistsError: see `check_directory`.
         """
         # Draws pictures, so it imports matplotlib, which nothing else here needs.
-        from keras_mmc.report import audit_page
+        from keras_mmc.plotting import audit_page
 
         directory = pathlib.Path(directory)
         self.check_directory(directory, overwrite)

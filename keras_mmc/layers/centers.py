@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from scipy.spatial.distance import pdist
 
+from keras_mmc._scores import center_scores
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
 from keras_mmc.centers.checks import check_count, check_scale
 from keras_mmc.layers.base import ScoreHead
-from keras_mmc.scores import center_scores
 
 
 class _CenterHead(ScoreHead):

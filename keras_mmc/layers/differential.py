@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mmc.labels import check_labels
+from keras_mmc._labels import check_labels
 from keras_mmc.layers.base import ScoreHead
 
 

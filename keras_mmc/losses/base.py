@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mmc.labels import check_labels, concrete
+from keras_mmc._labels import check_labels, concrete
 
 
 class ScoreLoss(keras.losses.Loss):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mmc.labels import label_distribution
+from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss
 
 

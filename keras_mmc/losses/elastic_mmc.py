@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_mmc.labels import label_distribution
+from keras_mmc._labels import label_distribution
+from keras_mmc._scores import center_distances
 from keras_mmc.losses.base import ScoreLoss, check_number
-from keras_mmc.scores import center_distances
 
 
 def elastic_mmc(y_true, scores, radius):

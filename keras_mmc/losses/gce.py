@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_mmc.labels import label_distribution
+from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss, check_positive
 from keras_mmc.losses.complement import check_more_than_two_classes, complement_entropy
 

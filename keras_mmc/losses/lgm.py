@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mmc.labels import label_distribution
+from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss, check_number, softmax_cross_entropy
 from keras_mmc.losses.mmc import mmc
 

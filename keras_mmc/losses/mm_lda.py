@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mmc.labels import label_distribution
+from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss, check_number, check_positive, softmax_cross_entropy
 
 

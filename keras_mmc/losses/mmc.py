@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mmc._labels import label_distribution
+from keras_mmc._scores import center_scores
 from keras_mmc.centers import check_centers
-from keras_mmc.labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss
-from keras_mmc.scores import center_scores
 
 
 def mmc(y_true, scores):

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_mmc.labels import label_distribution
-from keras_mmc.scores import center_distances
+from keras_mmc._labels import label_distribution
+from keras_mmc._scores import center_distances
 
 
 class _ScoreMetric(keras.metrics.Mean):

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._validation import check_count, check_number
 from keras_mmc.regularizers.base import Regularizer
 
 
@@ -83,8 +83,8 @@ class AdversarialWeightPerturbation(Regularizer):
     moves_weights = True
 
     def __post_init__(self):
-        fields.check_positive(self, "gamma")
-        fields.check_count(self, "start_epoch", least=0)
+        check_number(self, "gamma", self.gamma, above=0)
+        check_count(self, "start_epoch", self.start_epoch, least=0)
 
     def offsets(self, weights, gradients, epoch):
         gamma = tf.where(epoch >= self.start_epoch, self.gamma, 0.0)

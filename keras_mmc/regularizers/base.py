@@ -4,9 +4,9 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_mmc._backend import require_tensorflow
+from keras_mmc._serialization import Configurable
 from keras_mmc.attacks.base import ScoreFn
-from keras_mmc.backend import require_tensorflow
-from keras_mmc.configurable import Configurable
 
 require_tensorflow("keras_mmc.regularizers")
 

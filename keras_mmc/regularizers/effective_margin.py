@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._validation import check_count, check_number
 from keras_mmc.regularizers.base import Regularizer
 from keras_mmc.regularizers.squared_gradient import squared_gradient
 
@@ -69,8 +69,9 @@ class EffectiveMarginRegularizer(Regularizer):
     reference_batch: int = 128
 
     def __post_init__(self):
-        fields.check_positive(self, "weight", "temperature")
-        fields.check_count(self, "reference_batch")
+        check_number(self, "weight", self.weight, above=0)
+        check_number(self, "temperature", self.temperature, above=0)
+        check_count(self, "reference_batch", self.reference_batch)
 
     def penalty(self, score_fn, x, y):
         values = effective_weight_penalty(score_fn, x, self.temperature)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_mmc import fields, objectives
+from keras_mmc import objectives
+from keras_mmc._validation import check_number
 from keras_mmc.regularizers.base import Regularizer
 from keras_mmc.regularizers.squared_gradient import squared_gradient
 
@@ -69,7 +70,7 @@ class InputGradientPenalty(Regularizer):
     objective: "str | Callable | keras.losses.Loss" = "cross_entropy"
 
     def __post_init__(self):
-        fields.check_positive(self, "weight")
+        check_number(self, "weight", self.weight, above=0)
         objectives.for_goal(self.objective, targeted=False)
 
     def penalty(self, score_fn, x, y):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_mmc.autodiff import value_and_gradient
+from keras_mmc._gradients import value_and_gradient
 
 
 def squared_gradient(fn: Callable[[tf.Tensor], tf.Tensor], x) -> tf.Tensor:

@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc._backend import require_tensorflow
+from keras_mmc._validation import is_number
 from keras_mmc.attacks import PGD, Attack, checks
 from keras_mmc.attacks.base import misclassified
-from keras_mmc.backend import require_tensorflow
 from keras_mmc.defenses import Defense, Learner, StandardTraining
 from keras_mmc.defenses.base import ball_of, check_attack_in_graph
-from keras_mmc.fields import is_number
 from keras_mmc.losses import DifferentialLoss
 from keras_mmc.regularizers import Regularizer
 from keras_mmc.training.classifier import (

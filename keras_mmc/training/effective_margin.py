@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc._gradients import value_and_gradient
 from keras_mmc.attacks.base import score_function
-from keras_mmc.autodiff import value_and_gradient
 from keras_mmc.training.samples import label_ids
 from keras_mmc.training.subset import classifier_of
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc import fields
+from keras_mmc._validation import check_count
 from keras_mmc.attacks import checks
 from keras_mmc.attacks.graphs import CLASSES, batches, images_spec
 from keras_mmc.training.effective_margin import EffectiveMargin, EffectiveWeightNorm
@@ -36,7 +36,7 @@ class LogEffectiveMargin(keras.callbacks.Callback):
     def __init__(self, x, y, batch_size: int = 128):
         super().__init__()
         self.x, self.y, self.batch_size = x, y, batch_size
-        fields.check_count(self, "batch_size")
+        check_count(self, "batch_size", self.batch_size)
 
     def on_train_begin(self, logs=None):
         """Check the data against the model, and trace the measurement once for all epochs."""

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mmc import fields
+from keras_mmc._validation import check_number
 from keras_mmc.training.adversarial_model import AdversarialModel
 
 
@@ -35,7 +35,7 @@ class DecayRegularizer(keras.callbacks.Callback):
         super().__init__()
         self.initial_learning_rate = initial_learning_rate
         if initial_learning_rate is not None:
-            fields.check_positive(self, "initial_learning_rate")
+            check_number(self, "initial_learning_rate", self.initial_learning_rate, above=0)
 
     def on_train_begin(self, logs=None):
         """Refuse a model that has nothing to scale."""

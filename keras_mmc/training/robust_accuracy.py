@@ -1,6 +1,6 @@
 """Robust accuracy of a fixed subset, in the logs of every epoch."""
 
-from keras_mmc import fields
+from keras_mmc._validation import check_count
 from keras_mmc.attacks.base import misclassified, scores_of
 from keras_mmc.training.subset import SubsetCallback
 
@@ -46,7 +46,7 @@ class RobustAccuracy(SubsetCallback):
         super().__init__(attack, x, y, every)
         self.batch_size = batch_size
         self.name = name
-        fields.check_count(self, "batch_size")
+        check_count(self, "batch_size", self.batch_size)
 
     def on_epoch_end(self, epoch, logs=None):
         """Attack, if it is time, and write the accuracy into the logs."""

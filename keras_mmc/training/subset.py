@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mmc import fields
+from keras_mmc._validation import check_count
 from keras_mmc.attacks import Attack, checks
 from keras_mmc.defenses.base import check_attack
 from keras_mmc.training.adversarial_model import AdversarialModel
@@ -44,7 +44,7 @@ class SubsetCallback(keras.callbacks.Callback):
                 f"and labels of shape {self.y.shape}."
             )
         self.every = every
-        fields.check_count(self, "every")
+        check_count(self, "every", self.every)
 
     def set_model(self, model):
         super().set_model(classifier_of(model))

@@ -11,8 +11,8 @@ import tensorflow as tf
 from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 from keras_mmc import AdversarialModel, MaxMahalanobisCenters, attacks, defenses
+from keras_mmc.attacks._engine.projections import normal_noise, random_start
 from keras_mmc.losses import DifferentialLoss
-from keras_mmc.projections import normal_noise, random_start
 
 from .conftest import BIAS, IMAGES, LABELS, RATE, WEIGHTS, linear_model, sgd_step, softmax
 

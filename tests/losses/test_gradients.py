@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from keras_mmc import losses
+from keras_mmc._scores import center_scores
 from keras_mmc.centers import max_mahalanobis_centers
-from keras_mmc.scores import center_scores
 
 N, K = 6, 5
 

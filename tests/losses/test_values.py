@@ -9,7 +9,7 @@ import pytest
 
 import keras_mmc
 from keras_mmc import losses
-from keras_mmc.scores import center_scores
+from keras_mmc._scores import center_scores
 
 N, K, D = 7, 5, 6
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mmc import MaxMahalanobisCenters, MMCLoss, metrics
-from keras_mmc.scores import center_scores
+from keras_mmc._scores import center_scores
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_mmc.centers import max_mahalanobis_centers
-from keras_mmc.report import plot_features
-from keras_mmc.report.features import _polygon_plane
+from keras_mmc.plotting import plot_features
+from keras_mmc.plotting.features import _polygon_plane
 
 
 def test_a_simplex_projects_to_a_regular_polygon():

@@ -10,8 +10,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from keras_mmc.report import audit_page
-from keras_mmc.report.audit_pictures import accuracy_bars, accuracy_curve, image_data
+from keras_mmc.plotting import audit_page
+from keras_mmc.plotting.audit_pictures import accuracy_bars, accuracy_curve, image_data
 
 VOID = {"meta", "img", "br"}
 

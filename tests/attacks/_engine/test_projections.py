@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from keras_mmc.projections import clip_to_box, project, random_start, steepest_step
+from keras_mmc.attacks._engine.projections import clip_to_box, project, random_start, steepest_step
 
 BOX = (-0.5, 1.5)
 CASES = {

@@ -4,7 +4,7 @@ import html
 
 import numpy as np
 
-from keras_mmc.report.audit_pictures import accuracy_bars, accuracy_curve, image_data
+from keras_mmc.plotting.audit_pictures import accuracy_bars, accuracy_curve, image_data
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f23; background: #fff;
@@ -42,7 +42,7 @@ def audit_page(facts: dict, examples: list[dict] = ()) -> str:
         HTML.
 
     Example:
-    >>> page = keras_mmc.report.audit_page(report.to_dict())
+    >>> page = keras_mmc.plotting.audit_page(report.to_dict())
     """
     low, high = facts["interval"]
     heading = f"Audit '{facts['suite']}'"

@@ -23,7 +23,7 @@ def plot_curves(path, curves: Mapping, xlabel: str, ylabel: str, title: str = ""
     Example:
     >>> curve = keras_mmc.evaluation.robustness_curve(model, x_test, y_test, [0, 0.1, 0.2])
     >>> curves = {"mmc": (curve.eps, curve.accuracy)}
-    >>> keras_mmc.report.plot_curves("curve.png", curves, "eps (L-infinity)", "accuracy")
+    >>> keras_mmc.plotting.plot_curves("curve.png", curves, "eps (L-infinity)", "accuracy")
     """
     _draw(curves, xlabel, ylabel, title).savefig(path, dpi=110)
 

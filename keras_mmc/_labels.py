@@ -33,7 +33,7 @@ def check_labels(labels, num_classes: int) -> np.ndarray:
             lie outside `[0, K)`.
 
     Example:
-    >>> keras_mmc.labels.check_labels([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], num_classes=3)
+    >>> keras_mmc._labels.check_labels([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], num_classes=3)
     array([1, 0], dtype=int32)
     """
     values = np.asarray(labels)

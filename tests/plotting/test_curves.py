@@ -4,8 +4,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from keras_mmc.report import plot_curves
-from keras_mmc.report.curves import _draw
+from keras_mmc.plotting import plot_curves
+from keras_mmc.plotting.curves import _draw
 
 CURVES = {"mmc": ([0, 0.1, 0.2], [0.98, 0.5, 0.1]), "softmax": (np.linspace(0, 1, 50),) * 2}
 

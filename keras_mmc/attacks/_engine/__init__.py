@@ -1,0 +1,1 @@
+"""The insides of attacks: loops, projections and random numbers."""

@@ -1,7 +1,0 @@
-"""Pictures and reports: functions of plain data."""
-
-from keras_mmc.report.audit_page import audit_page
-from keras_mmc.report.curves import plot_curves
-from keras_mmc.report.features import plot_features
-
-__all__ = ["audit_page", "plot_curves", "plot_features"]
