@@ -17,6 +17,7 @@ class Configurable:
         return {
             field.name: keras.saving.serialize_keras_object(getattr(self, field.name))
             for field in dataclasses.fields(self)
+            if field.init
         }
 
     @classmethod

@@ -2,18 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._gradients import value_gradient_aux
-from keras_mmc.attacks import checks
+from keras_mmc.attacks._engine.loops import in_turn, per_image, repeat
+from keras_mmc.attacks._engine.predictions import likely_wrong, misclassified
 from keras_mmc.attacks._engine.projections import project, random_start, steepest_step
-from keras_mmc.attacks.ascent import in_turn, per_sample
-from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
-from keras_mmc.attacks.loops import while_standing
+from keras_mmc.attacks._engine.random import fold_in
+from keras_mmc.attacks.base import BallAttack
 
 _MOMENTUM = 0.75
 _RISES = 0.75
@@ -21,15 +21,15 @@ _RISES = 0.75
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class APGD(Attack):
+class APGD(BallAttack):
     """Auto-PGD: momentum, a first step of `2 * eps`, and steps halved where they stop paying.
 
-    At the steps given by `checkpoints` a sample halves its step and goes back to its best point
+    At the steps given by `checkpoints` an image halves its step and goes back to its best iterate
     if fewer than 75 % of the steps since the last checkpoint raised the objective, or if neither
     its step nor its best value has changed since then.
 
     With a targeted objective the attack runs towards the most likely wrong classes in turn. It
-    succeeds, with every objective, when a sample is misclassified, as whatever class.
+    succeeds, with every objective, when the image is misclassified, as whatever class.
 
     Args:
         eps: radius of the ball, in input units.
@@ -38,7 +38,7 @@ class APGD(Attack):
         objective: name of an objective, targeted or not, or a function of `(scores, labels)`.
             `"dlr"` needs 3 classes, `"targeted_dlr"` 4.
         restarts: number of runs in `search` and in a call, for each target if the objective has
-            one, each on the samples still standing.
+            one, each on the images that no run before it broke.
         box: `(low, high)`, where images live.
         num_targets: number of wrong classes a targeted objective runs towards in `search` and in
             a call, the most likely first; at most all of them are tried.
@@ -53,7 +53,6 @@ class APGD(Attack):
     >>> x_adv = attack(model, x_test, y_test)
     """
 
-    eps: float
     steps: int = 100
     norm: str = "linf"
     objective: str | Callable = "margin"
@@ -61,117 +60,95 @@ class APGD(Attack):
     box: tuple[float, float] = (0.0, 1.0)
     num_targets: int = 9
 
-    def __post_init__(self):
-        checks.check_fields(self)
-        objectives.for_goal(self.objective, self._aims)
-        if not isinstance(self.num_targets, int) or self.num_targets < 1:
-            raise ValueError(
-                f"APGD: `num_targets` must be a positive integer; received {self.num_targets!r}."
-            )
-
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """The best point of one run, towards the most likely wrong class if the objective aims."""
-        clean = (x, y, self._order(score_fn, x, y)[:, 0])
-        step = self._step(score_fn, stop=False)
-        _, climb, _, _ = tf.while_loop(
-            lambda *state: True,
-            lambda i, *state: (i + 1, *step(i, state)[0]),
-            (0, *self._begin(clean, seed)),
-            maximum_iterations=self.steps + 1,
-        )
-        return tf.stop_gradient(climb.best_x)
-
-    def search(self, score_fn, x, y, seed, targets=None):
-        """Per sample the first point of any run that is misclassified, else the best of the last.
-
-        Samples already fooled leave the batch.
-        """
-        order = self._order(score_fn, x, y)
-        step = self._step(score_fn, stop=True)
-
-        def outcome(state):
-            climb, fooled, _ = state
-            return tf.where(per_sample(fooled, climb.x), climb.x, climb.best_x), fooled
-
-        def run(i, samples):
-            x, y, order = samples
-            clean = (x, y, tf.gather(order, i // self.restarts, axis=1))
-            begin = self._begin(clean, tf.random.experimental.stateless_fold_in(seed, i))
-            return while_standing(self.steps + 1, step, begin, outcome, share=0.125)
-
-        return tf.stop_gradient(in_turn(order.shape[1] * self.restarts, run, x, (x, y, order))[0])
+    starts_at_random = True
 
     @property
-    def _aims(self):
+    def aims(self) -> bool:
         return self.objective in objectives.TARGETED
 
-    def _order(self, score_fn, x, y):
-        """The targets of the runs, `(N, runs)`; the labels, unused, without a target."""
-        return likely_wrong(score_fn(x), y, self.num_targets) if self._aims else y[:, None]
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps):
+        """In training the best iterate of one run, towards the most likely wrong class."""
+        order = likely_wrong(score_fn(x), y, self.num_targets) if self.aims else y[:, None]
+        step = self._step(score_fn, early_stop)
+
+        def outcome(state):
+            run, fooled, _ = state
+            return tf.where(per_image(fooled, run.x), run.x, run.best_x), fooled
+
+        def attempt(i, samples):
+            x, y, order, seed, eps = samples
+            clean = (x, y, tf.gather(order, i // self.restarts, axis=1), eps)
+            begin = self._begin(clean, fold_in(seed, i))
+            return repeat(self.steps + 1, step, begin, outcome, early_stop)
+
+        samples = (x, y, order, seed, eps)
+        if early_stop:
+            return in_turn(order.shape[1] * self.restarts, attempt, x, samples)
+        return attempt(0, samples)[0]
 
     def _begin(self, clean, seed):
-        """The state of a run at its start: the climb, who is fooled, and the clean samples."""
-        x = random_start(clean[0], self.eps, self.norm, self.box, seed)
+        """The state of a run at its start: the run, who is fooled, and the clean images."""
+        x = random_start(clean[0], clean[3], self.norm, self.box, seed)
         none = tf.zeros(tf.shape(x)[:1], tf.bool)
         zero = tf.zeros(tf.shape(x)[:1])
-        climb = Climb(
+        radius = tf.cast(clean[3], tf.float32)
+        run = APGDState(
             x=x,
             previous_x=x,
             value=zero + tf.float32.max,
             best_x=x,
             best_value=zero + tf.float32.min,
             best_gradient=tf.zeros_like(x),
-            step_size=tf.cast(2 * self.eps, tf.float32) + zero,
+            step_size=zero + 2 * (tf.reshape(radius, [-1]) if radius.shape.rank else radius),
             rises=zero,
             checked_value=zero + tf.float32.min,
             halved=~none,
         )
-        return climb, none, clean
+        return run, none, clean
 
-    def _step(self, score_fn, stop):
-        """One step of a run, `(i, state) -> (state, fooled)`: look, judge, move.
+    def _step(self, score_fn, early_stop):
+        """One step of a run, `(i, state) -> (state, fooled)`: evaluate, judge, move.
 
-        Step `i` looks at iterate `i`, so the last iterate is seen by one look more than there are
-        steps. With `stop`, a sample that is fooled stays where it is.
+        Step `i` evaluates iterate `i`, so the last iterate is seen by one step more than there are
+        moves. With `early_stop`, an image that is fooled stays where it is.
         """
-        objective = objectives.for_goal(self.objective, self._aims)
-        spans = _spans(self.steps)
+        objective, spans = self.objective_fn(), _spans(self.steps)
 
         def step(i, state):
-            climb, fooled, clean = state
-            x0, y, targets = clean
+            run, fooled, clean = state
+            x0, y, targets, eps = clean
 
             def values_and_scores(x):
                 scores = score_fn(x)
                 return objective(scores, y, targets), scores
 
-            value, gradient, scores = value_gradient_aux(values_and_scores, climb.x)
-            if stop:
+            value, gradient, scores = value_gradient_aux(values_and_scores, run.x)
+            if early_stop:
                 fooled |= misclassified(scores, y)
-            climb = climb.record(value, gradient)
+            run = run.record(value, gradient)
             span = tf.gather(spans, i)
-            climb, gradient = tf.cond(
-                span > 0, lambda: climb.judge(gradient, span), lambda: (climb, gradient)
+            run, gradient = tf.cond(
+                span > 0, lambda: run.judge(gradient, span), lambda: (run, gradient)
             )
-            moved = self._move(climb, gradient, x0, tf.where(i > 0, _MOMENTUM, 1.0))
-            stay = per_sample(fooled, moved)
-            climb = climb._replace(x=tf.where(stay, state[0].x, moved), previous_x=climb.x)
-            return (climb, fooled, clean), fooled
+            moved = self._move(run, gradient, x0, eps, tf.where(i > 0, _MOMENTUM, 1.0))
+            stay = per_image(fooled, moved)
+            run = run._replace(x=tf.where(stay, state[0].x, moved), previous_x=run.x)
+            return (run, fooled, clean), fooled
 
         return step
 
-    def _move(self, climb, gradient, x0, momentum):
-        x = climb.x
+    def _move(self, run, gradient, x0, eps, momentum):
+        x = run.x
         momentum = tf.cast(momentum, x.dtype)
-        size = per_sample(tf.cast(climb.step_size, x.dtype), x)
+        size = per_image(tf.cast(run.step_size, x.dtype), x)
         ahead = x + steepest_step(gradient, size, self.norm)
-        ahead = project(ahead, x0, self.eps, self.norm, self.box)
-        ahead = x + momentum * (ahead - x) + (1 - momentum) * (x - climb.previous_x)
-        return project(ahead, x0, self.eps, self.norm, self.box)
+        ahead = project(ahead, x0, eps, self.norm, self.box)
+        ahead = x + momentum * (ahead - x) + (1 - momentum) * (x - run.previous_x)
+        return project(ahead, x0, eps, self.norm, self.box)
 
 
-class Climb(NamedTuple):
-    """Where each sample of a run of APGD stands; every tensor has one row per sample."""
+class APGDState(NamedTuple):
+    """The state of a run of APGD; every tensor has one row per image."""
 
     x: tf.Tensor
     previous_x: tf.Tensor
@@ -187,10 +164,10 @@ class Climb(NamedTuple):
     halved: tf.Tensor
     """Whether the step was halved at the last checkpoint; true before the first one."""
 
-    def record(self, value, gradient) -> "Climb":
+    def record(self, value: tf.Tensor, gradient: tf.Tensor) -> "APGDState":
         """Notes the value and gradient found at `x`."""
         better = value > self.best_value
-        here = per_sample(better, self.x)
+        here = per_image(better, self.x)
         return self._replace(
             value=value,
             rises=self.rises + tf.cast(value > self.value, tf.float32),
@@ -199,17 +176,17 @@ class Climb(NamedTuple):
             best_gradient=tf.where(here, gradient, self.best_gradient),
         )
 
-    def judge(self, gradient, span) -> tuple["Climb", tf.Tensor]:
-        """A checkpoint after `span` steps: halves steps that do not pay, back at the best point.
+    def judge(self, gradient: tf.Tensor, span: Any) -> tuple["APGDState", tf.Tensor]:
+        """A checkpoint after `span` steps: halves steps that do not pay, back at the best iterate.
 
         Returns:
-            The climb and the gradient at its `x`.
+            The state and the gradient at its `x`.
         """
         oscillates = self.rises < _RISES * span
         stuck = ~self.halved & (self.best_value <= self.checked_value)
         halve = oscillates | stuck
-        back = per_sample(halve, self.x)
-        climb = self._replace(
+        back = per_image(halve, self.x)
+        run = self._replace(
             x=tf.where(back, self.best_x, self.x),
             value=tf.where(halve, self.best_value, self.value),
             step_size=tf.where(halve, self.step_size / 2, self.step_size),
@@ -217,7 +194,7 @@ class Climb(NamedTuple):
             checked_value=self.best_value,
             halved=halve,
         )
-        return climb, tf.where(back, self.best_gradient, gradient)
+        return run, tf.where(back, self.best_gradient, gradient)
 
 
 def checkpoints(steps: int) -> list[int]:
@@ -235,7 +212,7 @@ def checkpoints(steps: int) -> list[int]:
     Source: Croce & Hein, ICML 2020, arXiv 2003.01690, algorithm 1.
 
     Example:
-    >>> keras_mmc.attacks.apgd.checkpoints(100)
+    >>> checkpoints(100)
     [22, 41, 57, 70, 80, 87, 93, 99]
     """
     percent, gap = 22, 22

@@ -1,60 +1,41 @@
-"""AutoAttack: an ensemble of attacks without parameters, each on the samples that still stand."""
+"""AutoAttack: an ensemble of attacks without parameters, each on the images that are left."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from keras_mmc.attacks import checks
+from keras_mmc import _arrays as arrays
+from keras_mmc.attacks._engine.loops import rows_of, write_rows
+from keras_mmc.attacks._engine.predictions import misclassified
 from keras_mmc.attacks.apgd import APGD
-from keras_mmc.attacks.ascent import rows_of, write_rows
-from keras_mmc.attacks.base import (
-    RANDOM,
-    Attack,
-    differs_again,
-    labels_or_answers,
-    misclassified,
-    scores_of,
-)
+from keras_mmc.attacks.base import Attack, BallAttack
 from keras_mmc.attacks.fab import FAB
-from keras_mmc.attacks.judged import attack_rows
+from keras_mmc.attacks.result import AttackResult
+from keras_mmc.attacks.runner import RANDOM, Runner
 from keras_mmc.attacks.square import Square
 
 _VERSIONS = ("standard", "plus")
 
 
 @dataclasses.dataclass(frozen=True)
-class AutoAttackResult:
+class AutoAttackResult(AttackResult):
     """What AutoAttack did to every image.
 
     Attributes:
-        x_adv: images in the shape and dtype of those given; the adversarial one where an attack
-            broke the image, else the clean one.
-        broken_by: for every image the name of the attack that broke it, `"clean"` if the model
-            misclassifies it as it is, `None` if it stands.
-        accuracy: robust accuracy after each attack and those before it, by name, in the order
-            they ran; `"clean"` comes first.
-        seconds: wall time of each attack, by name, tracing included.
         notes: sentences a report must show, such as objectives that had to be replaced.
     """
 
-    x_adv: np.ndarray
-    broken_by: tuple[str | None, ...]
-    accuracy: dict[str, float]
-    seconds: dict[str, float]
     notes: tuple[str, ...]
-
-    @property
-    def robust_accuracy(self) -> float:
-        """Fraction of the images that no attack broke."""
-        return self.broken_by.count(None) / len(self.broken_by)
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class AutoAttack(Attack):
-    """AutoAttack: APGD on two objectives, FAB and Square, each on the samples that still stand.
+class AutoAttack(BallAttack):
+    """AutoAttack: APGD on two objectives, FAB and Square, each on the images that those before it did not break.
 
     - `"standard"`: `apgd-ce`, `apgd-t` (targeted DLR, 9 targets), `fab-t` (9 targets), `square`
       (5,000 queries).
@@ -79,14 +60,15 @@ class AutoAttack(Attack):
     Source: Croce & Hein, ICML 2020, arXiv 2003.01690.
 
     Example:
-    >>> result = keras_mmc.attacks.AutoAttack(eps=8 / 255).run(model, x_test, y_test)
+    >>> result = keras_mmc.attacks.AutoAttack(eps=8 / 255).evaluate(model, x_test, y_test)
     >>> result.robust_accuracy, result.accuracy, result.seconds
     """
 
-    eps: float
     norm: str = "linf"
     version: str | tuple[Attack, ...] = "standard"
     box: tuple[float, float] = (0.0, 1.0)
+
+    trains = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -97,12 +79,11 @@ class AutoAttack(Attack):
                 f"received {self.version!r}."
             )
         for attack in attacks:
-            fields = [getattr(attack, name, None) for name in ("eps", "norm", "box")]
-            if fields != [self.eps, self.norm, self.box]:
+            if attack.ball != self.ball or attack.fixed_eps or attack.targeted:
                 raise ValueError(
                     "AutoAttack: every attack must search the ball and box that the result is "
-                    f"about, eps={self.eps}, norm={self.norm!r}, box={self.box}; received "
-                    f"{attack!r}. Give them the same values."
+                    f"about, eps={self.eps}, norm={self.norm!r}, box={self.box}, without a target; "
+                    f"received {attack!r}. Give them the same values."
                 )
 
     def attacks(self, num_classes: int) -> tuple[dict[str, Attack], tuple[str, ...]]:
@@ -111,7 +92,7 @@ class AutoAttack(Attack):
         Args:
             num_classes: number of classes K of the model.
         """
-        if isinstance(self.version, tuple):
+        if not isinstance(self.version, str):
             return _named(self.version), ()
         targeted = "targeted_dlr" if num_classes > 3 else "targeted_margin"
         untargeted = "dlr" if num_classes > 2 else "margin"
@@ -138,13 +119,21 @@ class AutoAttack(Attack):
         )
         return attacks, notes
 
-    def run(
-        self, model, x, y=None, *, batch_size: int = 128, seed: int = 0, verbose: int = 0
+    def evaluate(
+        self,
+        model: Any,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        batch_size: int = 128,
+        seed: int = 0,
+        first_index: int = 0,
+        verbose: int = 0,
     ) -> AutoAttackResult:
         """Attacks a model and reports which attack broke which image.
 
-        An image counts as broken if the model misclassifies the point an attack returned in a
-        fresh forward pass; NaN scores count as misclassified.
+        An image counts as broken if the model misclassifies the adversarial example in a fresh
+        forward pass; NaN scores count as misclassified.
 
         Args:
             model: Keras model from images to scores `(N, K)`; it runs in inference mode.
@@ -153,75 +142,46 @@ class AutoAttack(Attack):
             y: integer labels `(N,)`; `None` takes the model's own predictions.
             batch_size: images attacked at a time.
             seed: integer; the same seed gives the same bits on CPU.
+            first_index: number of the first image in the whole set; see `Attack.__call__`.
             verbose: 1 shows the name of each attack and a progress bar.
 
         Raises:
             ValueError: if images, labels or the model's scores do not fit.
         """
-        x = checks.check_images(x, self.box)
-        checks.check_call(self, model, None, batch_size, seed)
+        runner = Runner(model, batch_size, seed, first_index=first_index, verbose=verbose)
+        x = arrays.check_images(x, self.box)
         if not len(x):
             raise ValueError("AutoAttack needs at least one image to report on; received none.")
-        scores = scores_of(model, x, batch_size)
-        labels = labels_or_answers(y, scores)
+        scores = runner.scores(x)
+        labels = runner.labels(y, scores)
         attacks, notes = self.attacks(scores.shape[1])
-        if differs_again(model, x, scores, batch_size):
+        if runner.is_random(x, scores):
             notes += (RANDOM,)
-        options = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
-        return run_in_turn(attacks, notes, model, x, labels, scores, **options)
+        result = runner.in_turn(attacks, x, labels, scores)
+        return AutoAttackResult(**vars(result), notes=notes)
 
     def __call__(
-        self, model, x, y=None, *, targets=None, batch_size=128, seed=0, verbose=0
+        self,
+        model: Any,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        targets: ArrayLike | None = None,
+        **options: Any,
     ) -> np.ndarray:
-        """The images of `run`: adversarial where an attack broke the image, else clean."""
-        checks.check_call(self, model, targets, batch_size, seed)
-        return self.run(model, x, y, batch_size=batch_size, seed=seed, verbose=verbose).x_adv
+        """The images of `evaluate`: adversarial where an attack broke the image, else clean."""
+        arrays.check_targets_fit(self, targets)
+        return self.evaluate(model, x, y, **options).x_adv
 
-    def search(self, score_fn, x, y, seed, targets=None):
-        """Per sample the point of the first attack that breaks it, else that of the last one."""
-        points, rows = x, tf.range(tf.shape(x)[0])
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps):
+        """Per image what the first attack that breaks it finds, else the last one."""
+        found, rows = x, tf.range(tf.shape(x)[0])
         for attack in self.attacks(score_fn(x).shape[-1])[0].values():
-            clean, labels = rows_of((x, y), rows)
-            found = attack.search(score_fn, clean, labels, seed)
-            points = write_rows(points, rows, found)
-            rows = tf.boolean_mask(rows, ~misclassified(score_fn(found), labels))
-        return tf.ensure_shape(points, x.shape)
-
-
-def run_in_turn(
-    attacks: dict[str, Attack],
-    notes,
-    model,
-    x,
-    labels,
-    scores,
-    *,
-    limits: dict[str, int] | None = None,
-    **options,
-) -> AutoAttackResult:
-    """Runs attacks in turn, each on the images that still stand.
-
-    Args:
-        attacks: attacks by name, in the order they run.
-        notes: sentences a report must show.
-        model: Keras model from images to scores `(N, K)`.
-        x: checked images `(N, ...)`.
-        labels: checked labels `(N,)`.
-        scores: scores `(N, K)` of the images as they are.
-        limits: by the name of an attack, to how many of the first images it is limited.
-        **options: as of `attack_rows`.
-    """
-    x_adv, broken_by = x.copy(), np.full(len(x), None, dtype=object)
-    broken_by[misclassified(scores, labels).numpy()] = "clean"
-    accuracy, seconds = {"clean": np.equal(broken_by, None).mean().item()}, {}
-    for name, attack in attacks.items():
-        limit = (limits or {}).get(name, len(x))
-        rows = np.flatnonzero(np.equal(broken_by[:limit], None))
-        broken, points, seconds[name] = attack_rows(name, attack, model, x, labels, rows, **options)
-        x_adv[broken] = points
-        broken_by[broken] = name
-        accuracy[name] = np.equal(broken_by, None).mean().item()
-    return AutoAttackResult(x_adv, tuple(broken_by), accuracy, seconds, notes)
+            clean, labels, seeds, radius = rows_of((x, y, seed, eps), rows)
+            tried = attack.run(score_fn, clean, labels, seeds, labels, True, eps=radius)
+            found = write_rows(found, rows, tried)
+            rows = tf.boolean_mask(rows, ~misclassified(score_fn(tried), labels))
+        return found
 
 
 def _named(attacks):

@@ -1,96 +1,147 @@
-"""The base class of attacks: what people call, and the two views that attacks implement."""
+"""The base class of attacks: what people call, and the one hook that attacks implement."""
 
 import dataclasses
-import weakref
 from collections.abc import Callable
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from keras_mmc._backend import require_tensorflow
+from keras_mmc import objectives
 from keras_mmc._serialization import Configurable
-from keras_mmc.attacks import checks
-from keras_mmc.attacks.graphs import CLASSES, SEED, batches, images_spec, traced
-
-require_tensorflow("keras_mmc.attacks")
+from keras_mmc.attacks._engine.fields import check_fields
+from keras_mmc.attacks._engine.loops import per_image
+from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, reached
+from keras_mmc.attacks._engine.random import image_seeds
+from keras_mmc.attacks.ball import Ball
+from keras_mmc.attacks.runner import Runner
 
 ScoreFn = Callable[[tf.Tensor], tf.Tensor]
-
-RANDOM = (
-    "Two forward passes of the same images differ: the model is random at inference. Fix its seed "
-    "or turn the random layers off; these attacks do not average over noise."
-)
-
-_COMPILED: "weakref.WeakKeyDictionary[keras.Layer, dict]" = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
 class Attack(Configurable):
     """Base class of attacks: a frozen dataclass of parameters, without state.
 
-    A subclass declares its fields and implements `generate`; it overrides `search` where stopping
-    early or keeping the best point makes a difference. Fields that attacks share have one name
+    A subclass declares its fields and implements `run`. Fields that attacks share have one name
     everywhere, are checked here, and come in this order: `eps`, `steps`, `step_size`, `norm`,
-    `objective`, `targeted`, `random_start`, `restarts`, `box`.
+    `objective`, `targeted`, `random_start`, `restarts`, `box`. What an attack is, it says itself,
+    in the attributes below; a subclass overrides those that differ.
 
-    The arguments of `generate` and `search` are the same:
-
-    - `score_fn`: maps images to scores `(N, K)`, float32, the model in inference mode.
-    - `x`: images `(N, ...)` of rank 2 or more, floats inside the box.
-    - `y`: labels, `int32`, `(N,)`.
-    - `seed`: `int32` of shape `(2,)`; the same seed gives the same bits on CPU.
-    - `targets`: classes to reach, `int32`, `(N,)`; a targeted attack without them draws them.
+    Attributes:
+        targeted: whether it reaches for a target class instead of leaving the label.
+        box: `(low, high)`, where images live.
+        uses_gradients: whether it takes gradients of the attacked model.
+        starts_at_random: whether it starts away from the image.
+        fixed_eps: whether `eps` is what the attack was made with. If not, `run` takes `eps`.
+        fixed_steps: the same of the number of steps, `steps`.
+        trains: whether it has a training view. Attacks that only evaluate have none.
+        optional_fields: names of the shared fields that may be `None`.
 
     Example:
     >>> attack = keras_mmc.attacks.PGD(eps=8 / 255, steps=50, restarts=5)
     >>> x_adv = attack(model, x_test, y_test)
     """
 
-    # Not annotated, so not fields: the values of attacks that do not declare the field.
+    # Not annotated, so not fields.
     targeted = False
     box = (0.0, 1.0)
+    uses_gradients = True
+    starts_at_random = False
+    fixed_eps = True
+    fixed_steps = True
+    trains = True
+    optional_fields = ()
 
     def __post_init__(self):
-        checks.check_fields(self)
-        checks.check_objective(self)
+        check_fields(self)
 
-    def generate(self, score_fn: ScoreFn, x, y, seed, targets=None) -> tf.Tensor:
+    @property
+    def ball(self) -> Ball | None:
+        """The ball that the attack stays in; `None` if it bounds perturbations in no such way."""
+        return None
+
+    @property
+    def has_objective(self) -> bool:
+        """Whether `dataclasses.replace` can give it another `objective`."""
+        return any(f.name == "objective" and f.init for f in dataclasses.fields(self))
+
+    @property
+    def aims(self) -> bool:
+        """Whether its objective takes a target."""
+        return self.targeted
+
+    def run(self, score_fn: ScoreFn, x, y, seed, targets, early_stop: bool) -> tf.Tensor:
+        """The attack, in pure TensorFlow: eagerly, in a graph, under XLA, in a training step.
+
+        Args:
+            score_fn: maps images to scores `(N, K)`, float32.
+            x: images `(N, ...)` of rank 2 or more, floats inside the box.
+            y: labels, `int32`, `(N,)`.
+            seed: `int64` `(N,)`, one per image: all that random choices may depend on.
+            targets: classes to reach, `int32`, `(N,)`; the labels if the attack has no target.
+            early_stop: `False` in training: a fixed number of steps on the whole batch, as XLA
+                needs. `True` in evaluation: the first adversarial example found of every image;
+                images that are done stop costing, those that never are get the last or best.
+            **budget: `eps`, a number, scalar tensor or tensor `(N, 1, ...)`, unless `fixed_eps`;
+                `steps`, an integer or scalar tensor, unless `fixed_steps`.
+
+        Returns:
+            Images in the shape and dtype of `x`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `run`.")
+
+    def generate(
+        self, score_fn: ScoreFn, x, y, seed, targets=None, *, index=None, eps=None, steps=None
+    ) -> tf.Tensor:
         """The training view: a fixed number of steps, and the batch they end in.
 
-        Pure TensorFlow: it runs eagerly, in a graph, under XLA and in a Keras `train_step`, and
-        no gradient flows through it.
+        Args:
+            score_fn: maps images to scores `(N, K)`, float32, the model in inference mode.
+            x: images `(N, ...)`, floats inside the box.
+            y: labels, `int32`, `(N,)`.
+            seed: integer or integers `(k,)`; the same seed gives the same bits on CPU.
+            targets: classes to reach, `(N,)`; a targeted attack without them draws them.
+            index: numbers `(N,)` of the images in the whole set, from 0 if left out. Random choices
+                depend on the seed and the number of an image and on nothing else.
+            eps: radius of this run, a number, scalar tensor or one per image `(N,)`.
+            steps: number of steps of this run, an integer or scalar tensor.
 
         Returns:
-            Adversarial images in the shape and dtype of `x`.
+            Adversarial examples in the shape and dtype of `x`; no gradient flows through them.
+
+        Raises:
+            ValueError: for `eps` or `steps` where the attack has fixed ones.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not implement `generate`.")
+        return self._view(score_fn, x, y, seed, targets, index, eps, steps, early_stop=False)
 
-    def search(self, score_fn: ScoreFn, x, y, seed, targets=None) -> tf.Tensor:
-        """The evaluation view: per sample the first point found that fools the model.
+    def search(
+        self, score_fn: ScoreFn, x, y, seed, targets=None, *, index=None, eps=None, steps=None
+    ) -> tf.Tensor:
+        """The evaluation view: of each image the first adversarial example, else the last or best.
 
-        A targeted attack has fooled the model where it answers with the target. Samples that are
-        fooled stop costing; those that never are get the last or best point. Pure TensorFlow.
-
-        Returns:
-            Adversarial images in the shape and dtype of `x`.
+        A targeted attack has succeeded where the model predicts the target. Arguments and errors
+        are those of `generate`.
         """
-        return self.generate(score_fn, x, y, seed, targets)
+        return self._view(score_fn, x, y, seed, targets, index, eps, steps, early_stop=True)
 
     def __call__(
         self,
-        model: keras.Model,
-        x,
-        y=None,
+        model: Any,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        targets=None,
+        targets: ArrayLike | None = None,
         batch_size: int = 128,
         seed: int = 0,
+        first_index: int = 0,
         verbose: int = 0,
     ) -> np.ndarray:
-        """Attacks a model; images that fool it as they are come back unchanged.
+        """Attacks a model as it is now; images that fool it as they are come back unchanged.
 
-        The attack is traced once per model and image shape, whatever the number of images.
+        The attack is traced once per call, whatever the number of images. To attack one model
+        many times without tracing again, call `keras_mmc.attacks.Runner`.
 
         Args:
             model: Keras model from images to scores `(N, K)`; it runs in inference mode.
@@ -100,149 +151,72 @@ class Attack(Configurable):
                 uniformly among the wrong classes.
             batch_size: images attacked at a time.
             seed: integer; the same seed gives the same bits on CPU.
+            first_index: number of the first image in the whole set. A part of a set that is
+                attacked with its own gets the same adversarial examples as within the whole.
             verbose: 1 shows a progress bar.
 
         Returns:
             NumPy array in the shape and dtype of `x`.
 
         Raises:
-            ValueError: if images, labels, targets or the model's scores do not fit; see
-                `keras_mmc.attacks.checks`.
+            ValueError: if images, labels, targets or the model's scores do not fit.
         """
-        x = checks.check_images(x, self.box)
-        checks.check_call(self, model, targets, batch_size, seed)
-        if not len(x):
-            return x.copy()
-        score = _compiled(model, x.shape[1:], lambda fn: traced(fn, images_spec(x.shape)))
-        scores = np.concatenate([score(x[rows]) for rows in batches(len(x), batch_size)])
-        labels, count = labels_or_answers(y, scores), len(x)
-        targets = self._targets(targets, labels, scores.shape[1], seed)
-        fooled = (reached if self.targeted else misclassified)(scores, labels, targets).numpy()
-        standing = np.flatnonzero(~fooled)
-        progress = keras.utils.Progbar(count, verbose=verbose, unit_name="image")
-        progress.update(count - len(standing))
-        run = _compiled(model, (self, x.shape[1:]), lambda fn: _search_graph(self, fn, x.shape))
-        result = x.copy()
-        for part in batches(len(standing), batch_size):
-            rows = standing[part]
-            found = run(x[rows], labels[rows], [seed, rows[0]], targets[rows])
-            result[rows] = in_dtype_of(x[rows], found, self.box)
-            progress.add(len(rows))
-        return result
+        runner = Runner(model, batch_size, seed, first_index=first_index, verbose=verbose)
+        return runner.attack(self, x, y, targets)
 
-    def _targets(self, targets, labels, num_classes, seed):
-        """Targets of a targeted attack; the labels, unused, if it is not."""
+    def succeeded(self, scores: ArrayLike, y: ArrayLike, targets: ArrayLike) -> tf.Tensor:
+        """Boolean `(N,)`: these scores are what the attack is after."""
+        return reached(scores, targets) if self.targeted else misclassified(scores, y)
+
+    def _view(self, score_fn, x, y, seed, targets, index, eps, steps, early_stop):
+        x, y = tf.convert_to_tensor(x), tf.cast(y, tf.int32)
+        seeds = image_seeds(seed, tf.range(tf.shape(x)[0]) if index is None else index)
         if not self.targeted:
-            return labels
-        if targets is None:
-            return draw_targets(labels, num_classes, tf.constant([seed, 0])).numpy()
-        targets = checks.check_classes(targets, len(labels), num_classes, "targets")
-        checks.check_targets(targets, labels)
-        return targets
+            targets = y
+        elif targets is None:
+            # Only the static shape of these scores is used: in a graph they are never computed.
+            targets = draw_targets(y, score_fn(x).shape[-1], seeds)
+        budget = self._budget(x, eps, steps)
+        found = self.run(score_fn, x, y, seeds, targets, early_stop, **budget)
+        return tf.stop_gradient(tf.ensure_shape(found, x.shape))
+
+    def _budget(self, x, eps, steps):
+        """What `run` takes of `eps` and `steps`: that of this run, else that of the fields."""
+        budget = {}
+        for name, value, is_fixed in (
+            ("eps", eps, self.fixed_eps),
+            ("steps", steps, self.fixed_steps),
+        ):
+            if is_fixed and value is not None:
+                raise ValueError(
+                    f"{type(self).__name__} takes no `{name}` at run time; received {value!r}. "
+                    "Make the attack with it."
+                )
+            if not is_fixed:
+                budget[name] = getattr(self, name) if value is None else value
+        if tf.is_tensor(budget.get("eps")) and budget["eps"].shape.rank == 1:
+            budget["eps"] = per_image(tf.cast(budget["eps"], x.dtype), x)
+        return budget
 
 
-def score_function(model: keras.Model) -> ScoreFn:
-    """The score function of a model: inference mode, float32 whatever the model computes in."""
-    return lambda x: tf.cast(model(x, training=False), tf.float32)
-
-
-def scores_of(model: keras.Model, x, batch_size: int) -> np.ndarray:
-    """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any attack."""
-    score_fn = score_function(model)
-    images = (tf.constant(x[rows], tf.float32) for rows in batches(len(x), batch_size))
-    return np.concatenate([score_fn(batch).numpy() for batch in images])
-
-
-def differs_again(model: keras.Model, x, scores, batch_size: int) -> bool:
-    """Whether the first batch gets other scores `(N, K)` in one more forward pass; see `RANDOM`."""
-    again = scores_of(model, x[:batch_size], batch_size)
-    return not np.array_equal(scores[:batch_size], again, equal_nan=True)
-
-
-def labels_or_answers(y, scores: np.ndarray) -> np.ndarray:
-    """Checked labels `(N,)`, int32: `y`, or the classes of the scores `(N, K)` if it is `None`.
-
-    Raises:
-        ValueError: if the scores of clean images are none, or the labels do not fit them.
-    """
-    checks.check_scores(scores)
-    if y is None:
-        return scores.argmax(axis=-1).astype("int32")
-    return checks.check_classes(y, *scores.shape, "y")
-
-
-def in_dtype_of(x: np.ndarray, found: np.ndarray, box: tuple[float, float]) -> np.ndarray:
-    """Attacked images, float32, in the dtype of `x`; pixels that did not move keep all digits."""
-    if x.dtype == found.dtype:
-        return found
-    moved = found != x.astype(found.dtype)
-    return np.where(moved, np.clip(found.astype(x.dtype), *box), x)
-
-
-def norm_of(attack: Attack) -> str:
-    """The norm of an attack's ball; attacks that do not name one stay in an L-infinity ball."""
-    return getattr(attack, "norm", "linf")
-
-
-def misclassified(scores, y, targets=None) -> tf.Tensor:
-    """Boolean `(N,)`: another class than `y` has the largest score, or a score is NaN."""
-    answers = tf.argmax(scores, axis=-1, output_type=tf.int32)
-    broken = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
-    return (answers != tf.cast(y, tf.int32)) | broken
-
-
-def reached(scores, y, targets) -> tf.Tensor:
-    """Boolean `(N,)`: the target has the largest score."""
-    return ~misclassified(scores, targets)
-
-
-def likely_wrong(scores: tf.Tensor, y: tf.Tensor, count: int) -> tf.Tensor:
-    """The `count` most likely wrong classes of each sample, all of them if there are fewer.
+@dataclasses.dataclass(frozen=True)
+class BallAttack(Attack):
+    """Base class of attacks inside a ball of radius `eps`.
 
     Args:
-        scores: tensor `(N, K)`.
-        y: labels `(N,)`.
-        count: number of classes.
-
-    Returns:
-        `int32` tensor `(N, min(count, K - 1))`, the most likely class first.
+        eps: radius of the ball, in input units.
     """
-    num_classes = scores.shape[-1]
-    is_label = tf.one_hot(y, num_classes, on_value=True, off_value=False)
-    masked = tf.where(is_label, -float("inf"), scores)
-    return tf.math.top_k(masked, min(count, num_classes - 1)).indices
 
+    eps: float
 
-def draw_targets(y, num_classes: int, seed) -> tf.Tensor:
-    """Draws `int32` targets `(N,)` uniformly among the `num_classes - 1` wrong classes."""
-    y = tf.cast(y, tf.int32)
-    shift = tf.random.stateless_uniform(tf.shape(y), seed, 1, num_classes, tf.int32)
-    return (y + shift) % num_classes
+    # Not annotated, so not fields.
+    norm = "linf"
+    fixed_eps = False
 
+    @property
+    def ball(self) -> Ball:
+        return Ball(self.eps, self.norm, self.box)
 
-def targets_or_drawn(attack: Attack, score_fn: ScoreFn, x, y, seed, targets) -> tf.Tensor:
-    """The targets of a targeted attack, drawn if not given; `y` for an untargeted one."""
-    if not attack.targeted:
-        return y
-    if targets is not None:
-        return targets
-    # Only the static shape of these scores is used: in a graph they are never computed.
-    return draw_targets(y, score_fn(x).shape[-1], seed)
-
-
-def _search_graph(attack, score_fn, shape):
-    def search(x, y, seed, targets):
-        return attack.search(score_fn, x, y, seed, targets if attack.targeted else None)
-
-    return traced(search, images_spec(shape), CLASSES, SEED, CLASSES)
-
-
-def _compiled(model, key, make):
-    """The graph of a model and key, traced once, at the first use.
-
-    A graph holds the model's weights but not the model, so both go together.
-    """
-    graphs = _COMPILED.setdefault(model, {})
-    if key not in graphs:
-        graphs[key] = make(score_function(model))
-    return graphs[key]
+    def objective_fn(self) -> Callable:
+        """The objective as a function of scores, labels and targets, `(N,)`."""
+        return objectives.for_goal(self.objective, self.aims)

@@ -6,27 +6,21 @@ import keras
 import tensorflow as tf
 
 from keras_mmc._gradients import value_gradient_aux
+from keras_mmc.attacks._engine.adam import adam_step
+from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
 from keras_mmc.attacks._engine.projections import clip_to_box
-from keras_mmc.attacks.adam import adam_step
-from keras_mmc.attacks.base import Attack, targets_or_drawn
-from keras_mmc.attacks.constant_search import (
-    ConstantSearch,
-    Look,
-    check_constant_search,
-    hinge,
-)
 
 _INSIDE = 0.999999
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class CarliniWagner(Attack):
+class CarliniWagner(PenaltyAttack):
     """Carlini-Wagner L2: looks for the smallest perturbation that fools the model.
 
-    Adam minimises `||x' - x||^2 + c * max(s_y - max_{k != y} s_k + confidence, 0)`, or with a
+    Adam minimizes `||x' - x||^2 + c * max(s_y - max_{k != y} s_k + confidence, 0)`, or with a
     target `t` the same with `max_{k != t} s_k - s_t`, over `w` with `x' = tanh(w)` scaled to the
-    box, so that every point is an image. Each sample bisects its own `c`.
+    box, so that every candidate is an image. Each image bisects its own `c`.
 
     There is no `eps`: report the rate of success together with the mean distance over successes.
 
@@ -35,10 +29,10 @@ class CarliniWagner(Attack):
         learning_rate: of Adam, in units of `w`. A pixel at a side of the box starts 7 units from
             the middle and moves slowly at first: `steps * learning_rate` should be 10, as here,
             or the distances found are too large.
-        binary_search_steps: number of constants tried for each sample.
-        initial_const: the first constant; it grows tenfold until the sample is fooled.
-        confidence: by how much, in scores, a point must fool the model to count.
-        abort_early: whether a sample whose lowest loss fell by less than 0.01 % in a tenth of the
+        binary_search_steps: number of constants tried for each image.
+        initial_const: the first constant; it grows tenfold until it is broken.
+        confidence: by how much, in scores, an image must fool the model to count.
+        abort_early: whether an image whose lowest loss fell by less than 0.01 % in a tenth of the
             steps, at least 10, goes on to its next constant; the original stops whole batches.
         targeted: whether to reach a target instead of leaving the label.
         box: `(low, high)`, where images live.
@@ -62,36 +56,25 @@ class CarliniWagner(Attack):
     targeted: bool = False
     box: tuple[float, float] = (0.0, 1.0)
 
-    def __post_init__(self):
-        check_constant_search(self)
+    def begin(self, x):
+        return to_tanh(x, self.box), (tf.zeros_like(x), tf.zeros_like(x))
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """Per sample the closest point found that fools the model, else the clean image."""
-        goal = targets_or_drawn(self, score_fn, x, y, seed, targets)
-        return self._search(score_fn).run(x, goal, compact=False)
+    def step(self, score_fn, i, variables, x, goal, constant):
+        w, memory = variables
 
-    def search(self, score_fn, x, y, seed, targets=None):
-        """As `generate`; samples that stall leave the batch until the next constant."""
-        goal = targets_or_drawn(self, score_fn, x, y, seed, targets)
-        return self._search(score_fn).run(x, goal, compact=True)
+        def loss(w):
+            x_adv = from_tanh(w, self.box)
+            scores = score_fn(x_adv)
+            size = tf.reduce_sum((x_adv - x) ** 2, list(range(1, x.shape.rank)))
+            penalty = constant * self.hinge(scores, goal)
+            return tf.cast(size, tf.float32) + penalty, (x_adv, size, scores)
 
-    def _search(self, score_fn):
-        def step(i, variables, x, goal, constant):
-            w, memory = variables
-
-            def loss(w):
-                point = from_tanh(w, self.box)
-                scores = score_fn(point)
-                size = tf.reduce_sum((point - x) ** 2, list(range(1, x.shape.rank)))
-                penalty = constant * hinge(self, scores, goal)
-                return tf.cast(size, tf.float32) + penalty, (point, size, scores)
-
-            value, gradient, (point, size, scores) = value_gradient_aux(loss, w)
-            move, memory = adam_step(gradient, memory, i, self.learning_rate)
-            point = clip_to_box(point, self.box)
-            return (w - move, memory), Look(point, tf.cast(size, tf.float32), value, scores)
-
-        return ConstantSearch(self, lambda x: _begin(x, self.box), step)
+        value, gradient, (x_adv, size, scores) = value_gradient_aux(loss, w)
+        move, memory = adam_step(gradient, memory, i, self.learning_rate)
+        found = Evaluation(
+            clip_to_box(x_adv, self.box), tf.cast(size, tf.float32), value, scores
+        )
+        return (w - move, memory), found
 
 
 def to_tanh(x: tf.Tensor, box: tuple[float, float]) -> tf.Tensor:
@@ -104,7 +87,3 @@ def from_tanh(w: tf.Tensor, box: tuple[float, float]) -> tf.Tensor:
     """The image of `w`: `tanh(w)` scaled to the box, within rounding of it."""
     low, high = box
     return low + (high - low) * (tf.tanh(w) + 1) / 2
-
-
-def _begin(x, box):
-    return to_tanh(x, box), (tf.zeros_like(x), tf.zeros_like(x))

@@ -6,12 +6,15 @@ import inspect
 from collections.abc import Callable, Hashable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_mmc import objectives
-from keras_mmc.attacks import checks
+from keras_mmc._validation import is_number
+from keras_mmc.attacks._engine.fields import check_fields
 from keras_mmc.attacks._engine.projections import clip_to_box
-from keras_mmc.attacks.base import Attack, targets_or_drawn
+from keras_mmc.attacks.ball import Ball
+from keras_mmc.attacks.base import Attack
 
 _BROKEN = {
     "carlini_wagner_l2": "the Carlini-Wagner attack of keras_mmc.attacks",
@@ -64,6 +67,9 @@ class CleverHans(Attack):
     # Made once: cleverhans traces its gradient anew for every new loss function.
     _loss_fn: Callable | None = dataclasses.field(repr=False, compare=False)
 
+    # The loss is wrapped when the attack is made; see `_loss_fn`.
+    has_objective = False
+
     def __init__(self, function, *, objective=None, targeted=False, box=(0.0, 1.0), **arguments):
         _check_function(function, objective, arguments)
         values = {
@@ -76,7 +82,26 @@ class CleverHans(Attack):
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        checks.check_fields(self)
+        check_fields(self)
+
+    @property
+    def aims(self) -> bool:
+        """cleverhans minimizes the untargeted objective of the target."""
+        return False
+
+    @property
+    def ball(self) -> Ball | None:
+        arguments = dict(self.arguments)
+        norm = {2: "l2", np.inf: "linf"}.get(arguments.get("norm", np.inf))
+        eps = arguments.get("eps")
+        return Ball(eps, norm, self.box) if norm and is_number(eps) else None
+
+    @property
+    def starts_at_random(self) -> bool:
+        known = inspect.signature(self.function).parameters
+        return "rand_init" in known and bool(
+            dict(self.arguments).get("rand_init", known["rand_init"].default)
+        )
 
     def get_config(self):
         return {
@@ -99,11 +124,10 @@ class CleverHans(Attack):
             **config["arguments"],
         )
 
-    def generate(self, score_fn, x, y, seed, targets=None):
+    def run(self, score_fn, x, y, seed, targets, early_stop):
         """What the function returns, clipped to the box."""
-        goal = targets_or_drawn(self, score_fn, x, y, seed, targets)
         handed_over = {
-            "y": goal,
+            "y": targets,
             "targeted": self.targeted,
             "clip_min": self.box[0],
             "clip_max": self.box[1],
@@ -114,7 +138,7 @@ class CleverHans(Attack):
         known = inspect.signature(self.function).parameters
         handed_over = {name: value for name, value in handed_over.items() if name in known}
         adversarial = self.function(score_fn, x, **dict(self.arguments), **handed_over)
-        return tf.stop_gradient(clip_to_box(tf.cast(adversarial, x.dtype), self.box))
+        return clip_to_box(tf.cast(adversarial, x.dtype), self.box)
 
 
 def _loss_function(objective):

@@ -1,17 +1,18 @@
 """DeepFool: the nearest boundary of a model that is taken for linear."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from keras_mmc._gradients import value_and_gradient
 from keras_mmc._validation import check_count, check_number
-from keras_mmc.attacks import checks
+from keras_mmc.attacks._engine.loops import per_image, repeat
+from keras_mmc.attacks._engine.planes import rows_sum
+from keras_mmc.attacks._engine.predictions import likely_wrong, misclassified
 from keras_mmc.attacks._engine.projections import clip_to_box, steepest_step
-from keras_mmc.attacks.ascent import per_sample
-from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
-from keras_mmc.attacks.loops import repeat
+from keras_mmc.attacks.base import Attack
 from keras_mmc.objectives import targeted_margin
 
 _BEYOND = 1e-4
@@ -29,9 +30,9 @@ class DeepFool(Attack):
 
     Args:
         steps: largest number of steps.
-        overshoot: by which share of the perturbation a point goes beyond the boundary.
+        overshoot: by which fraction of the perturbation an image goes beyond the boundary.
         num_candidates: number of classes considered, the label and the likeliest others.
-        norm: `"l2"` or `"linf"`, the norm of the perturbation that is minimised.
+        norm: `"l2"` or `"linf"`, the norm of the perturbation that is minimized.
         box: `(low, high)`, where images live. The original attack ignores it.
 
     Raises:
@@ -51,43 +52,36 @@ class DeepFool(Attack):
     box: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
-        checks.check_fields(self)
+        super().__post_init__()
         check_number(self, "overshoot", self.overshoot, at_least=0)
         check_count(self, "num_candidates", self.num_candidates, least=2)
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """Per sample the first point that fools the model, else the clean image."""
-        return self._run(score_fn, x, y, compact=False)
+    def run(self, score_fn, x, y, seed, targets, early_stop):
+        """Per image the first adversarial example, else the clean image."""
 
-    def search(self, score_fn, x, y, seed, targets=None):
-        """As `generate`; samples already fooled leave the batch."""
-        return self._run(score_fn, x, y, compact=True)
-
-    def _run(self, score_fn, x, y, compact):
         def step(i, state):
-            (x0, y, others), delta, point, fooled = state
-            delta += step_to_boundary(score_fn, point, y, others, self.norm)
+            (x0, y, others), delta, x_adv, fooled = state
+            delta += step_to_boundary(score_fn, x_adv, y, others, self.norm)
             moved = clip_to_box(x0 + (1 + self.overshoot) * delta, self.box)
-            point = tf.where(per_sample(fooled, moved), point, moved)
-            fooled |= misclassified(score_fn(point), y)
-            return ((x0, y, others), delta, point, fooled), fooled
+            x_adv = tf.where(per_image(fooled, moved), x_adv, moved)
+            fooled |= misclassified(score_fn(x_adv), y)
+            return ((x0, y, others), delta, x_adv, fooled), fooled
 
         scores = score_fn(x)
         others = likely_wrong(scores, y, self.num_candidates - 1)
         begin = ((x, y, others), tf.zeros_like(x), tf.identity(x), misclassified(scores, y))
-        point, fooled = repeat(
-            self.steps, step, begin, outcome=lambda state: state[2:], compact=compact
-        )
-        point = tf.where(per_sample(fooled, x), point, x)
-        return tf.stop_gradient(tf.ensure_shape(point, x.shape))
+        x_adv, fooled = repeat(self.steps, step, begin, lambda state: state[2:], early_stop)
+        return tf.where(per_image(fooled, x), x_adv, x)
 
 
-def step_to_boundary(score_fn, x, y, others, norm: str) -> tf.Tensor:
+def step_to_boundary(
+    score_fn: Callable, x: tf.Tensor, y: tf.Tensor, others: tf.Tensor, norm: str
+) -> tf.Tensor:
     """The step to the nearest of the tangents `s_k - s_y = 0` at `x`.
 
     With `f = s_k - s_y` and its gradient `w`, the distance is `|f| / ||w||` in the dual norm; the
     step is `|f| / ||w||_2^2 * w` for `"l2"` and `|f| / ||w||_1 * sign(w)` for `"linf"`, longer by
-    1e-4 as in the code of the paper, so that a point on the boundary crosses it.
+    1e-4 as in the code of the paper, so that an image on the boundary crosses it.
 
     Args:
         score_fn: maps images to scores `(N, K)`.
@@ -101,20 +95,19 @@ def step_to_boundary(score_fn, x, y, others, norm: str) -> tf.Tensor:
 
     Source: Moosavi-Dezfooli et al., CVPR 2016, arXiv 1511.04599.
     """
-    axes = list(range(1, x.shape.rank))
 
     def nearer(k, distance, step):
         classes = tf.gather(others, k, axis=1)
         value, normal = value_and_gradient(lambda x: targeted_margin(score_fn(x), y, classes), x)
         # Divided by its largest component first, a gradient of 1e-25 has a norm too.
-        largest = tf.reduce_max(tf.abs(normal), axes)
-        normal = tf.math.divide_no_nan(normal, per_sample(largest, x))
+        largest = tf.reduce_max(tf.abs(normal), list(range(1, x.shape.rank)))
+        normal = tf.math.divide_no_nan(normal, per_image(largest, x))
         unit = steepest_step(normal, 1.0, norm)
-        slope = largest * tf.reduce_sum(normal * unit, axes)
+        slope = largest * rows_sum(normal * unit)
         length = tf.math.divide_no_nan(tf.abs(value), slope)
         better = (largest > 0) & tf.math.is_finite(length) & (length < distance)
-        there = per_sample(length + _BEYOND, x) * unit
-        step = tf.where(per_sample(better, x), there, step)
+        there = per_image(length + _BEYOND, x) * unit
+        step = tf.where(per_image(better, x), there, step)
         return k + 1, tf.where(better, length, distance), step
 
     _, _, step = tf.while_loop(

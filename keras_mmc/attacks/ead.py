@@ -7,38 +7,33 @@ import tensorflow as tf
 
 from keras_mmc._gradients import value_and_gradient
 from keras_mmc._validation import check_choice, check_number
+from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
+from keras_mmc.attacks._engine.planes import rows_sum
 from keras_mmc.attacks._engine.projections import clip_to_box
-from keras_mmc.attacks.base import Attack, targets_or_drawn
-from keras_mmc.attacks.constant_search import (
-    ConstantSearch,
-    Look,
-    check_constant_search,
-    hinge,
-)
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class EAD(Attack):
+class EAD(PenaltyAttack):
     """Elastic-net attack: as Carlini-Wagner, with an L1 term that leaves most pixels alone.
 
-    It minimises `c * hinge + ||x' - x||_2^2 + beta * ||x' - x||_1`, the hinge that of
+    It minimizes `c * hinge + ||x' - x||_2^2 + beta * ||x' - x||_1`, the hinge that of
     `CarliniWagner`, by iterative shrinkage and thresholding with momentum: a gradient step on the
     first two terms, after which perturbations of a pixel below `beta` become 0 and larger ones
-    shrink by `beta`. Each sample bisects its own `c`.
+    shrink by `beta`. Each image bisects its own `c`.
 
     There is no `eps`: report the rate of success together with the mean distance over successes.
 
     Args:
         steps: number of steps for each constant.
         learning_rate: of the first step; it falls with the square root of the steps left.
-        binary_search_steps: number of constants tried for each sample.
-        initial_const: the first constant; it grows tenfold until the sample is fooled.
+        binary_search_steps: number of constants tried for each image.
+        initial_const: the first constant; it grows tenfold until it is broken.
         beta: weight of the L1 term and threshold of the shrinkage, in input units.
-        decision_rule: what makes the best of the points that fool the model: `"en"`, the smallest
+        decision_rule: what makes the best of the images that fool the model: `"en"`, the smallest
             `||x' - x||_2^2 + beta * ||x' - x||_1`, or `"l1"`, the smallest `||x' - x||_1`.
-        confidence: by how much, in scores, a point must fool the model to count.
-        abort_early: whether a sample whose lowest loss fell by less than 0.01 % in a tenth of the
+        confidence: by how much, in scores, an image must fool the model to count.
+        abort_early: whether an image whose lowest loss fell by less than 0.01 % in a tenth of the
             steps, at least 10, goes on to its next constant.
         targeted: whether to reach a target instead of leaving the label.
         box: `(low, high)`, where images live.
@@ -65,39 +60,30 @@ class EAD(Attack):
     box: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
-        check_constant_search(self)
+        super().__post_init__()
         check_number(self, "beta", self.beta, at_least=0)
         check_choice(self, "decision_rule", self.decision_rule, ("en", "l1"))
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """Per sample the smallest point found that fools the model, else the clean image."""
-        goal = targets_or_drawn(self, score_fn, x, y, seed, targets)
-        return self._search(score_fn).run(x, goal, compact=False)
+    def begin(self, x):
+        return tf.identity(x), tf.identity(x)
 
-    def search(self, score_fn, x, y, seed, targets=None):
-        """As `generate`; samples that stall leave the batch until the next constant."""
-        goal = targets_or_drawn(self, score_fn, x, y, seed, targets)
-        return self._search(score_fn).run(x, goal, compact=True)
+    def step(self, score_fn, i, variables, x, goal, constant):
+        x_adv, ahead = variables
+        scores = score_fn(x_adv)
+        squares, absolutes = _sum((x_adv - x) ** 2), _sum(tf.abs(x_adv - x))
+        elastic = squares + self.beta * absolutes
+        size = elastic if self.decision_rule == "en" else absolutes
+        loss = elastic + constant * self.hinge(scores, goal)
 
-    def _search(self, score_fn):
-        def step(i, variables, x, goal, constant):
-            point, ahead = variables
-            scores = score_fn(point)
-            squares, absolutes = _sum((point - x) ** 2), _sum(tf.abs(point - x))
-            elastic = squares + self.beta * absolutes
-            size = elastic if self.decision_rule == "en" else absolutes
-            look = Look(point, size, elastic + constant * hinge(self, scores, goal), scores)
+        def smooth(z):
+            return _sum((z - x) ** 2) + constant * self.hinge(score_fn(z), goal)
 
-            def smooth(z):
-                return _sum((z - x) ** 2) + constant * hinge(self, score_fn(z), goal)
-
-            _, gradient = value_and_gradient(smooth, ahead)
-            made = tf.cast(i, x.dtype)
-            rate = self.learning_rate * tf.sqrt(tf.maximum(1 - made / self.steps, 0.0))
-            moved = shrink(ahead - rate * gradient, x, self.beta, self.box)
-            return (moved, moved + made / (made + 3) * (moved - point)), look
-
-        return ConstantSearch(self, lambda x: (tf.identity(x), tf.identity(x)), step)
+        _, gradient = value_and_gradient(smooth, ahead)
+        made = tf.cast(i, x.dtype)
+        rate = self.learning_rate * tf.sqrt(tf.maximum(1 - made / self.steps, 0.0))
+        moved = shrink(ahead - rate * gradient, x, self.beta, self.box)
+        ahead = moved + made / (made + 3) * (moved - x_adv)
+        return (moved, ahead), Evaluation(x_adv, size, loss, scores)
 
 
 def shrink(z: tf.Tensor, x: tf.Tensor, beta: float, box: tuple[float, float]) -> tf.Tensor:
@@ -120,5 +106,4 @@ def shrink(z: tf.Tensor, x: tf.Tensor, beta: float, box: tuple[float, float]) ->
 
 
 def _sum(values):
-    """Sums `(N,)` over pixels, float32."""
-    return tf.cast(tf.reduce_sum(values, list(range(1, values.shape.rank))), tf.float32)
+    return tf.cast(rows_sum(values), tf.float32)

@@ -1,20 +1,16 @@
 """The fast gradient sign method (FGSM)."""
 
 import dataclasses
-from collections.abc import Callable
 
 import keras
-import tensorflow as tf
 
-from keras_mmc import objectives
-from keras_mmc._gradients import value_and_gradient
-from keras_mmc.attacks._engine.projections import clip_to_box, steepest_step
-from keras_mmc.attacks.base import Attack, targets_or_drawn
+from keras_mmc.attacks._engine.fields import fixed
+from keras_mmc.attacks.pgd import PGD
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class FGSM(Attack):
+class FGSM(PGD):
     """Fast gradient sign method: one step of full length along the gradient.
 
     Args:
@@ -34,16 +30,16 @@ class FGSM(Attack):
     >>> x_adv = keras_mmc.attacks.FGSM(eps=8 / 255)(model, x_test, y_test)
     """
 
-    eps: float
-    norm: str = "linf"
-    objective: str | Callable = "margin"
-    targeted: bool = False
-    box: tuple[float, float] = (0.0, 1.0)
+    steps: int = fixed(1)
+    step_size: float | None = fixed(None)
+    random_start: bool | float = fixed(False)
+    restarts: int = fixed(1)
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """The images after the step."""
-        targets = targets_or_drawn(self, score_fn, x, y, seed, targets)
-        objective = objectives.for_goal(self.objective, self.targeted)
-        _, gradient = value_and_gradient(lambda x: objective(score_fn(x), y, targets), x)
-        stepped = x + steepest_step(gradient, self.eps, self.norm)
-        return tf.stop_gradient(clip_to_box(stepped, self.box))
+    fixed_steps = True
+
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps):
+        """One step in both views: there is nothing to stop early."""
+        return super().run(score_fn, x, y, seed, targets, False, eps, 1)
+
+    def step_length(self, eps, steps):
+        return eps

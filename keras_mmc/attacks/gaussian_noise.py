@@ -1,13 +1,12 @@
-"""Gaussian noise: no attack, but the least that a model should stand."""
+"""Gaussian noise: no attack, but the least that a model should withstand."""
 
 import dataclasses
 
 import keras
-import tensorflow as tf
 
 from keras_mmc._validation import check_number
-from keras_mmc.attacks import checks
-from keras_mmc.attacks._engine.projections import clip_to_box
+from keras_mmc.attacks._engine.projections import clip_to_box, shape_of
+from keras_mmc.attacks._engine.random import normal
 from keras_mmc.attacks.base import Attack
 
 
@@ -33,11 +32,12 @@ class GaussianNoise(Attack):
     sigma: float
     box: tuple[float, float] = (0.0, 1.0)
 
+    uses_gradients = False
+    starts_at_random = True
+
     def __post_init__(self):
-        checks.check_fields(self)
+        super().__post_init__()
         check_number(self, "sigma", self.sigma, at_least=0)
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """The noisy images."""
-        noise = tf.random.stateless_normal(tf.shape(x), seed, dtype=x.dtype)
-        return tf.stop_gradient(clip_to_box(x + self.sigma * noise, self.box))
+    def run(self, score_fn, x, y, seed, targets, early_stop):
+        return clip_to_box(x + self.sigma * normal(seed, shape_of(x), x.dtype), self.box)

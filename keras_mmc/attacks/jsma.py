@@ -7,12 +7,11 @@ import keras
 import tensorflow as tf
 
 from keras_mmc._gradients import value_gradient_aux
-from keras_mmc._validation import is_number
-from keras_mmc.attacks import checks
+from keras_mmc._validation import check, is_number
+from keras_mmc.attacks._engine.loops import per_image, repeat
+from keras_mmc.attacks._engine.predictions import reached
 from keras_mmc.attacks._engine.projections import clip_to_box
-from keras_mmc.attacks.ascent import per_sample
-from keras_mmc.attacks.base import Attack, reached, targets_or_drawn
-from keras_mmc.attacks.loops import repeat
+from keras_mmc.attacks.base import Attack
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -27,7 +26,7 @@ class JSMA(Attack):
 
     Args:
         theta: change of a pixel, in input units; negative to darken.
-        gamma: largest share of pixels changed, in (0, 1]: `floor(gamma * D / 2)` pairs.
+        gamma: largest fraction of pixels changed, in (0, 1]: `floor(gamma * D / 2)` pairs.
         box: `(low, high)`, where images live.
 
     Raises:
@@ -47,26 +46,14 @@ class JSMA(Attack):
     targeted = True
 
     def __post_init__(self):
-        checks.check_fields(self)
-        if not is_number(self.theta) or self.theta == 0:
-            raise ValueError(
-                f"JSMA: `theta` must be a finite number other than 0; received {self.theta!r}."
-            )
-        if not is_number(self.gamma) or not 0 < self.gamma <= 1:
-            raise ValueError(
-                f"JSMA: `gamma` is a share of the pixels, in (0, 1]; received {self.gamma!r}."
-            )
+        super().__post_init__()
+        other_than_0 = is_number(self.theta) and self.theta != 0
+        check(self, "theta", self.theta, other_than_0, "a finite number other than 0")
+        fits = is_number(self.gamma) and 0 < self.gamma <= 1
+        check(self, "gamma", self.gamma, fits, "a fraction of the pixels, in (0, 1]")
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """Per sample the first point that reaches the target, else the last one."""
-        return self._run(score_fn, x, y, seed, targets, compact=False)
-
-    def search(self, score_fn, x, y, seed, targets=None):
-        """As `generate`; samples that are done leave the batch."""
-        return self._run(score_fn, x, y, seed, targets, compact=True)
-
-    def _run(self, score_fn, x, y, seed, targets, compact):
-        targets = targets_or_drawn(self, score_fn, x, y, seed, targets)
+    def run(self, score_fn, x, y, seed, targets, early_stop):
+        """Per image the first one that reaches the target, else the last one."""
         features = x.shape[1:].num_elements()
         pairs = math.floor(self.gamma * features / 2 + 1e-9)
         if not pairs:
@@ -78,19 +65,18 @@ class JSMA(Attack):
         def step(i, state):
             x, targets, done = state
             scores, rise, fall = _slopes(score_fn, x, targets)
-            done |= reached(scores, None, targets)
-            # A look comes after every pair, so after the last one there is a look and no move.
+            done |= reached(scores, targets)
+            # Scores are looked at after every pair, so after the last one there is no move.
             usable = (x < self.box[1]) if self.theta > 0 else (x > self.box[0])
             sign = math.copysign(1.0, self.theta)
             chosen, found = best_pair(sign * _flat(rise), sign * _flat(fall), _flat(usable))
             done |= ~found | (i == pairs)
             change = self.theta * tf.reshape(tf.cast(chosen, x.dtype), tf.shape(x))
             moved = clip_to_box(x + change, self.box)
-            return (tf.where(per_sample(done, x), x, moved), targets, done), done
+            return (tf.where(per_image(done, x), x, moved), targets, done), done
 
         begin = (tf.identity(x), targets, tf.zeros_like(targets, tf.bool))
-        point = repeat(pairs + 1, step, begin, lambda state: state[0], compact)
-        return tf.stop_gradient(tf.ensure_shape(point, x.shape))
+        return repeat(pairs + 1, step, begin, lambda state: state[0], early_stop)
 
 
 def best_pair(rise: tf.Tensor, fall: tf.Tensor, usable: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

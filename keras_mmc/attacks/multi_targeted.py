@@ -1,24 +1,27 @@
 """Projected gradient descent towards every wrong class in turn."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
-from keras_mmc.attacks.ascent import Ascent, in_turn, per_sample
-from keras_mmc.attacks.base import Attack, likely_wrong, misclassified
+from keras_mmc.attacks._engine.fields import fixed
+from keras_mmc.attacks._engine.loops import in_turn, per_image
+from keras_mmc.attacks._engine.predictions import likely_wrong
+from keras_mmc.attacks._engine.random import fold_in
 from keras_mmc.attacks.pgd import PGD
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class MultiTargeted(Attack):
+class MultiTargeted(PGD):
     """PGD on the targeted margin `s_t - s_y` for every wrong class `t`, most likely first.
 
     One ascent climbs towards whichever class happens to be near; this one tries them all, so it
-    is up to `K - 1` times as dear as PGD and finds what a single target hides. It succeeds when
-    the sample is misclassified, as whatever class.
+    costs up to `K - 1` times as much as PGD and finds what a single target hides. It succeeds when
+    the image is misclassified, as whatever class.
 
     Args:
         eps: radius of the ball, in input units.
@@ -37,61 +40,40 @@ class MultiTargeted(Attack):
     >>> x_adv = keras_mmc.attacks.MultiTargeted(eps=8 / 255)(model, x_test, y_test)
     """
 
-    eps: float
-    steps: int = 20
-    step_size: float | None = None
-    norm: str = "linf"
-    random_start: bool = True
-    box: tuple[float, float] = (0.0, 1.0)
+    objective: str | Callable = fixed("targeted_margin")
+    targeted: bool = fixed(False)
+    restarts: int = fixed(1)
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """Per sample the last iterate with the largest margin, over all wrong classes."""
+    aims = True
+
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
+        """In training the last iterate of the largest margin, over all wrong classes."""
         scores = score_fn(x)
         order = likely_wrong(scores, y, scores.shape[-1] - 1)
-        pgd, ascent = self._pgd(), self._ascent(score_fn)
+        ascent = self.ascent(score_fn, eps, steps)
 
-        def body(i, best, best_margin):
-            start = pgd.start(x, tf.random.experimental.stateless_fold_in(seed, i))
-            point = ascent.last(start, (), (x, y, tf.gather(order, i, axis=1)))
-            margin = objectives.margin(score_fn(point), y)
+        def towards(i, samples):
+            x, y, order, seed, eps = samples
+            start = self.start(x, fold_in(seed, i), eps)
+            return start, (x, y, tf.gather(order, i, axis=1), eps)
+
+        def attempt(i, samples):
+            start, samples = towards(i, samples)
+            return ascent.first_success(start, (), samples)
+
+        everything = (x, y, order, seed, eps)
+        if early_stop:
+            return in_turn(order.shape[1], attempt, x, everything)
+
+        def best_of(i, best, best_margin):
+            start, samples = towards(i, everything)
+            x_adv = ascent.last(start, (), samples)
+            margin = objectives.margin(score_fn(x_adv), y)
             better = margin > best_margin
-            best = tf.where(per_sample(better, x), point, best)
+            best = tf.where(per_image(better, x), x_adv, best)
             return i + 1, best, tf.where(better, margin, best_margin)
 
         lowest = tf.fill(tf.shape(x)[:1], tf.float32.min)
-        _, best, _ = tf.while_loop(
-            lambda *state: True, body, (0, x, lowest), maximum_iterations=order.shape[1]
-        )
-        return tf.stop_gradient(best)
-
-    def search(self, score_fn, x, y, seed, targets=None):
-        """Per sample the first point on the way to any wrong class that fools the model."""
-        scores = score_fn(x)
-        order = likely_wrong(scores, y, scores.shape[-1] - 1)
-        pgd, ascent = self._pgd(), self._ascent(score_fn)
-
-        def towards(i, samples):
-            x, y, order = samples
-            start = pgd.start(x, tf.random.experimental.stateless_fold_in(seed, i))
-            return ascent.first_success(start, (), (x, y, tf.gather(order, i, axis=1)))
-
-        return in_turn(order.shape[1], towards, x, (x, y, order))[0]
-
-    def _pgd(self):
-        return PGD(
-            self.eps,
-            steps=self.steps,
-            step_size=self.step_size,
-            norm=self.norm,
-            random_start=self.random_start,
-            box=self.box,
-        )
-
-    def _ascent(self, score_fn):
-        return Ascent(
-            score_fn,
-            objective=objectives.targeted_margin,
-            success=misclassified,
-            move=self._pgd().move,
-            steps=self.steps,
-        )
+        return tf.while_loop(
+            lambda *state: True, best_of, (0, x, lowest), maximum_iterations=order.shape[1]
+        )[1]

@@ -2,25 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_mmc import objectives
-from keras_mmc.attacks._engine.projections import (
-    clip_to_box,
-    normal_noise,
-    project,
-    random_start,
-    steepest_step,
-)
-from keras_mmc.attacks.ascent import Ascent, in_turn
-from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
+from keras_mmc.attacks._engine.ascent import Ascent
+from keras_mmc.attacks._engine.loops import in_turn
+from keras_mmc.attacks._engine.projections import clip_to_box, project, shape_of, steepest_step
+from keras_mmc.attacks._engine.random import fold_in, normal
+from keras_mmc.attacks.base import BallAttack
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class PGD(Attack):
+class PGD(BallAttack):
     """Projected gradient descent: steps along the gradient, each brought back into the ball.
 
     Args:
@@ -33,7 +29,8 @@ class PGD(Attack):
         targeted: whether to reach a target instead of leaving the label.
         random_start: whether to start at a random point of the ball; a number starts at normal
             noise of that standard deviation instead, in input units.
-        restarts: number of runs in `search` and in a call, each on the samples still standing.
+        restarts: number of runs in `search` and in a call, each on the images that no run before
+            it broke.
         box: `(low, high)`, where images live.
 
     Raises:
@@ -46,7 +43,6 @@ class PGD(Attack):
     >>> x_adv = attack(model, x_test, y_test)
     """
 
-    eps: float
     steps: int = 20
     step_size: float | None = None
     norm: str = "linf"
@@ -56,50 +52,52 @@ class PGD(Attack):
     restarts: int = 1
     box: tuple[float, float] = (0.0, 1.0)
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """The last iterate of one run."""
-        targets = targets_or_drawn(self, score_fn, x, y, seed, targets)
-        return self._ascent(score_fn).last(self.start(x, seed), (), (x, y, targets))
+    fixed_steps = False
 
-    def search(self, score_fn, x, y, seed, targets=None):
-        """Per sample the first point of any restart that fools the model, else the last one."""
-        targets = targets_or_drawn(self, score_fn, x, y, seed, targets)
-        ascent = self._ascent(score_fn)
+    @property
+    def starts_at_random(self) -> bool:
+        return self.random_start is not False
+
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
+        ascent = self.ascent(score_fn, eps, steps)
+        if not early_stop:
+            return ascent.last(self.start(x, seed, eps), self.memory(x), (x, y, targets, eps))
 
         def restart(i, samples):
-            start = self.start(samples[0], tf.random.experimental.stateless_fold_in(seed, i))
-            return ascent.first_success(start, (), samples)
+            seed, *samples = samples
+            start = self.start(samples[0], fold_in(seed, i), samples[3])
+            return ascent.first_success(start, self.memory(start), tuple(samples))
 
-        return in_turn(self.restarts, restart, x, (x, y, targets))[0]
+        return in_turn(self.restarts, restart, x, (seed, x, y, targets, eps))
 
-    def _ascent(self, score_fn):
-        return Ascent(
-            score_fn,
-            objective=objectives.for_goal(self.objective, self.targeted),
-            success=reached if self.targeted else misclassified,
-            move=self.move,
-            steps=self.steps,
-        )
+    def ascent(self, score_fn, eps: Any, steps: Any) -> Ascent:
+        """The loop of steps, up to the objective and the success of this attack."""
 
-    def start(self, x, seed):
+        def move(x, gradient, memory, x0, eps):
+            return self.move(x, gradient, memory, x0, eps, self.step_length(eps, steps))
+
+        return Ascent(score_fn, self.objective_fn(), self.succeeded, move, steps)
+
+    def start(self, x: tf.Tensor, seed: tf.Tensor, eps: Any) -> tf.Tensor:
         """Where a run begins: the images, or by `seed` a random point of their balls."""
         if self.random_start is False:
             return tf.identity(x)
-        if self.random_start is not True:
-            noisy = x + self.random_start * normal_noise(tf.shape(x), seed, x.dtype)
-            return project(noisy, x, self.eps, self.norm, self.box)
-        return random_start(x, self.eps, self.norm, self.box, seed)
+        if self.random_start is True:
+            return self.ball.random_start(x, seed, eps)
+        noise = normal(seed, shape_of(x), x.dtype)
+        return project(x + self.random_start * noise, x, eps, self.norm, self.box)
 
-    def move(self, x, gradient, memory, x0):
-        """One step along the gradient and back into the ball about `x0`; no memory is kept."""
-        step = steepest_step(gradient, step_length(self), self.norm)
-        x = clip_to_box(x + step, self.box)
-        return project(x, x0, self.eps, self.norm, self.box), memory
+    def memory(self, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """What `move` carries on from step to step, as it is at the start."""
+        return ()
 
+    def step_length(self, eps: Any, steps: Any) -> Any:
+        """The length of a step: `step_size`, or `2.5 * eps / steps` if it is `None`."""
+        if self.step_size is not None:
+            return self.step_size
+        return 2.5 * eps / (tf.cast(steps, tf.float32) if tf.is_tensor(steps) else steps)
 
-def step_length(attack) -> float | tf.Tensor:
-    """The `step_size` of an attack, `2.5 * eps / steps` if it is `None`."""
-    if attack.step_size is not None:
-        return attack.step_size
-    steps = attack.steps
-    return 2.5 * attack.eps / (tf.cast(steps, tf.float32) if tf.is_tensor(steps) else steps)
+    def move(self, x, gradient, memory, x0, eps, size) -> tuple[tf.Tensor, tuple]:
+        """One step of length `size` along the gradient, back into the ball about `x0`."""
+        x = clip_to_box(x + steepest_step(gradient, size, self.norm), self.box)
+        return project(x, x0, eps, self.norm, self.box), memory

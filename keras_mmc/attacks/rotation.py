@@ -3,16 +3,16 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check_count, check_number
+from keras_mmc.attacks._engine.loops import per_image, repeat
 from keras_mmc.attacks._engine.projections import clip_to_box
-from keras_mmc.attacks.ascent import per_sample
-from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
-from keras_mmc.attacks.loops import repeat
+from keras_mmc.attacks.base import Attack
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -48,6 +48,8 @@ class Rotation(Attack):
     targeted: bool = False
     box: tuple[float, float] = (0.0, 1.0)
 
+    uses_gradients = False
+
     def __post_init__(self):
         super().__post_init__()
         check_number(self, "max_degrees", self.max_degrees, above=0)
@@ -58,44 +60,34 @@ class Rotation(Attack):
                 f"received {self.num_angles!r}. Pass {self.num_angles + 1}."
             )
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """Per sample the rotation of the largest objective, of the first that fools the model."""
-        return self._run(score_fn, x, y, seed, targets, compact=False)
-
-    def search(self, score_fn, x, y, seed, targets=None):
-        """As `generate`; samples already fooled leave the batch."""
-        return self._run(score_fn, x, y, seed, targets, compact=True)
-
     def angles(self) -> list[float]:
         """The grid, in degrees, in the order in which it is tried."""
         sides = self.num_angles // 2
         steps = [self.max_degrees * i / sides for i in range(1, sides + 1)]
         return [0.0] + [angle for step in steps for angle in (step, -step)]
 
-    def _run(self, score_fn, x, y, seed, targets, compact):
-        targets = targets_or_drawn(self, score_fn, x, y, seed, targets)
+    def run(self, score_fn, x, y, seed, targets, early_stop):
+        """Per image the rotation of the largest objective, of the first that fools the model."""
         objective = objectives.for_goal(self.objective, self.targeted)
-        success = reached if self.targeted else misclassified
         angles = tf.constant(self.angles(), x.dtype)
 
         def step(i, state):
             (x, y, targets), worst, value, fooled = state
             turned = clip_to_box(rotate(x, angles[i]), self.box)
             scores = score_fn(turned)
-            won = success(scores, y, targets)
+            won = self.succeeded(scores, y, targets)
             turned_value = objective(scores, y, targets)
             better = ~fooled & (won | (turned_value > value))
-            worst = tf.where(per_sample(better, x), turned, worst)
+            worst = tf.where(per_image(better, x), turned, worst)
             value = tf.where(better, turned_value, value)
             return ((x, y, targets), worst, value, fooled | won), fooled | won
 
         lowest = tf.fill(tf.shape(y), -float("inf"))
-        state = ((x, y, targets), tf.identity(x), lowest, tf.zeros_like(y, tf.bool))
-        worst = repeat(self.num_angles, step, state, lambda state: state[1], compact)
-        return tf.stop_gradient(tf.ensure_shape(worst, x.shape))
+        begin = ((x, y, targets), tf.identity(x), lowest, tf.zeros_like(y, tf.bool))
+        return repeat(self.num_angles, step, begin, lambda state: state[1], early_stop)
 
 
-def rotate(images: tf.Tensor, degrees) -> tf.Tensor:
+def rotate(images: tf.Tensor, degrees: Any) -> tf.Tensor:
     """Turns images about their middle, with bilinear interpolation and zeros around them.
 
     Args:

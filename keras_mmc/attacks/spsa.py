@@ -6,18 +6,17 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_mmc import objectives
 from keras_mmc._validation import check_count, check_number
-from keras_mmc.attacks._engine.projections import project
-from keras_mmc.attacks.adam import adam_step
-from keras_mmc.attacks.ascent import per_sample
-from keras_mmc.attacks.base import Attack, misclassified, reached, targets_or_drawn
-from keras_mmc.attacks.loops import repeat
+from keras_mmc.attacks._engine.adam import adam_step
+from keras_mmc.attacks._engine.loops import per_image, repeat
+from keras_mmc.attacks._engine.projections import project, shape_of
+from keras_mmc.attacks._engine.random import fold_in, signs
+from keras_mmc.attacks.base import BallAttack
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class SPSA(Attack):
+class SPSA(BallAttack):
     """Simultaneous perturbation stochastic approximation: climbs along a guessed gradient.
 
     Each step asks the model for scores at pairs of points, `delta` to either side in random
@@ -46,7 +45,6 @@ class SPSA(Attack):
     >>> x_adv = keras_mmc.attacks.SPSA(eps=8 / 255, steps=100)(model, x_test, y_test)
     """
 
-    eps: float
     steps: int = 10
     learning_rate: float = 0.01
     delta: float = 0.01
@@ -54,6 +52,9 @@ class SPSA(Attack):
     objective: str | Callable = "margin"
     targeted: bool = False
     box: tuple[float, float] = (0.0, 1.0)
+
+    uses_gradients = False
+    fixed_steps = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -66,46 +67,35 @@ class SPSA(Attack):
                 f"{self.samples!r}. Pass {self.samples + 1}."
             )
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """The last iterate."""
-        return self._climb(score_fn, x, y, seed, targets, stop=False)
-
-    def search(self, score_fn, x, y, seed, targets=None):
-        """Per sample the first iterate that fools the model, else the last one.
-
-        Samples already fooled leave the batch.
-        """
-        return self._climb(score_fn, x, y, seed, targets, stop=True)
-
-    def _climb(self, score_fn, x, y, seed, targets, stop):
-        targets = targets_or_drawn(self, score_fn, x, y, seed, targets)
-        objective = objectives.for_goal(self.objective, self.targeted)
-        success = reached if self.targeted else misclassified
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
+        """Per image the first iterate that fools the model, in training the last one."""
+        objective = self.objective_fn()
 
         def step(i, state):
-            (x0, y, targets), x, memory, fooled = state
+            clean, x, memory, fooled = state
+            x0, y, targets, seed, eps = clean
             gradient = estimate_gradient(
                 lambda x: objective(score_fn(x), y, targets),
                 x,
                 self.delta,
                 self.samples,
-                _fold_in(seed, i),
+                fold_in(seed, i),
             )
             move, memory = adam_step(gradient, memory, i, self.learning_rate)
-            moved = project(x + move, x0, self.eps, "linf", self.box)
-            x = tf.where(per_sample(fooled, x), x, moved)
-            if stop:
-                fooled |= success(score_fn(x), y, targets)
-            return ((x0, y, targets), x, memory, fooled), fooled
+            moved = project(x + move, x0, eps, "linf", self.box)
+            x = tf.where(per_image(fooled, x), x, moved)
+            if early_stop:
+                fooled |= self.succeeded(score_fn(x), y, targets)
+            return (clean, x, memory, fooled), fooled
 
         memory = (tf.zeros_like(x), tf.zeros_like(x))
-        none = tf.zeros_like(y, tf.bool)
-        state = ((x, y, targets), tf.identity(x), memory, none)
-        point = repeat(self.steps, step, state, outcome=lambda state: state[1], compact=stop)
-        return tf.stop_gradient(tf.ensure_shape(point, x.shape))
+        begin = ((x, y, targets, seed, eps), tf.identity(x), memory, tf.zeros_like(y, tf.bool))
+        return repeat(steps, step, begin, lambda state: state[1], early_stop)
 
 
-def estimate_gradient(fn: Callable, x: tf.Tensor, delta: float, samples: int, seed) -> tf.Tensor:
+def estimate_gradient(
+    fn: Callable, x: tf.Tensor, delta: float, samples: int, seed: tf.Tensor
+) -> tf.Tensor:
     """Guesses the gradient of per-sample values from the values alone.
 
     The mean over directions `v` of random signs of `(f(x + delta v) - f(x - delta v)) / (2 delta)
@@ -117,7 +107,7 @@ def estimate_gradient(fn: Callable, x: tf.Tensor, delta: float, samples: int, se
         x: tensor `(N, ...)`.
         delta: distance of the points asked, in input units.
         samples: number of points asked per sample, even.
-        seed: `int32` of shape `(2,)`; the same seed asks the same points.
+        seed: `int64` `(N,)`, one per image; the same seed asks for the same scores.
 
     Returns:
         Tensor like `x`; a direction whose slope is not finite counts as flat.
@@ -127,20 +117,12 @@ def estimate_gradient(fn: Callable, x: tf.Tensor, delta: float, samples: int, se
     directions = samples // 2
 
     def add(i, total):
-        signs = tf.random.stateless_uniform(tf.shape(x), _fold_in(seed, i), 0, 2, tf.int32)
-        signs = tf.cast(2 * signs - 1, x.dtype)
-        rise = fn(x + delta * signs) - fn(x - delta * signs)
+        direction = signs(fold_in(seed, i), shape_of(x), x.dtype)
+        rise = fn(x + delta * direction) - fn(x - delta * direction)
         slope = tf.where(tf.math.is_finite(rise), rise, 0.0) / (2 * delta)
-        return i + 1, total + per_sample(tf.cast(slope, x.dtype), x) * signs
+        return i + 1, total + per_image(tf.cast(slope, x.dtype), x) * direction
 
     _, total = tf.while_loop(
         lambda *state: True, add, (0, tf.zeros_like(x)), maximum_iterations=directions
     )
     return total / directions
-
-
-def _fold_in(seed, i):
-    """A seed of its own for every `i`, non-negative: only those draw the same bits under XLA."""
-    positive = tf.bitwise.bitwise_and(seed, 2**31 - 1)
-    folded = tf.random.experimental.stateless_fold_in(positive, i)
-    return tf.bitwise.bitwise_and(folded, 2**31 - 1)

@@ -1,29 +1,32 @@
-"""Transfer: points crafted on one model, tried on another."""
+"""Transfer: adversarial examples crafted on one model, tried on another."""
 
 import dataclasses
-import weakref
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from keras_mmc.attacks import checks
-from keras_mmc.attacks.base import Attack, score_function
+from keras_mmc import _arrays as arrays
+from keras_mmc._validation import check
+from keras_mmc.attacks.ball import Ball
+from keras_mmc.attacks.base import Attack
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class Transfer(Attack):
-    """Crafts adversarial points on a substitute model and shows them to the attacked one.
+    """Crafts adversarial examples on a substitute model and shows them to the attacked one.
 
-    The attacked model gives scores of clean images and nothing else: if points of a substitute
-    fool it more often than its own gradients do, those gradients are masked.
+    The attacked model gives scores of clean images and nothing else: if adversarial examples of a
+    substitute fool it more often than its own gradients do, those gradients are masked.
 
-    The training view of the attack crafts the points, since it goes all its way: the first point
-    that fools the substitute is barely across its boundary and would transfer badly.
+    The training view of the attack crafts them, since it makes all its steps: the first image that
+    fools the substitute is barely across its boundary and would transfer badly.
 
     Args:
-        attack: the attack run on the substitute; its `targeted` and `box` hold here too.
+        attack: the attack run on the substitute; what it says of itself holds here too.
         substitute: Keras model from the same images to scores of the same classes.
 
     Raises:
@@ -40,64 +43,45 @@ class Transfer(Attack):
     attack: Attack
     substitute: keras.Model
 
-    def __post_init__(self):
-        if not isinstance(self.attack, Attack):
-            raise ValueError(
-                f"Transfer: `attack` must be an attack, such as PGD(8 / 255); received "
-                f"{self.attack!r}."
-            )
-        if not isinstance(self.substitute, keras.Layer):
-            raise ValueError(
-                f"Transfer: `substitute` must be a Keras model; received {self.substitute!r}."
-            )
-
-    @property
-    def targeted(self) -> bool:
-        return self.attack.targeted
-
-    @property
-    def box(self) -> tuple[float, float]:
-        return self.attack.box
-
-    def generate(self, score_fn, x, y, seed, targets=None):
-        """What the attack generates on the substitute; `score_fn` is never computed."""
-        return self._weak().generate(score_fn, x, y, seed, targets)
-
-    def __call__(self, model, x, y=None, **options) -> np.ndarray:
-        """As of every attack: images that fool the model as they are come back unchanged."""
-        x = checks.check_images(x, self.box)
-        if len(x):
-            checks.check_scores(score_function(self.substitute)(tf.constant(x[:1])).numpy())
-        return self._weak()(model, x, y, **options)
-
-    def _weak(self):
-        return _Transfer(self.attack, weakref.ref(self.substitute))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Transfer(Attack):
-    """The transfer as it is remembered along with its graph, for as long as the attacked model.
-
-    It must not keep the substitute alive that long, let alone, where a model is its own
-    substitute, for ever.
-    """
-
-    attack: Attack
-    substitute: "weakref.ref[keras.Model]"
+    uses_gradients = False
 
     def __post_init__(self):
-        """The fields are those of a `Transfer`, checked there."""
+        is_attack = isinstance(self.attack, Attack) and self.attack.trains
+        check(self, "attack", self.attack, is_attack, "an attack, such as PGD(8 / 255)")
+        is_model = isinstance(self.substitute, keras.Layer)
+        check(self, "substitute", self.substitute, is_model, "a Keras model")
 
     targeted = property(lambda self: self.attack.targeted)
     box = property(lambda self: self.attack.box)
+    starts_at_random = property(lambda self: self.attack.starts_at_random)
+    fixed_eps = property(lambda self: self.attack.fixed_eps)
+    fixed_steps = property(lambda self: self.attack.fixed_steps)
+    eps = property(lambda self: self.attack.eps)
+    steps = property(lambda self: self.attack.steps)
 
-    def generate(self, score_fn, x, y, seed, targets=None):
-        substitute_fn = score_function(self.substitute())
+    @property
+    def ball(self) -> Ball | None:
+        return self.attack.ball
+
+    def run(self, score_fn, x, y, seed, targets, early_stop, **budget):
+        """What the attack makes on the substitute; scores of the attacked model are not used."""
         # Only static shapes are used: in a graph these scores are never computed.
-        expected, received = score_fn(x).shape[-1], substitute_fn(x).shape[-1]
+        expected, received = score_fn(x).shape[-1], self._scores(x).shape[-1]
         if expected != received:
             raise ValueError(
                 f"Transfer: the substitute must know the classes of the attacked model, "
                 f"{expected}; it returns scores of {received} classes."
             )
-        return self.attack.generate(substitute_fn, x, y, seed, targets)
+        return self.attack.run(self._scores, x, y, seed, targets, False, **budget)
+
+    def __call__(
+        self, model: Any, x: ArrayLike, y: ArrayLike | None = None, **options: Any
+    ) -> np.ndarray:
+        """As of every attack: images that fool the model as they are come back unchanged."""
+        x = arrays.check_images(x, self.box)
+        if len(x):
+            arrays.check_scores(self._scores(tf.constant(x[:1])).numpy())
+        return super().__call__(model, x, y, **options)
+
+    def _scores(self, x):
+        return tf.cast(self.substitute(x, training=False), tf.float32)

@@ -5,9 +5,13 @@ with one length per sample. A norm is `"linf"` or `"l2"`, taken over all axes bu
 is `(low, high)`.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from cleverhans.tf2.utils import clip_eta, optimize_linear
+
+from keras_mmc.attacks._engine import random
 
 NORMS = {"linf": np.inf, "l2": 2}
 """Names of the norms and their order."""
@@ -18,7 +22,9 @@ def clip_to_box(x: tf.Tensor, box: tuple[float, float]) -> tf.Tensor:
     return tf.clip_by_value(x, box[0], box[1])
 
 
-def project(x: tf.Tensor, x0: tf.Tensor, eps, norm: str, box: tuple[float, float]) -> tf.Tensor:
+def project(
+    x: tf.Tensor, x0: tf.Tensor, eps: Any, norm: str, box: tuple[float, float]
+) -> tf.Tensor:
     """Brings `x` into the ball of radius `eps` around `x0`, then into the box.
 
     With `x0` in the box the second step cannot leave the ball: it moves every pixel towards `x0`.
@@ -44,7 +50,7 @@ def project(x: tf.Tensor, x0: tf.Tensor, eps, norm: str, box: tuple[float, float
     return clip_to_box(x0 + eta, box)
 
 
-def steepest_step(gradient: tf.Tensor, size, norm: str) -> tf.Tensor:
+def steepest_step(gradient: tf.Tensor, size: Any, norm: str) -> tf.Tensor:
     """The step of length `size` along which a function of that gradient rises most.
 
     `size * sign(g)` for `"linf"`, `size * g / ||g||` for `"l2"`, 0 where the gradient is 0. The
@@ -67,51 +73,31 @@ def steepest_step(gradient: tf.Tensor, size, norm: str) -> tf.Tensor:
 
 
 def random_start(
-    x0: tf.Tensor, eps, norm: str, box: tuple[float, float], seed: tf.Tensor
+    x0: tf.Tensor, eps: Any, norm: str, box: tuple[float, float], seeds: tf.Tensor
 ) -> tf.Tensor:
-    """A point drawn uniformly from the ball around `x0`, brought into the box.
+    """A point drawn uniformly from the ball around each image, brought into the box.
 
     Args:
         x0: tensor `(N, ...)` inside the box.
         eps: radius of the ball, in input units.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`.
-        seed: `int32` of shape `(2,)`; the same seed draws the same point.
+        seeds: `int64` `(N,)`, one per image; the same seed draws the same point.
 
     Returns:
         Tensor like `x0`.
     """
-    shape = tf.shape(x0)
+    shape = shape_of(x0)
     eps = tf.cast(eps, x0.dtype)
     if norm == "linf":
-        return project(x0 + eps * _symmetric(shape, seed, x0.dtype), x0, eps, norm, box)
+        return project(x0 + eps * random.symmetric(seeds, shape, x0.dtype), x0, eps, norm, box)
     # Normal vectors have no preferred direction.
-    direction = normal_noise(shape, seed, x0.dtype)
-    radius_shape = tf.concat([shape[:1], tf.ones([x0.shape.rank - 1], tf.int32)], axis=0)
-    uniform = (_symmetric(radius_shape, tf.bitwise.invert(seed), x0.dtype) + 1) / 2
-    dimension = tf.cast(tf.reduce_prod(shape[1:]), x0.dtype)
-    radius = eps * uniform ** (1 / dimension)
+    direction = random.normal(seeds, shape, x0.dtype)
+    uniform = (random.symmetric(random.fold_in(seeds, 0), [1] * len(shape), x0.dtype) + 1) / 2
+    radius = eps * uniform ** (1 / tf.cast(tf.reduce_prod(shape), x0.dtype))
     return project(x0 + steepest_step(direction, radius, norm), x0, eps, norm, box)
 
 
-def normal_noise(shape, seed: tf.Tensor, dtype) -> tf.Tensor:
-    """Independent standard normal numbers by seed, the same with and without XLA.
-
-    Args:
-        shape: shape of the result.
-        seed: `int32` of shape `(2,)`.
-        dtype: float dtype of the result.
-    """
-    return 2**0.5 * tf.math.erfinv(_symmetric(shape, seed, dtype))
-
-
-def _symmetric(shape, seed, dtype):
-    """Uniform numbers in the open interval (-1, 1).
-
-    They are made from random integers and non-negative seeds: those, unlike TensorFlow's random
-    floats and negative seeds, give the same bits with and without XLA.
-    """
-    levels = 2**23
-    seed = tf.bitwise.bitwise_and(seed, 2**31 - 1)
-    draw = tf.random.stateless_uniform(shape, seed, 0, levels, tf.int32)
-    return (tf.cast(draw, dtype) + 0.5) / (levels / 2) - 1
+def shape_of(x: tf.Tensor) -> list:
+    """The shape of one image: integers, or scalar tensors where they are not known yet."""
+    return [n if n is not None else tf.shape(x)[i + 1] for i, n in enumerate(x.shape[1:])]

@@ -1,79 +1,17 @@
-"""What attacks refuse, once and at the door: fields, images, labels, targets and scores."""
+"""What attacks and evaluations refuse, at the door: models, images, labels, targets and scores."""
 
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from keras_mmc import objectives
 from keras_mmc._labels import check_labels
-from keras_mmc._validation import is_count, is_number
-from keras_mmc.attacks._engine.projections import NORMS
+from keras_mmc._validation import is_count
 
 
-def _is_box(value):
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(map(is_number, value))
-        and value[0] < value[1]
-    )
-
-
-_FIELDS = {
-    "eps": (
-        lambda v: tf.is_tensor(v) or (is_number(v) and v >= 0),
-        "a finite number >= 0 in input units, such as 8/255",
-    ),
-    "steps": (lambda v: tf.is_tensor(v) or is_count(v), "a positive integer"),
-    "step_size": (
-        lambda v: v is None or tf.is_tensor(v) or (is_number(v) and v > 0),
-        "a finite number > 0 in input units, or None for the default",
-    ),
-    "norm": (lambda v: v in NORMS, f"one of {sorted(NORMS)}"),
-    "targeted": (lambda v: isinstance(v, bool), "True or False"),
-    "random_start": (
-        lambda v: isinstance(v, bool) or (is_number(v) and v > 0),
-        "True, False or a standard deviation > 0 in input units",
-    ),
-    "restarts": (is_count, "a positive integer"),
-    "box": (_is_box, "a tuple (low, high) of numbers with low < high, such as (0.0, 1.0)"),
-}
-
-
-def check_fields(attack) -> None:
-    """Checks the fields attacks have in common, those that this attack has.
-
-    Values of scalar tensors, such as a scheduled `eps` or `steps`, are not known here and pass.
-
-    Raises:
-        ValueError: naming the attack, the field, what was expected and what came.
-    """
-    owner = type(attack).__name__
-    for name, (fits, expected) in _FIELDS.items():
-        if hasattr(attack, name) and not fits(getattr(attack, name)):
-            raise ValueError(
-                f"{owner}: `{name}` must be {expected}; received {getattr(attack, name)!r}."
-            )
-    if getattr(attack, "restarts", 1) > 1 and not getattr(attack, "random_start", True):
-        raise ValueError(
-            f"{owner}: restarts={attack.restarts} without a random start repeat one run. Pass "
-            "random_start=True, or restarts=1."
-        )
-
-
-def check_objective(attack) -> None:
-    """Checks that the objective of an attack exists and fits its goal, if it has one.
-
-    Raises:
-        ValueError: see `keras_mmc.objectives.for_goal`.
-    """
-    if hasattr(attack, "objective"):
-        objectives.for_goal(attack.objective, attack.targeted)
-
-
-def check_call(attack, model, targets, batch_size, seed) -> None:
+def check_call(model: Any, batch_size: Any, seed: Any) -> None:
     """Checks what comes with the images in a call.
 
     Raises:
@@ -84,18 +22,13 @@ def check_call(attack, model, targets, batch_size, seed) -> None:
             f"A Keras model is attacked; received {model!r}. Wrap a function into "
             "`keras.Sequential([keras.layers.Lambda(fn)])`, or call `search` with it."
         )
-    if targets is not None and not attack.targeted:
-        raise ValueError(
-            f"`targets` were given, but {attack!r} is not targeted. Make the attack with "
-            "targeted=True, or leave `targets` out."
-        )
     if not is_count(batch_size):
         raise ValueError(f"`batch_size` must be a positive integer; received {batch_size!r}.")
     if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**31:
         raise ValueError(f"`seed` must be an integer in [0, 2**31); received {seed!r}.")
 
 
-def check_images(x, box: tuple[float, float]) -> np.ndarray:
+def check_images(x: ArrayLike, box: tuple[float, float]) -> np.ndarray:
     """The images as a NumPy array.
 
     Raises:
@@ -135,7 +68,7 @@ def check_images(x, box: tuple[float, float]) -> np.ndarray:
     return x
 
 
-def check_classes(values, count: int, num_classes: int, name: str) -> np.ndarray:
+def check_classes(values: ArrayLike, count: int, num_classes: int, name: str) -> np.ndarray:
     """Class ids, `labels` or `targets`, as `int32` of shape `(N,)`.
 
     Raises:

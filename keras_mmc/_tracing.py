@@ -1,20 +1,23 @@
 """Graphs that are traced once for batches of any size, and the batches that go through them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 CLASSES = tf.TensorSpec([None], tf.int32)
-SEED = tf.TensorSpec([2], tf.int32)
 NUMBER = tf.TensorSpec([], tf.float32)
+NUMBERS = tf.TensorSpec([None], tf.float32)
+SEED = tf.TensorSpec([], tf.int64)
+INDEX = tf.TensorSpec([None], tf.int64)
 
 
-def images_spec(shape) -> tf.TensorSpec:
+def images_spec(shape: Sequence[int]) -> tf.TensorSpec:
     """Any number of images of that shape `(N, ...)`, float32."""
     return tf.TensorSpec([None, *shape[1:]], tf.float32)
 
 
-def traced(fn: Callable, *signature: tf.TensorSpec) -> Callable:
+def traced(fn: Callable, *signature: tf.TensorSpec) -> Callable[..., Any]:
     """A function of tensors as one of NumPy arrays, traced here and never again.
 
     Args:

@@ -1,0 +1,57 @@
+"""The fields that attacks share: one name, one meaning and one check everywhere."""
+
+import dataclasses
+from typing import Any
+
+from keras_mmc import objectives
+from keras_mmc._validation import check, check_box, is_count, is_number
+from keras_mmc.attacks._engine.projections import NORMS
+
+_FIELDS = {
+    "eps": (
+        lambda v: is_number(v) and v >= 0,
+        "a finite number >= 0 in input units, such as 8/255",
+    ),
+    "steps": (is_count, "a positive integer"),
+    "queries": (is_count, "a positive integer"),
+    "step_size": (
+        lambda v: v is None or (is_number(v) and v > 0),
+        "a finite number > 0 in input units, or None for the default",
+    ),
+    "norm": (lambda v: v in NORMS, f"one of {sorted(NORMS)}"),
+    "targeted": (lambda v: isinstance(v, bool), "True or False"),
+    "random_start": (
+        lambda v: isinstance(v, bool) or (is_number(v) and v > 0),
+        "True, False or a standard deviation > 0 in input units",
+    ),
+    "restarts": (is_count, "a positive integer"),
+    "num_targets": (is_count, "a positive integer"),
+}
+
+
+def check_fields(attack: Any) -> None:
+    """Checks the fields of an attack that are known here, whichever it has.
+
+    Raises:
+        ValueError: naming the attack, the field, what was expected and what came.
+    """
+    values = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack)}
+    for name, value in values.items():
+        if name in _FIELDS:
+            fits, expected = _FIELDS[name]
+            optional = name in attack.optional_fields
+            expected += ", or None" if optional else ""
+            check(attack, name, value, fits(value) or (optional and value is None), expected)
+    check_box(attack, attack.box)
+    if values.get("objective") is not None:
+        objectives.for_goal(values["objective"], attack.aims)
+    if values.get("restarts", 1) > 1 and values.get("random_start", True) is False:
+        raise ValueError(
+            f"{type(attack).__name__}: restarts={attack.restarts} without a random start repeat "
+            "one run. Pass random_start=True, or restarts=1."
+        )
+
+
+def fixed(value: Any) -> Any:
+    """A field of the parent class that a subclass does not offer: always this value."""
+    return dataclasses.field(default=value, init=False, repr=False)

@@ -1,0 +1,44 @@
+"""What attacks did to images."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken:
+    """What an attack broke.
+
+    Attributes:
+        rows: the images that are misclassified now, `(m,)`.
+        x_adv: their adversarial examples, `(m, ...)`.
+        seconds: wall time, tracing included.
+    """
+
+    rows: np.ndarray
+    x_adv: np.ndarray
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackResult:
+    """What attacks, run in turn, did to every image.
+
+    Attributes:
+        x_adv: images, adversarial where an attack broke them, else clean.
+        broken_by: for every image the name of the attack that broke it, `"clean"` if the model
+            misclassifies it as it is, `None` if none did.
+        accuracy: robust accuracy after each attack and those before it, by name, in the order
+            they ran; `"clean"` comes first.
+        seconds: wall time of each attack, by name, tracing included.
+    """
+
+    x_adv: np.ndarray
+    broken_by: tuple[str | None, ...]
+    accuracy: dict[str, float]
+    seconds: dict[str, float]
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Fraction of the images that no attack broke."""
+        return self.broken_by.count(None) / len(self.broken_by)

@@ -1,0 +1,278 @@
+"""The one runner: attacks a model batch by batch and judges the result."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+from keras_mmc import _arrays as arrays
+from keras_mmc._tracing import CLASSES, INDEX, NUMBERS, SEED, batches, images_spec, traced
+from keras_mmc.attacks._engine.predictions import draw_targets, misclassified
+from keras_mmc.attacks._engine.random import image_seeds
+from keras_mmc.attacks.ball import check_inside
+from keras_mmc.attacks.result import AttackResult, Broken
+
+Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
+RANDOM = (
+    "Two forward passes of the same images differ: the model is random at inference. Fix its seed "
+    "or turn the random layers off; these attacks do not average over noise."
+)
+_SAME_SCORES = 1e-4
+
+
+class Runner:
+    """Attacks a model and judges the result; what attacks, audits, curves and callbacks use.
+
+    It owns the graphs of the attacks it has run, one per attack and image shape; they go with it.
+    A model that was edited in between is attacked as it is now: each run compares scores of a fresh
+    forward pass with those of the graphs, and forgets the graphs where they differ.
+
+    Args:
+        model: Keras model from images to scores `(N, K)`; it runs in inference mode.
+        batch_size: images attacked at a time.
+        seed: integer; the same seed gives the same bits on CPU.
+        first_index: number of the first image in the whole set; random choices of an attack depend
+            on the seed and the number of an image alone.
+        remember: called with the name of each batch and a function that computes its arrays; an
+            audit that resumes returns those of an earlier run instead.
+        verbose: 1 shows the name of each attack and a progress bar.
+
+    Raises:
+        ValueError: if an argument does not fit.
+
+    Example:
+    >>> runner = keras_mmc.attacks.Runner(model)
+    >>> runner.robust_accuracy(keras_mmc.attacks.PGD(8 / 255), x_test, y_test)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        batch_size: int = 128,
+        seed: int = 0,
+        *,
+        first_index: int = 0,
+        remember: Remember = lambda key, compute: compute(),
+        verbose: int = 0,
+    ):
+        arrays.check_call(model, batch_size, seed)
+        self.model = model
+        self.batch_size = batch_size
+        self.seed = seed
+        self.first_index = first_index
+        self.verbose = verbose
+        self._remember = remember
+        self._graphs: dict = {}
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any graph."""
+        parts = [self._score_fn(tf.constant(x[b], tf.float32)).numpy() for b in self._batches(x)]
+        return np.concatenate(parts)
+
+    def labels(self, y: ArrayLike | None, scores: np.ndarray) -> np.ndarray:
+        """Checked labels `(N,)`, int32: `y`, or the classes of the scores `(N, K)` if it is `None`.
+
+        Raises:
+            ValueError: if what the model returns for clean images are no scores, or the labels do
+                not fit them.
+        """
+        arrays.check_scores(scores)
+        if y is None:
+            return scores.argmax(axis=-1).astype("int32")
+        return arrays.check_classes(y, *scores.shape, "y")
+
+    def is_random(self, x: np.ndarray, scores: np.ndarray) -> bool:
+        """Whether the first batch gets other scores `(N, K)` in one more forward pass."""
+        again = self.scores(x[: self.batch_size])
+        return not np.array_equal(scores[: self.batch_size], again, equal_nan=True)
+
+    def attack(
+        self, attack: Any, x: ArrayLike, y: ArrayLike | None = None, targets: Any = None
+    ) -> np.ndarray:
+        """Attacks images; see `Attack.__call__`."""
+        x = arrays.check_images(x, attack.box)
+        if targets is not None and not attack.targeted:
+            raise ValueError(
+                f"`targets` were given, but {attack!r} is not targeted. Make the attack with "
+                "targeted=True, or leave `targets` out."
+            )
+        if not len(x):
+            return x.copy()
+        scores = self.scores(x)
+        labels = self.labels(y, scores)
+        targets = self._targets(attack, targets, labels, scores.shape[1])
+        rows = np.flatnonzero(~attack.succeeded(scores, labels, targets).numpy())
+        progress = keras.utils.Progbar(len(x), verbose=self.verbose, unit_name="image")
+        progress.update(len(x) - len(rows))
+        self._forget_if_edited(x[rows])
+        result = x.copy()
+        for batch in self._batches(rows):
+            result[batch] = self._craft(attack, x, labels, batch, targets=targets)
+            progress.add(len(batch))
+        return result
+
+    def generate(self, attack: Any, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """What the training view of an attack makes of images, whatever the model predicts.
+
+        Args:
+            attack: the attack.
+            x: checked images `(N, ...)`.
+            labels: checked labels `(N,)`.
+        """
+        self._forget_if_edited(x)
+        batches = self._batches(np.arange(len(x)))
+        made = [self._craft(attack, x, labels, batch, early_stop=False) for batch in batches]
+        return np.concatenate(made)
+
+    def robust_accuracy(self, attack: Any, x: ArrayLike, y: ArrayLike) -> float:
+        """Fraction of images that the model classifies correctly before and after an attack.
+
+        Args:
+            attack: the attack.
+            x: images `(N, ...)`, floats inside the box of the attack.
+            y: integer labels `(N,)`.
+        """
+        x = arrays.check_images(x, attack.box)
+        scores = self.scores(x)
+        labels = self.labels(y, scores)
+        return self.in_turn({"attack": attack}, x, labels, scores).robust_accuracy
+
+    def in_turn(
+        self,
+        attacks: Mapping[str, Any],
+        x: np.ndarray,
+        labels: np.ndarray,
+        scores: np.ndarray,
+        limits: Mapping[str, int] | None = None,
+    ) -> AttackResult:
+        """Runs attacks in turn, each on the images that those before it did not break.
+
+        Args:
+            attacks: attacks by name, in the order they run.
+            x: checked images `(N, ...)`.
+            labels: checked labels `(N,)`.
+            scores: scores `(N, K)` of the images as they are.
+            limits: by the name of an attack, to how many of the first images it is limited.
+        """
+        x_adv, broken_by = x.copy(), np.full(len(x), None, dtype=object)
+        broken_by[misclassified(scores, labels).numpy()] = "clean"
+        accuracy, seconds = {"clean": np.equal(broken_by, None).mean().item()}, {}
+        for name, attack in attacks.items():
+            limit = (limits or {}).get(name, len(x))
+            left = np.flatnonzero(np.equal(broken_by[:limit], None))
+            broken = self.run(attack, x, labels, left, name=name)
+            x_adv[broken.rows], broken_by[broken.rows] = broken.x_adv, name
+            accuracy[name] = np.equal(broken_by, None).mean().item()
+            seconds[name] = broken.seconds
+        return AttackResult(x_adv, tuple(broken_by), accuracy, seconds)
+
+    def run(
+        self,
+        attack: Any,
+        x: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        *,
+        name: str = "",
+        eps: Any = None,
+    ) -> Broken:
+        """Attacks some images and judges the adversarial examples in a fresh forward pass.
+
+        Args:
+            attack: the attack.
+            x: checked images `(N, ...)`.
+            labels: checked labels `(N,)`.
+            rows: the images to attack, `(n,)`.
+            name: name of the attack, for the progress bar and `remember`.
+            eps: radius of this run: a number, or one per image `(N,)`.
+
+        Raises:
+            ValueError: for an adversarial example that is not finite or outside ball or box.
+        """
+        if not len(rows):
+            return Broken(rows, x[rows], 0.0)
+        if eps is not None:
+            eps = np.broadcast_to(np.asarray(eps, "float32"), len(x))
+        if self.verbose:
+            print(f"{name}: {len(rows)} of {len(x)} images left", flush=True)
+        progress = keras.utils.Progbar(len(rows), verbose=self.verbose, unit_name="image")
+        self._forget_if_edited(x[rows])
+
+        def judged(batch):
+            began = time.perf_counter()
+            x_adv = self._craft(attack, x, labels, batch, eps=eps)
+            broken = misclassified(self.scores(x_adv), labels[batch]).numpy()
+            seconds = np.asarray(time.perf_counter() - began)
+            return {"rows": batch[broken], "x_adv": x_adv[broken], "seconds": seconds}
+
+        parts, done = [], 0
+        for batch in self._batches(rows):
+            parts.append(self._remember(f"{name} {done}", lambda batch=batch: judged(batch)))
+            done += len(batch)
+            progress.update(done)
+        found, x_adv = (np.concatenate([part[key] for part in parts]) for key in ("rows", "x_adv"))
+        check_inside(attack, x_adv, x[found], None if eps is None else eps[found])
+        return Broken(found, x_adv, float(sum(part["seconds"] for part in parts)))
+
+    def _craft(self, attack, x, labels, rows, *, targets=None, eps=None, early_stop=True):
+        """Adversarial examples of one batch, in the dtype of `x`."""
+        key = attack, early_stop, x.shape[1:], targets is None, eps is None
+        if key not in self._graphs:
+            spec, scores_key = images_spec(x.shape), ("scores", x.shape[1:])
+            if scores_key not in self._graphs:
+                self._graphs[scores_key] = traced(self._score_fn, spec)
+            self._graphs[key] = self._trace(attack, spec, targets, eps, early_stop)
+        given = [] if targets is None else [targets[rows]]
+        given += [] if eps is None else [eps[rows]]
+        index = self.first_index + rows
+        found = self._graphs[key](x[rows], labels[rows], self.seed, index, *given)
+        if x.dtype == found.dtype:
+            return found
+        # Pixels that did not move keep all their digits.
+        moved = found != x[rows].astype(found.dtype)
+        return np.where(moved, np.clip(found.astype(x.dtype), *attack.box), x[rows])
+
+    def _trace(self, attack, images, targets, eps, early_stop):
+        names, specs = [], []
+        for name, value, spec in (("targets", targets, CLASSES), ("eps", eps, NUMBERS)):
+            if value is not None:
+                names.append(name)
+                specs.append(spec)
+        view = attack.search if early_stop else attack.generate
+
+        def craft(x, y, seed, index, *given):
+            options = dict(zip(names, given, strict=True))
+            return view(self._score_fn, x, y, seed, index=index, **options)
+
+        return traced(craft, images, CLASSES, SEED, INDEX, *specs)
+
+    def _forget_if_edited(self, x):
+        """Drops the graphs if the model no longer scores images as they do."""
+        graph, batch = self._graphs.get(("scores", x.shape[1:])), x[: self.batch_size]
+        if graph is None or not len(batch):
+            return
+        fresh = self.scores(batch)
+        close = _SAME_SCORES * np.abs(fresh).max(initial=0.0)
+        if not np.allclose(graph(batch), fresh, rtol=0, atol=close, equal_nan=True):
+            self._graphs.clear()
+
+    def _targets(self, attack, targets, labels, num_classes):
+        """Targets of a targeted attack, drawn if there are none; `None` if it has no target."""
+        if not attack.targeted:
+            return None
+        if targets is None:
+            index = self.first_index + np.arange(len(labels))
+            return draw_targets(labels, num_classes, image_seeds(self.seed, index)).numpy()
+        targets = arrays.check_classes(targets, len(labels), num_classes, "targets")
+        arrays.check_targets(targets, labels)
+        return targets
+
+    def _score_fn(self, x):
+        return tf.cast(self.model(x, training=False), tf.float32)
+
+    def _batches(self, rows):
+        return (rows[part] for part in batches(len(rows), self.batch_size))
