@@ -1,9 +1,12 @@
 """Heads that score features by their distance to class centres."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from scipy.spatial.distance import pdist
 
+from keras_mmc._backend import Tensor
 from keras_mmc._scores import center_scores
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
 from keras_mmc.centers.checks import check_count, check_scale
@@ -13,11 +16,14 @@ from keras_mmc.layers.base import ScoreHead
 class _CenterHead(ScoreHead):
     """A head whose weight `centers` `(K, d)` gives scores `-1/2 ||z - mu_k||^2`."""
 
-    def call(self, inputs):
-        """Scores `(N, K)` of features `(N, d)`."""
+    gives_distances = True
+    num_classes: int
+    centers: keras.Variable
+
+    def call(self, inputs: Tensor) -> Tensor:
         return center_scores(inputs, self.centers)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.num_classes)
 
 
@@ -52,7 +58,13 @@ class MaxMahalanobisCenters(_CenterHead):
     """
 
     def __init__(
-        self, num_classes=None, scale=10.0, centers=None, seed=0, dtype="float32", **kwargs
+        self,
+        num_classes: int | None = None,
+        scale: float = 10.0,
+        centers: np.typing.ArrayLike | None = None,
+        seed: int = 0,
+        dtype: Any = "float32",
+        **kwargs: Any,
     ):
         super().__init__(dtype=dtype, **kwargs)
         self._own_centers = None if centers is None else check_centers(np.asarray(centers))
@@ -67,8 +79,7 @@ class MaxMahalanobisCenters(_CenterHead):
         self.scale = check_scale(scale)
         self.seed = seed
 
-    def build(self, input_shape):
-        """Make the centres for features of the width of the input."""
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
         values = self._own_centers
         if values is None:
@@ -99,7 +110,7 @@ class MaxMahalanobisCenters(_CenterHead):
         centers = keras.ops.convert_to_numpy(self.centers).astype("float64")
         return float(pdist(centers, "sqeuclidean").min() / 20)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         centers = None if self._own_centers is None else self._own_centers.tolist()
         return {
             **super().get_config(),
@@ -136,20 +147,25 @@ class LearnedCenters(_CenterHead):
     (1, 10)
     """
 
-    def __init__(self, num_classes, initializer="glorot_uniform", dtype="float32", **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        initializer: str | keras.initializers.Initializer = "glorot_uniform",
+        dtype: Any = "float32",
+        **kwargs: Any,
+    ):
         super().__init__(dtype=dtype, **kwargs)
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.initializer = keras.initializers.get(initializer)
 
-    def build(self, input_shape):
-        """Make the centres for features of the width of the input."""
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
         self.centers = self.add_weight(
             name="centers", shape=(self.num_classes, dim), initializer=self.initializer
         )
         self.built = True
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,

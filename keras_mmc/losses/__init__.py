@@ -1,5 +1,6 @@
 """Losses of labels and scores: a pure function and a Keras class for each."""
 
+from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss
 from keras_mmc.losses.center import CenterLoss, center
 from keras_mmc.losses.complement import ComplementEntropy, complement_entropy
@@ -25,6 +26,7 @@ __all__ = [
     "differential",
     "elastic_mmc",
     "guided_complement_entropy",
+    "label_distribution",
     "lgm",
     "mm_lda",
     "mmc",

@@ -1,16 +1,19 @@
 """Max-Mahalanobis center loss (MMC)."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
 from keras_mmc._scores import center_scores
 from keras_mmc.centers import check_centers
 from keras_mmc.losses.base import ScoreLoss
 
 
-def mmc(y_true, scores):
+def mmc(y_true: Tensor, scores: Tensor) -> Tensor:
     """Half the squared distance to the own centre, `1/2 ||z - mu_y||^2 = -s_y`.
 
     Args:
@@ -42,9 +45,7 @@ class MMCLoss(ScoreLoss):
     Args:
         centers: `None` if the model ends in a head that gives scores, such as
             `MaxMahalanobisCenters`; an array `(K, d)` if the model gives raw features `(N, d)`.
-        reduction: as in `keras.losses.Loss`.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
         ValueError: if `centers` are not a finite `(K, d)` array, if the width of the features is
@@ -57,12 +58,15 @@ class MMCLoss(ScoreLoss):
     >>> model.compile(optimizer="adam", loss=keras_mmc.MMCLoss(), metrics=["accuracy"])
     """
 
-    def __init__(self, centers=None, reduction="sum_over_batch_size", name="mmc_loss", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.centers = None if centers is None else check_centers(np.asarray(centers))
+    needs_distances = True
+    needs_fixed_centers = True
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample; `y_pred` are scores, or features if centres were given."""
+    def __init__(self, centers: np.typing.ArrayLike | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.centers = None if centers is None else check_centers(np.asarray(centers))
+        self.from_features = centers is not None
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.centers is None:
             return mmc(y_true, y_pred)
         if y_pred.shape[-1] != self.centers.shape[1]:
@@ -75,9 +79,9 @@ class MMCLoss(ScoreLoss):
         centers = ops.convert_to_tensor(self.centers, dtype=y_pred.dtype)
         return mmc(y_true, center_scores(y_pred, centers))
 
-    def _num_classes(self, y_pred):
+    def _num_classes(self, y_pred: Tensor) -> int:
         return y_pred.shape[-1] if self.centers is None else len(self.centers)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         centers = None if self.centers is None else self.centers.tolist()
         return {**super().get_config(), "centers": centers}
