@@ -14,14 +14,6 @@ from keras_mmc.losses.mmc import mmc
 def center(y_true: Tensor, scores: Tensor, weight: float) -> Tensor:
     """Softmax cross-entropy plus `weight / 2 ||z - c_y||^2`, both from the same scores.
 
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - c_k||^2`.
-        weight: weight `lambda` of the distance to the own centre.
-
-    Returns:
-        Tensor `(N,)`.
-
     Source: Wen et al., *A Discriminative Feature Learning Approach for Deep Face Recognition*,
     ECCV 2016. There the classifier is a dense layer of its own; here its weights are the centres,
     as the score contract asks.
@@ -43,11 +35,11 @@ class CenterLoss(ScoreLoss):
     running mean of the paper, and by the gradient of the cross-entropy.
 
     Args:
-        weight: weight `lambda` of the distance to the own centre, at least 0.
+        weight: weight `lambda` of `1/2 ||z - c_y||^2`, at least 0.
         **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if `weight` is negative or not finite, or if the labels do not fit.
+        ValueError: if `weight` is negative or not finite.
 
     Source: Wen et al., ECCV 2016; see `keras_mmc.losses.center`.
 

@@ -19,13 +19,6 @@ def differential(y_true: Tensor, scores: Tensor) -> Tensor:
     returned values is the mean over pairs. A batch of one class has no pair and gives 0; a NaN
     score makes the whole batch NaN, since every other sample is compared with that one.
 
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or one-hot rows `(N, K)`.
-        scores: tensor `(N, K)`.
-
-    Returns:
-        Tensor `(N,)`.
-
     Source: Nar et al., *Cross-Entropy Loss and Low-Rank Features Have Responsibility for
     Adversarial Examples*, arXiv 1901.08360.
 
@@ -53,14 +46,10 @@ class DifferentialLoss(ScoreLoss):
     With a linear, bias-free binary head (`DifferentialHead`) gradient descent on separable
     features tends to the direction of the hard-margin support vector machine. The decision
     threshold is set after training: `keras_mmc.layers.fit_threshold`. A threshold cancels in
-    every pair, so it does not enter the loss. For more than two classes this is an extension of
-    this package, not of the paper.
+    every pair, so it does not enter the loss.
 
     Args:
         **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`; the mean is that over pairs.
-
-    Raises:
-        ValueError: if the labels do not fit.
 
     Source: Nar et al., arXiv 1901.08360; see `keras_mmc.losses.differential`.
 

@@ -16,15 +16,7 @@ def elastic_mmc(y_true: Tensor, scores: Tensor, radius: float) -> Tensor:
     """Half the squared distance to a shell of radius `r` about the own centre.
 
     `1/2 (||z - mu_y|| - r)^2` with `||z - mu_y|| = sqrt(-2 s_y)`. At the centre itself, where the
-    shell lies in no particular direction, the gradient is 0.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`; soft rows average the loss.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - mu_k||^2`.
-        radius: radius of the shell in feature space; 0 gives `mmc`.
-
-    Returns:
-        Tensor `(N,)`.
+    shell lies in no particular direction, the gradient is 0. A radius of 0 gives `mmc`.
 
     Example:
     >>> keras_mmc.losses.elastic_mmc([0], keras.ops.array([[-8.0, -50.0]]), radius=1.0)
@@ -43,7 +35,7 @@ class ElasticMMCLoss(ScoreLoss):
         **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if `radius` is negative or not finite, or if the labels do not fit.
+        ValueError: if `radius` is negative or not finite.
 
     Example:
     >>> model.compile(optimizer="adam", loss=keras_mmc.ElasticMMCLoss(radius=1.0))

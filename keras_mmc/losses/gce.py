@@ -20,24 +20,11 @@ def guided_complement_entropy(
     normalizer: str = "classes-1",
     guard: str = "none",
 ) -> Tensor:
-    """Complement entropy, guided by the probability of the true class and normalised.
+    """Complement entropy, guided by the probability of the true class and normalized.
 
-    `p_g^alpha * (sum_{j != g} q_j log q_j) / log(K-1)` with `q_j = p_j / (1 - p_g)`. It lies in
-    `[-1, 0]`; the optimum -1 has `p_g = 1` and all wrong classes equally likely.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or one-hot rows `(N, K)`.
-        scores: tensor `(N, K)`, K at least 3.
-        alpha: guiding exponent; smaller for more classes.
-        normalizer: `"classes-1"` divides by `log(K-1)`, as the paper; `"classes"` by `log K`, as
-            the released code.
-        guard: `"none"` is the stable form above. `"released"` adds the released code's constants
-            (`1 - p_g + 1e-7`, `log(. + 1e-10)`, `p_g + 1e-7`): another objective for confident
-            samples, whose minimum lies at a score gap of 10 and whose gradient then lowers the
-            confidence.
-
-    Returns:
-        Tensor `(N,)`.
+    `p_g^alpha * (sum_{j != g} q_j log q_j) / log(K-1)` with `q_j = p_j / (1 - p_g)` and K at least
+    3. It lies in `[-1, 0]`; the optimum -1 has `p_g = 1` and all wrong classes equally likely.
+    The parameters are those of `GuidedComplementEntropy`.
 
     Source: Chen et al., *Improving Adversarial Robustness via Guided Complement Entropy*,
     ICCV 2019, arXiv 1903.09799.
@@ -73,15 +60,18 @@ class GuidedComplementEntropy(ScoreLoss):
     Args:
         alpha: guiding exponent, above 0; 1/3 was released for MNIST, and it must shrink as the
             number of classes grows.
-        normalizer: `"classes-1"` (the paper) or `"classes"` (the released code).
-        guard: `"none"`, the stable form, or `"released"`, the released code's constants.
+        normalizer: `"classes-1"` divides by `log(K-1)`, as the paper; `"classes"` by `log K`, as
+            the released code.
+        guard: `"none"` is the stable form of the paper. `"released"` adds the released code's
+            constants (`1 - p_g + 1e-7`, `log(. + 1e-10)`, `p_g + 1e-7`): another objective for
+            confident samples, whose minimum lies at a score gap of 10 and whose gradient then
+            lowers the confidence.
         **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: for two classes, for parameters out of range, or if the labels do not fit.
+        ValueError: for parameters out of range, or, when called, for two classes.
 
-    Source: Chen et al., ICCV 2019, arXiv 1903.09799; see
-    `keras_mmc.losses.guided_complement_entropy`.
+    Source: Chen et al., ICCV 2019; see `keras_mmc.losses.guided_complement_entropy`.
 
     Example:
     >>> model = keras_mmc.models.lenet5((28, 28, 1), num_classes=10)
@@ -101,17 +91,11 @@ class GuidedComplementEntropy(ScoreLoss):
         check_number(self, "alpha", alpha, above=0)
         check_choice(self, "normalizer", normalizer, ("classes-1", "classes"))
         check_choice(self, "guard", guard, ("none", "released"))
-        self.alpha = alpha
-        self.normalizer = normalizer
-        self.guard = guard
+        self.alpha, self.normalizer, self.guard = alpha, normalizer, guard
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return guided_complement_entropy(y_true, y_pred, self.alpha, self.normalizer, self.guard)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "alpha": self.alpha,
-            "normalizer": self.normalizer,
-            "guard": self.guard,
-        }
+        own = {"alpha": self.alpha, "normalizer": self.normalizer, "guard": self.guard}
+        return {**super().get_config(), **own}

@@ -14,15 +14,6 @@ from keras_mmc.losses.mmc import mmc
 def lgm(y_true: Tensor, scores: Tensor, margin: float, weight: float) -> Tensor:
     """Softmax cross-entropy with the true score times `1 + margin`, plus `weight * (-s_y)`.
 
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - mu_k||^2`.
-        margin: classification margin `alpha`.
-        weight: weight `lambda` of the likelihood term.
-
-    Returns:
-        Tensor `(N,)`.
-
     Source: Wan et al., *Rethinking Feature Distribution for Loss Functions in Image
     Classification*, CVPR 2018.
 
@@ -48,7 +39,7 @@ class LGMLoss(ScoreLoss):
         **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if a parameter is negative or not finite, or if the labels do not fit.
+        ValueError: if a parameter is negative or not finite.
 
     Source: Wan et al., CVPR 2018; see `keras_mmc.losses.lgm`.
 
@@ -63,8 +54,7 @@ class LGMLoss(ScoreLoss):
         super().__init__(**kwargs)
         check_number(self, "margin", margin, at_least=0)
         check_number(self, "weight", weight, at_least=0)
-        self.margin = margin
-        self.weight = weight
+        self.margin, self.weight = margin, weight
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return lgm(y_true, y_pred, self.margin, self.weight)

@@ -24,17 +24,7 @@ def mm_lda(
 
     The logits are `s_k / sigma^2 + log pi_k`, the log joint densities of `N(mu_k, sigma^2 I)` with
     class priors `pi` up to a constant. The released code's logits `-||z - mu_k||^2` are
-    `sigma = 1/sqrt(2)`.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - mu_k||^2`.
-        sigma: standard deviation of every class in feature space.
-        priors: K class probabilities, or `None` for uniform ones.
-        label_smoothing: fraction of the label spread evenly over all classes.
-
-    Returns:
-        Tensor `(N,)`.
+    `sigma = 1/sqrt(2)`. The parameters are those of `MMLDALoss`.
 
     Raises:
         ValueError: if there is not one prior per class.
@@ -47,16 +37,17 @@ def mm_lda(
     [0.6931472]
     """
     logits = scores / sigma**2
+    num_classes = scores.shape[-1]
     if priors is not None:
-        if len(priors) != scores.shape[-1]:
+        if len(priors) != num_classes:
             raise ValueError(
-                f"MM-LDA holds {len(priors)} priors; received scores of {scores.shape[-1]} "
-                "classes. Give one prior per class."
+                f"MM-LDA holds {len(priors)} priors; received scores of {num_classes} classes. "
+                "Give one prior per class."
             )
         logits = logits + ops.log(ops.convert_to_tensor(priors, dtype=scores.dtype))
     targets = label_distribution(y_true, scores)
     if label_smoothing:
-        targets = targets * (1 - label_smoothing) + label_smoothing / scores.shape[-1]
+        targets = targets * (1 - label_smoothing) + label_smoothing / num_classes
     return softmax_cross_entropy(targets, logits)
 
 
@@ -74,8 +65,7 @@ class MMLDALoss(ScoreLoss):
         **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if a parameter is out of range, if `priors` are not K probabilities, or if the
-            labels do not fit.
+        ValueError: if a parameter is out of range, or `priors` are not K probabilities.
 
     Source: Pang et al., ICML 2018, arXiv 1802.09308; see `keras_mmc.losses.mm_lda`.
 
@@ -98,17 +88,11 @@ class MMLDALoss(ScoreLoss):
             fits = values.ndim == 1 and np.all(values > 0) and abs(values.sum() - 1) <= 1e-6
             check(self, "priors", priors, fits, "one positive probability per class, sum 1")
             priors = values.tolist()
-        self.sigma = sigma
-        self.priors = priors
-        self.label_smoothing = label_smoothing
+        self.sigma, self.priors, self.label_smoothing = sigma, priors, label_smoothing
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return mm_lda(y_true, y_pred, self.sigma, self.priors, self.label_smoothing)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "sigma": self.sigma,
-            "priors": self.priors,
-            "label_smoothing": self.label_smoothing,
-        }
+        own = {"sigma": self.sigma, "priors": self.priors, "label_smoothing": self.label_smoothing}
+        return {**super().get_config(), **own}
