@@ -1,9 +1,10 @@
 """What attacks maximise: functions of scores `(N, K)` and labels `(N,)`, one value per sample.
 
-Scores are float32, larger is likelier; labels and targets are integers in `[0, K)`, one per row of
-scores. A NaN among the scores of a sample makes its value NaN. `margin` is the default everywhere:
-its gradient does not vanish where the softmax saturates, and scaling the scores only scales it.
-`cross_entropy` is kept as the named naive control.
+Scores are float32, larger is likelier; labels and targets are integers in `[0, K)`. Every
+objective returns a tensor `(N,)`, NaN for a sample with a NaN among its scores, and raises a
+`ValueError` for scores that are not `(N, K)` or labels that are not one per row of them. `margin`
+is the default everywhere: its gradient does not vanish where the softmax saturates, and scaling
+the scores only scales it. `cross_entropy` is kept as the named naive control.
 """
 
 from collections.abc import Callable
@@ -23,17 +24,6 @@ _TINY = 1e-12
 
 def margin(scores: Tensor, labels: Tensor) -> Tensor:
     """`max_{k != y} s_k - s_y`: above 0 exactly where another class is likelier.
-
-    Args:
-        scores: tensor `(N, K)`.
-        labels: integers `(N,)`.
-
-    Returns:
-        Tensor `(N,)`.
-
-    Raises:
-        ValueError: here as in every objective, for scores that are not `(N, K)`, or labels that
-            are not one per row of them.
 
     Source: for scores `-1/2 ||z - mu_k||^2` the untargeted adaptive objective of Pang et al.,
     ICLR 2020 (arXiv 1905.10626), `L(y) - min_{k != y} L(k)`.
@@ -119,16 +109,6 @@ def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
 def kl(scores: Tensor, clean_scores: Tensor) -> Tensor:
     """`KL(softmax(clean) || softmax(scores))` per sample: the inner maximisation of TRADES.
 
-    Args:
-        scores: tensor `(N, K)` of the images under attack.
-        clean_scores: tensor `(N, K)` of the clean images.
-
-    Returns:
-        Tensor `(N,)`, at least 0 but for rounding.
-
-    Raises:
-        ValueError: if the numbers of samples differ.
-
     Source: Zhang et al., ICML 2019 (arXiv 1901.08573).
     """
     check_rows(clean_scores, scores, "clean rows")
@@ -207,15 +187,13 @@ def get(identifier: str | Callable | keras.losses.Loss) -> Callable:
 def for_goal(identifier: str | Callable | keras.losses.Loss, targeted: bool) -> Callable:
     """The objective `f(scores, labels, targets)` that serves a targeted or untargeted attack.
 
-    A targeted attack given `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form.
+    A targeted attack given `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form;
+    an untargeted objective ignores the targets.
 
     Args:
         identifier: name of an objective; a function, of `(scores, labels, targets)` if
             `targeted`, of `(scores, labels)` if not; or, untargeted, a Keras loss.
         targeted: whether the attack has targets.
-
-    Returns:
-        A function of scores, labels and targets; untargeted objectives ignore the targets.
 
     Raises:
         ValueError: if the objective is unknown or does not fit the goal.

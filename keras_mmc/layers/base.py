@@ -17,8 +17,8 @@ class ScoreHead(keras.layers.Layer):
             above 0, as losses with `needs_distances` ask for.
 
     Args:
-        dtype: "float32" or "float64". Scores of a 16-bit dtype would lose the small differences
-            that decide, and attacks would be blind.
+        dtype: "float32" (also under mixed precision) or "float64". Scores of a 16-bit dtype would
+            lose the small differences that decide, and attacks would be blind.
         **kwargs: `name` and `trainable`, as for every Keras layer.
     """
 

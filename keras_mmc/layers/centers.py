@@ -32,7 +32,7 @@ class MaxMahalanobisCenters(_CenterHead):
     """Head with fixed class centres as far apart as possible: scores `-1/2 ||z - mu_k||^2`.
 
     For `num_classes <= d + 1` the centres are a regular simplex; for more classes they are
-    optimised numerically when the layer is built (see `keras_mmc.centers`). They are not trained.
+    optimized numerically when the layer is built (see `keras_mmc.centers`). They are not trained.
     The decision is the nearest centre. Feed it the output of a Dense layer *without* activation.
 
     Args:
@@ -40,8 +40,7 @@ class MaxMahalanobisCenters(_CenterHead):
         scale: norm of every centre (C_MM in the paper); 10 and 100 are used there.
         centers: own centres, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
         seed: seed of the numerical optimisation; a simplex does not depend on it.
-        dtype: "float32" (also under mixed precision) or "float64".
-        **kwargs: `name` and `trainable`, as for every Keras layer.
+        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Input shape: `(N, d)`. Output shape: `(N, K)`.
 
@@ -63,11 +62,10 @@ class MaxMahalanobisCenters(_CenterHead):
         scale: float = 10.0,
         centers: np.typing.ArrayLike | None = None,
         seed: int = 0,
-        dtype: Any = "float32",
         **kwargs: Any,
     ):
-        super().__init__(dtype=dtype, **kwargs)
-        self._own_centers = None if centers is None else check_centers(np.asarray(centers))
+        super().__init__(**kwargs)
+        self._own_centers = None if centers is None else check_centers(centers)
         if self._own_centers is not None:
             if num_classes not in (None, len(self._own_centers)):
                 raise ValueError(
@@ -112,13 +110,8 @@ class MaxMahalanobisCenters(_CenterHead):
 
     def get_config(self) -> dict[str, Any]:
         centers = None if self._own_centers is None else self._own_centers.tolist()
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "scale": self.scale,
-            "centers": centers,
-            "seed": self.seed,
-        }
+        own = {"num_classes": self.num_classes, "scale": self.scale, "seed": self.seed}
+        return {**super().get_config(), **own, "centers": centers}
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -131,8 +124,7 @@ class LearnedCenters(_CenterHead):
     Args:
         num_classes: number of classes K, at least 2.
         initializer: Keras initializer of the centres.
-        dtype: "float32" (also under mixed precision) or "float64".
-        **kwargs: `name` and `trainable`, as for every Keras layer.
+        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Input shape: `(N, d)`. Output shape: `(N, K)`.
 
@@ -147,14 +139,8 @@ class LearnedCenters(_CenterHead):
     (1, 10)
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        initializer: str | keras.initializers.Initializer = "glorot_uniform",
-        dtype: Any = "float32",
-        **kwargs: Any,
-    ):
-        super().__init__(dtype=dtype, **kwargs)
+    def __init__(self, num_classes: int, initializer: Any = "glorot_uniform", **kwargs: Any):
+        super().__init__(**kwargs)
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.initializer = keras.initializers.get(initializer)
 
@@ -166,8 +152,6 @@ class LearnedCenters(_CenterHead):
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+        initializer = keras.initializers.serialize(self.initializer)
+        own = {"num_classes": self.num_classes, "initializer": initializer}
+        return {**super().get_config(), **own}

@@ -22,8 +22,7 @@ class DifferentialHead(ScoreHead):
 
     Args:
         initializer: Keras initializer of `w`.
-        dtype: "float32" (also under mixed precision) or "float64".
-        **kwargs: `name` and `trainable`, as for every Keras layer.
+        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Input shape: `(N, d)`. Output shape: `(N, 2)`.
 
@@ -37,13 +36,8 @@ class DifferentialHead(ScoreHead):
     >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
     """
 
-    def __init__(
-        self,
-        initializer: str | keras.initializers.Initializer = "glorot_uniform",
-        dtype: Any = "float32",
-        **kwargs: Any,
-    ):
-        super().__init__(dtype=dtype, **kwargs)
+    def __init__(self, initializer: Any = "glorot_uniform", **kwargs: Any):
+        super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -64,10 +58,8 @@ class DifferentialHead(ScoreHead):
         return (*input_shape[:-1], 2)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+        initializer = keras.initializers.serialize(self.initializer)
+        return {**super().get_config(), "initializer": initializer}
 
 
 def best_threshold(
