@@ -199,20 +199,20 @@ def for_goal(identifier: str | Callable | keras.losses.Loss, targeted: bool) -> 
         ValueError: if the objective is unknown or does not fit the goal.
     """
     objective = get(identifier)
-    if targeted:
-        identifier = _TARGETED_FORM.get(identifier, identifier)
-        if not callable(identifier) and identifier not in TARGETED:
-            raise ValueError(
-                f"Objective {identifier!r} has no target, but the attack is targeted. Choose one "
-                f"of {sorted(TARGETED)}, or pass targeted=False."
-            )
-        return get(identifier)
-    if identifier in TARGETED:
+    name = identifier if isinstance(identifier, str) else None
+    if targeted and name in _TARGETED_FORM:
+        return get(_TARGETED_FORM[name])
+    if targeted and name and name not in TARGETED:
         raise ValueError(
-            f"Objective {identifier!r} needs targets, but the attack is not targeted. Pass "
-            f"targeted=True, or use {identifier.removeprefix('targeted_')!r}."
+            f"Objective {name!r} has no target, but the attack is targeted. Choose one of "
+            f"{sorted(TARGETED)}, or pass targeted=False."
         )
-    return lambda scores, labels, targets: objective(scores, labels)
+    if name in TARGETED and not targeted:
+        raise ValueError(
+            f"Objective {name!r} needs targets, but the attack is not targeted. Pass "
+            f"targeted=True, or use {name.removeprefix('targeted_')!r}."
+        )
+    return objective if targeted else lambda scores, labels, targets: objective(scores, labels)
 
 
 def _mask(scores: Tensor, classes: Tensor) -> Tensor:

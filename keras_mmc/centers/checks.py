@@ -1,5 +1,7 @@
 """Checks of the numbers and arrays that describe class centres; each raises once, at the door."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mmc._validation import is_count, is_number
@@ -49,7 +51,7 @@ def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
     return values.astype("float64")
 
 
-def check_count(name: str, value: int, least: int) -> int:
+def check_count(name: str, value: Any, least: int) -> int:
     """Return a whole number as a Python `int`; refuse anything else, and less than `least`."""
     if not is_count(value, least):
         raise ValueError(
@@ -59,7 +61,7 @@ def check_count(name: str, value: int, least: int) -> int:
     return int(value)
 
 
-def check_scale(scale: float) -> float:
+def check_scale(scale: Any) -> float:
     """Return a norm for the centres, C_MM, as a Python `float`; it is positive and finite."""
     if not (is_number(scale) and scale > 0):
         raise ValueError(

@@ -28,17 +28,8 @@ AGREEMENT = 1e-5
 def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
     """Centres in random directions: the control that shows what their placement is worth.
 
-    Args:
-        num_classes: number of classes K >= 2.
-        dim: number of features d >= 1.
-        scale: norm of every centre, in units of the feature space.
-        seed: non-negative integer; the same seed gives the same centres.
-
-    Returns:
-        float64 array `(K, d)`: Gaussian directions, uniform on the sphere, of norm `scale`.
-
-    Raises:
-        ValueError: if an argument is out of range.
+    Gaussian directions, uniform on the sphere; arguments as in `max_mahalanobis_centers`. The same
+    seed gives the same centres.
 
     Source: the ablation with random centres of Pang et al., ICLR 2020 (arXiv 1905.10626).
 
@@ -64,14 +55,7 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     the same bits; another machine's linear algebra may round differently and settle in a rotated
     copy or, for large K, in another optimum, so store the centres with the model.
 
-    Args:
-        num_classes: number of classes K > d + 1.
-        dim: number of features d >= 2.
-        scale: norm of every centre, in units of the feature space.
-        seed: non-negative integer that fixes the random placements.
-
-    Returns:
-        float64 array `(K, d)`.
+    Arguments and result are those of `max_mahalanobis_centers`; the seed fixes the placements.
 
     Raises:
         ValueError: if K <= d + 1 (a simplex is exact there), if d = 1, where a third class has no

@@ -94,8 +94,7 @@ def check_dataset(
     values = values.astype("float32", copy=False)
     if labels is None:
         return values
-    check_count("check_dataset", "num_classes", num_classes, 2)
-    classes = check_labels(labels, num_classes)
+    classes = check_labels(labels, check_count("check_dataset", "num_classes", num_classes, 2))
     if len(classes) != len(values):
         raise ValueError(f"Received {len(values)} images but {len(classes)} labels.")
     return values, classes

@@ -86,7 +86,7 @@ class MMLDALoss(ScoreLoss):
         if priors is not None:
             values = np.asarray(priors, dtype="float64")
             fits = values.ndim == 1 and np.all(values > 0) and abs(values.sum() - 1) <= 1e-6
-            check(self, "priors", priors, fits, "one positive probability per class, sum 1")
+            check(self, "priors", priors, bool(fits), "one positive probability per class, sum 1")
             priors = values.tolist()
         self.sigma, self.priors, self.label_smoothing = sigma, priors, label_smoothing
 
