@@ -46,7 +46,7 @@ def load_centers(path: str | os.PathLike, scale: float | None = None) -> np.ndar
     """Read centres from a `.npy` or `.mat` file.
 
     Args:
-        path: file name ending in `.npy` or `.mat`; in `.mat` the key is `mean_logits`.
+        path: as for `save_centers`.
         scale: norm to which every row is rescaled, such as 10 for reference files, whose rows
             have norm 1; `None` leaves the rows as they are.
 

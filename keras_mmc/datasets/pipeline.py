@@ -15,20 +15,12 @@ def load(
 ) -> tf.data.Dataset:
     """Load one split of a data set as batches `(images, labels)`.
 
-    Args:
-        name: see `load_arrays`.
-        split: "train" (shuffled anew in every epoch), "validation" or "test" (in order).
-        batch_size: images per batch; the last batch may be smaller.
-        augment: random crops after padding with 4 pixels, and mirror images; training split of
-            CIFAR only.
-        seed: seed of the validation draw, the order and the augmentation.
-
-    Returns:
-        A `tf.data.Dataset` of images `(N, H, W, C)`, float32 in [0, 1], and labels `(N,)`, int32.
+    Name, split and seed are those of `load_arrays`, the rest as in `batches`: "train" is shuffled
+    anew in every epoch, "validation" and "test" keep their order.
 
     Raises:
-        ValueError: for an unknown name or split, `batch_size < 1`, or `augment` where mirrored or
-            shifted images are not of the same class.
+        ValueError: for an unknown name or split, `batch_size < 1`, or `augment` anywhere but on the
+            training split of CIFAR: elsewhere a mirrored image may be of no class.
 
     Example:
     >>> train = keras_mmc.datasets.load("digits", "train", batch_size=64)
@@ -91,13 +83,7 @@ def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = _CROP_PADDI
 
     Both are one gather of rows and one of columns, so a batch costs the same as an image.
 
-    Args:
-        images: tensor `(N, H, W, C)`.
-        seed: integer tensor of shape `(2,)`.
-        padding: largest shift in pixels.
-
-    Returns:
-        Tensor of the same shape and dtype.
+    Takes images `(N, H, W, C)` and an integer seed `(2,)`; shape and dtype stay.
     """
     count, height, width = tf.unstack(tf.shape(images)[:3])
     offsets = tf.random.stateless_uniform((2, count), seed, 0, 2 * padding + 1, tf.int32)

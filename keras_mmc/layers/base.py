@@ -10,7 +10,7 @@ class ScoreHead(keras.layers.Layer):
 
     A subclass makes its weights in `build`, for the width that `check_features` returns, and
     computes the scores in `call`. It is registered with
-    `keras.saving.register_keras_serializable`.
+    `keras.saving.register_keras_serializable`. Input shape: `(N, d)`. Output shape: `(N, K)`.
 
     Attributes:
         gives_distances: set it to `True` if the scores are `-1/2 ||z - mu_k||^2` and so never

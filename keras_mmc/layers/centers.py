@@ -39,14 +39,11 @@ class MaxMahalanobisCenters(_CenterHead):
         num_classes: number of classes K, at least 2; may be left out if `centers` are given.
         scale: norm of every centre (C_MM in the paper); 10 and 100 are used there.
         centers: own centres, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
-        seed: seed of the numerical optimisation; a simplex does not depend on it.
+        seed: seed of the numerical optimization; a simplex does not depend on it.
         **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
-    Input shape: `(N, d)`. Output shape: `(N, K)`.
-
     Raises:
-        ValueError: for K < 2, `scale <= 0`, centres that are not finite `(K, d)`, or an input that
-            is not of rank 2 with a known width that fits the centres.
+        ValueError: for arguments out of range, or features whose width does not fit the centres.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626.
 
@@ -75,7 +72,7 @@ class MaxMahalanobisCenters(_CenterHead):
             num_classes = len(self._own_centers)
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.scale = check_scale(scale)
-        self.seed = seed
+        self.seed = check_count("seed", seed, 0)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
@@ -83,7 +80,7 @@ class MaxMahalanobisCenters(_CenterHead):
         if values is None:
             values = max_mahalanobis_centers(self.num_classes, dim, self.scale, self.seed)
             if self.num_classes > dim + 1:
-                self._own_centers = values  # kept in the config: optimising again takes seconds
+                self._own_centers = values  # kept in the config: optimizing again takes seconds
         if values.shape[1] != dim:
             raise ValueError(
                 f"MaxMahalanobisCenters: the centres have width {values.shape[1]}; received "
@@ -126,10 +123,8 @@ class LearnedCenters(_CenterHead):
         initializer: Keras initializer of the centres.
         **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
-    Input shape: `(N, d)`. Output shape: `(N, K)`.
-
     Raises:
-        ValueError: for K < 2, or an input that is not of rank 2 with a known width.
+        ValueError: for K < 2.
 
     Source: Wan et al., *Rethinking Feature Distribution for Loss Functions in Image
     Classification*, CVPR 2018.

@@ -24,11 +24,6 @@ class DifferentialHead(ScoreHead):
         initializer: Keras initializer of `w`.
         **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
-    Input shape: `(N, d)`. Output shape: `(N, 2)`.
-
-    Raises:
-        ValueError: for an input that is not of rank 2 with a known width.
-
     Source: Nar et al., arXiv 1901.08360.
 
     Example:
@@ -121,18 +116,11 @@ def fit_threshold(
 ) -> float:
     """Set the threshold of a model that ends in a `DifferentialHead`.
 
-    Args:
-        model: built Keras model whose last layer is a `DifferentialHead`.
-        x: training inputs, as `model.predict` takes them.
-        y: labels 0 and 1, `(N,)`.
-        max_false_positive_rate: see `best_threshold`.
-        batch_size: batch size of the forward pass.
-
-    Returns:
-        The threshold that was set.
+    Labels, rate and errors are those of `best_threshold`; `x` are the training inputs, as
+    `model.predict` takes them. Returns the threshold that was set.
 
     Raises:
-        ValueError: if the model does not end in a `DifferentialHead`; else see `best_threshold`.
+        ValueError: if the last layer of the model is not a `DifferentialHead`.
 
     Example:
     >>> model.fit(x, y, epochs=20)
