@@ -163,11 +163,11 @@ def test_the_core_trains_on_the_other_backends(run_python, other_backend):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("normalised", [False, True])
-def test_defaults_learn_with_sgd(normalised, momentum, digits):
+@pytest.mark.parametrize("normalized", [False, True])
+def test_defaults_learn_with_sgd(normalized, momentum, digits):
     """Fails if a first run of small_cnn with SGD 0.01 and MMC diverges or gets stuck."""
     info = keras_mmc.datasets.info("digits")
-    options = {"mean": info.mean, "std": info.std} if normalised else {}
+    options = {"mean": info.mean, "std": info.std} if normalized else {}
     model = keras_mmc.models.small_cnn(
         (8, 8, 1), head=keras_mmc.MaxMahalanobisCenters(10), **options
     )
