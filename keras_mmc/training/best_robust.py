@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from keras_mmc._files import PathLike, replacing
 from keras_mmc.training.monitor import RobustnessMonitor
 from keras_mmc.training.subset import classifier_of
 
@@ -28,7 +29,7 @@ class BestRobustCheckpoint(RobustnessMonitor):
     >>> model = keras.models.load_model("runs/best.keras")
     """
 
-    def __init__(self, filepath, monitor: str = "val_robust_accuracy"):
+    def __init__(self, filepath: PathLike, monitor: str = "val_robust_accuracy"):
         super().__init__(monitor)
         self.filepath = pathlib.Path(filepath)
         if self.filepath.suffix != ".keras":
@@ -42,9 +43,6 @@ class BestRobustCheckpoint(RobustnessMonitor):
 
     def on_best(self):
         """Write the file beside the old one, then rename it."""
-        partial = self.filepath.with_name(f".{self.filepath.stem}.{os.getpid()}.tmp.keras")
-        try:
+        partial = self.filepath.with_name(f".{self.filepath.stem}.{os.getpid()}.partial.keras")
+        with replacing(self.filepath, partial):
             classifier_of(self.model).save(partial)
-            os.replace(partial, self.filepath)
-        finally:
-            partial.unlink(missing_ok=True)
