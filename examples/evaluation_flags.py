@@ -1,5 +1,6 @@
 """The flags that say which test images are attacked, and how far."""
 
+import numpy as np
 from absl import flags
 
 import keras_mmc
@@ -18,7 +19,7 @@ flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_boun
 flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
 
 
-def test_images():
+def test_images() -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of the flags."""
     x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
     return x[: FLAGS.num_images], y[: FLAGS.num_images]

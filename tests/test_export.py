@@ -104,7 +104,8 @@ def test_only_exports_are_replaced(tmp_path, monkeypatch):
 def test_images_without_an_answer_get_none(pixel, images, tmp_path):
     """Fails if an image that is not finite is served as class 0 at distance 0, or spoils others."""
     head = keras_mmc.MaxMahalanobisCenters(10)
-    model = keras_mmc.models.small_cnn((8, 8, 1), head=head)
+    # Without a normalization layer the scores of the largest pixel overflow.
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), head])
     keras_mmc.export_saved_model(model, tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
     clean = {name: value.numpy() for name, value in served(images=tf.constant(images)).items()}

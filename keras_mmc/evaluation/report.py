@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_mmc import _files
+from keras_mmc.evaluation.checkpoint import check_state_directory
 from keras_mmc.evaluation.intervals import wilson_interval
 from keras_mmc.evaluation.rows import AttackRow, Diagnostic, ExtraRow
 
@@ -207,12 +208,13 @@ class AuditReport:
         Raises:
             FileExistsError: if it exists and `overwrite` is not set, or if it holds other files
                 than a report.
-            OSError: if it cannot be written.
-            ValueError: if it lies inside the state directory, or that inside it.
+            OSError: if one of the two cannot be written.
+            ValueError: if one lies inside the other, or the state directory holds other files.
         """
         _files.check_results_directory(directory, _KIND, overwrite)
         if state_directory is not None:
             _files.check_apart(directory, state_directory)
+            check_state_directory(state_directory)
 
     def _examples(self):
         """The first images that an attack broke, as the page shows them."""
