@@ -231,7 +231,7 @@ print("replaceable")
 
 
 def test_train_with_a_defense(run_script, run_python, tmp_path):
-    """Fails if a run with a defense breaks off, best is lost, or --overwrite would refuse a file."""
+    """Fails if a run with a defense breaks off, lacks best.keras, or cannot be overwritten."""
     done = run_script(
         "train.py",
         "--defense=mail_trades",
