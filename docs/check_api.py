@@ -40,7 +40,7 @@ def unlisted_names(reference: str) -> list[str]:
     A name that two modules export needs one line only.
     """
     modules = [keras_mmc] + [m for m in exports(keras_mmc).values() if inspect.ismodule(m)]
-    names = {}
+    names: dict[int, list[str]] = {}
     for module in modules:
         for name, value in exports(module).items():
             if not inspect.ismodule(value):

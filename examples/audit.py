@@ -59,7 +59,8 @@ def main(argv: list[str]) -> None:
     """Load, audit, print and save."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    report, place = None, contextlib.nullcontext()
+    report = None
+    place: contextlib.AbstractContextManager = contextlib.nullcontext()
     if FLAGS.output_dir:
         place = keras_mmc.evaluation.AuditReport.reserve(
             FLAGS.output_dir, FLAGS.overwrite, FLAGS.state_dir

@@ -1,6 +1,7 @@
 """The flags of defenses and regularizers, and --recipe, which sets them by name."""
 
 import pathlib
+from typing import Any
 
 import keras
 from absl import flags
@@ -77,7 +78,7 @@ def build_defense() -> defenses.Defense:
         return defenses.FreeAdversarialTraining(
             FLAGS.attack_eps, FLAGS.attack_steps, FLAGS.attack_step_size
         )
-    options = {"eps_schedule": _eps_schedule()}
+    options: dict[str, Any] = {"eps_schedule": _eps_schedule()}
     if FLAGS.attack_objective is not None:
         options["objective"] = FLAGS.attack_objective
     if name == "fast":
@@ -85,14 +86,11 @@ def build_defense() -> defenses.Defense:
     attack = attacks.PGD(
         FLAGS.attack_eps, steps=FLAGS.attack_steps, step_size=FLAGS.attack_step_size
     )
-    kind = name.removeprefix("mail_")
-    if kind == "at":
-        defense = defenses.AdversarialTraining(attack, **options)
-    else:
-        beta = _BETA[name] if FLAGS.beta is None else FLAGS.beta
-        make = {"trades": defenses.TRADES, "mart": defenses.MART}[kind]
-        defense = make(attack, beta=beta, **options)
-    if name == kind:
+    if name in _BETA:
+        options["beta"] = _BETA[name] if FLAGS.beta is None else FLAGS.beta
+    makes = {"at": defenses.AdversarialTraining, "trades": defenses.TRADES, "mart": defenses.MART}
+    defense = makes[name.removeprefix("mail_")](attack, **options)
+    if name not in MAIL:
         return defense
     return defenses.MAIL(defense, FLAGS.mail_slope, FLAGS.mail_bias, FLAGS.mail_burn_in)
 
@@ -111,15 +109,15 @@ def steps_per_batch() -> int:
 
 def build_regularizer(loss: keras.losses.Loss | str) -> regularizers.Regularizer | None:
     """The regularizer of the flags, or `None`; `loss` is what the input gradient is taken of."""
-    weight = FLAGS.regularizer_weight
-    weight = _WEIGHTS.get(FLAGS.regularizer) if weight is None else weight
+    if FLAGS.regularizer == "none":
+        return None
+    given = FLAGS.regularizer_weight
+    weight = _WEIGHTS[FLAGS.regularizer] if given is None else given
     if FLAGS.regularizer == "emr":
         return regularizers.EffectiveMarginRegularizer(weight, FLAGS.regularizer_temperature)
     if FLAGS.regularizer == "input_gradient":
         return regularizers.InputGradientPenalty(weight, loss)
-    if FLAGS.regularizer == "awp":
-        return regularizers.AdversarialWeightPerturbation(weight)
-    return None
+    return regularizers.AdversarialWeightPerturbation(weight)
 
 
 def build_callbacks(directory: pathlib.Path) -> list[keras.callbacks.Callback]:

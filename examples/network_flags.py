@@ -1,6 +1,7 @@
 """The flags of the network, of its head and of the loss that trains it."""
 
 import functools
+from collections.abc import Callable
 
 import keras
 from absl import flags
@@ -8,7 +9,7 @@ from absl import flags
 import keras_mmc
 
 HEADS = ("centers", "learned", "dense")
-LOSSES = {
+LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "mmc": keras_mmc.MMCLoss,
     "elastic_mmc": keras_mmc.ElasticMMCLoss,
     "mm_lda": keras_mmc.MMLDALoss,

@@ -59,7 +59,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     paths = named_paths(FLAGS.model)
-    place = contextlib.nullcontext()
+    place: contextlib.AbstractContextManager = contextlib.nullcontext()
     if FLAGS.output_dir:  # refused before the work, if at all
         place = run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite)
     with place as directory:

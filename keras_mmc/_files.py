@@ -53,8 +53,10 @@ def results_directory(
         BlockingIOError: if another process writes to the same place.
         FileExistsError, OSError: see `check_results_directory`.
     """
+    partial = _partial(pathlib.Path(path).resolve())
+    if (partial / LOCK).exists():
+        lock(partial, path).lock.release()  # in use: said before anything about the files there
     path = check_results_directory(path, kind, overwrite)
-    partial = _partial(path)
     new, old = partial / "new", partial / "old"
     partial.mkdir(parents=True, exist_ok=True)
     with lock(partial, path):
@@ -110,18 +112,14 @@ def check_results_directory(path: PathLike, kind: Kind, overwrite: bool = False)
     for place, its_kind in ((path, kind), (partial, _kind_of_partial(kind))):
         problem = _problem(place, its_kind) if place.exists() else None
         if problem:
-            raise FileExistsError(f"{place} {problem}, and is left as it is. Choose another place.")
+            raise FileExistsError(f"{place} {problem}, and is left as it is. Choose another path.")
     for place in (path, partial):
         check_writable(place if place.exists() else path.parent)
     return path
 
 
 def check_writable(directory: PathLike) -> None:
-    """Refuses a directory, or the nearest one above it that exists, where no file can be written.
-
-    Raises:
-        OSError: if it is a file, is read-only or takes no more files.
-    """
+    """Refuses with an `OSError` where no directory can be made, or no file written in it."""
     directory = pathlib.Path(directory).resolve()
     nearest = next(place for place in (directory, *directory.parents) if place.exists())
     try:
@@ -135,11 +133,7 @@ def check_writable(directory: PathLike) -> None:
 
 
 def check_apart(first: PathLike, second: PathLike) -> None:
-    """Refuses two directories of which one lies inside the other.
-
-    Raises:
-        ValueError: if they are one, or one contains the other.
-    """
+    """Refuses with a `ValueError` two directories of which one is, or contains, the other."""
     one, other = pathlib.Path(first).resolve(), pathlib.Path(second).resolve()
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise ValueError(
@@ -149,10 +143,10 @@ def check_apart(first: PathLike, second: PathLike) -> None:
 
 
 def lock(directory: pathlib.Path, path: PathLike) -> filelock.AcquireReturnProxy:
-    """Takes the lock of an existing directory, for as long as the process lives or until released.
+    """Takes a lock until it is released or the process ends.
 
     Args:
-        directory: where the file of the lock lies.
+        directory: existing directory for the file of the lock.
         path: what the lock is for, as the user knows it.
 
     Returns:
@@ -187,7 +181,7 @@ def replacing(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
 
 
 def _partial(path):
-    return path.with_name(path.name + ".partial")
+    return path.parent / f"{path.name}.partial"
 
 
 def _kind_of_partial(kind):

@@ -22,7 +22,7 @@ _KIND = Kind(
     signature='"exported_by": "keras_mmc',
     files=(
         *("keras_mmc.json", "saved_model.pb", "fingerprint.pb", "keras_metadata.pb"),
-        *("variables/variables.index", "variables/variables.data-*", "assets/*"),
+        *("variables/*", "assets/*"),
     ),
 )
 

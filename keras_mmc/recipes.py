@@ -5,7 +5,9 @@ ICML 2019, `mmc_at_cifar10` from Pang et al., ICLR 2020, `gce_mnist` from Chen e
 `mart_cifar10` from Wang et al., ICLR 2020.
 """
 
-Recipe = dict[str, str | float | bool | list[str] | None]
+from typing import Any
+
+Recipe = dict[str, Any]
 
 
 def _pgd(eps: float, steps: int, step_size: float, **more) -> Recipe:

@@ -233,6 +233,10 @@ def test_a_second_process_is_refused(process, tmp_path):
     assert time.monotonic() - began < 60
     with pytest.raises(BlockingIOError, match="is in use"):
         write(path)
+    (tmp_path / "toy.partial" / "new" / "half").write_text("a file that is being written")
+    with pytest.raises(BlockingIOError, match="is in use"):
+        write(path)
+    (tmp_path / "toy.partial" / "new" / "half").unlink()
     first.send_signal(signal.SIGKILL)
     first.wait(timeout=10)
     assert (tmp_path / "toy.partial" / "new" / "toy.txt").exists()

@@ -6,6 +6,7 @@ import pathlib
 import re
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -62,13 +63,13 @@ class AuditState:
         path = self.directory / (re.sub(r"[^a-z0-9.]+", "-", key.lower()) + ".npz")
         if path.exists():
             try:
-                with np.load(path) as arrays:
-                    return dict(arrays)
+                with np.load(path) as stored:
+                    return dict(stored)
             except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
                 raise ValueError(
                     f"{path} is damaged: {error}. Delete this file; its batch runs again."
                 ) from error
-        arrays = compute()
+        arrays: dict[str, Any] = compute()
         self._write(path, lambda file: np.savez(file, **arrays))
         return arrays
 

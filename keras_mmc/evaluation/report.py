@@ -84,7 +84,7 @@ class AuditReport:
     @property
     def findings(self) -> tuple[str, ...]:
         """What the diagnostics say, in plain words; empty if they found nothing."""
-        return tuple(check.finding for check in self.diagnostics.values() if check.fired)
+        return tuple(check.finding for check in self.diagnostics.values() if check.finding)
 
     def __str__(self):
         low, high = self.interval
@@ -170,7 +170,7 @@ class AuditReport:
         overwrite: bool = False,
         state_directory: _files.PathLike | None = None,
     ) -> Iterator[pathlib.Path]:
-        """Keep the place of a report from before a long audit until `write` has written it.
+        """Check the place of a report before a long audit, and keep it from other processes.
 
         Args:
             directory: directory to create.
