@@ -219,13 +219,10 @@ def _take_place(new, path, old, kind, overwrite):
         if path.exists():
             check_results_directory(path, kind, overwrite)
             path.rename(old)
-        try:
-            new.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
+        new.rename(path)
     except OSError as error:
+        if old.exists():
+            old.rename(path)
         raise OSError(f"The finished {kind.noun} is left in {new}, since {error}") from error
     _sync(path.parent)
     if old.exists():

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from keras_mmc._files import PathLike, replacing
+from keras_mmc._files import PathLike, check_writable, replacing
 from keras_mmc.training.monitor import RobustnessMonitor
 from keras_mmc.training.subset import classifier_of
 
@@ -22,6 +22,7 @@ class BestRobustCheckpoint(RobustnessMonitor):
 
     Raises:
         ValueError: for another suffix, or if the logs do not hold the value.
+        OSError: if the file cannot be written.
 
     Example:
     >>> best = keras_mmc.training.BestRobustCheckpoint("runs/best.keras")
@@ -39,6 +40,7 @@ class BestRobustCheckpoint(RobustnessMonitor):
 
     def on_train_begin(self, logs=None):
         """Make the folder now, so that a wrong path shows before the first epoch."""
+        check_writable(self.filepath.parent)
         self.filepath.parent.mkdir(parents=True, exist_ok=True)
 
     def on_best(self):
