@@ -1,4 +1,4 @@
-"""Audit a trained .keras file: the robust accuracy a weak attack reports, and the real one.
+r"""Audit a trained .keras file: the robust accuracy a weak attack reports, and the real one.
 
 python examples/audit.py --model=runs/train/mmc/model.keras --dataset=digits --eps=0.1
 python examples/audit.py --model=runs/mnist/mmc/model.keras --dataset=mnist --eps=0.3 \

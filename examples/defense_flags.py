@@ -14,18 +14,23 @@ DEFENSES = ("none", "at", "fast", "free", "trades", "mart", *MAIL, "cot")
 _BETA = {"trades": 6.0, "mart": 5.0, "mail_trades": 5.0, "mail_mart": 5.0}
 _WEIGHTS = {"emr": 3.0, "input_gradient": 0.1, "awp": 0.01}
 
+_DEFENSE_HELP = (
+    "Defense to train with: at is adversarial training with PGD, fast and free its cheaper forms, "
+    "mail_* weigh samples by their margins, cot is complement training."
+)
+
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
     "recipe", None, sorted(RECIPES), "Published setting; flags given beside it take precedence."
 )
-flags.DEFINE_enum("defense", "none", DEFENSES, "Defense to train with.")
+flags.DEFINE_enum("defense", "none", DEFENSES, _DEFENSE_HELP)
 flags.DEFINE_float(
     "attack_eps",
     None,
     "Radius of the L-infinity ball of the defense, in [0, 1] pixel units.",
     lower_bound=0.0,
 )
-flags.DEFINE_integer("attack_steps", 10, "Steps of PGD; replays of free.", lower_bound=1)
+flags.DEFINE_integer("attack_steps", 10, "Steps of PGD, or replays of free.", lower_bound=1)
 flags.DEFINE_float("attack_step_size", None, "Length of a step; default: 2.5 * eps / steps.")
 flags.DEFINE_string(
     "attack_objective", None, "What the attack maximizes; default: the defense's own objective."

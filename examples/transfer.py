@@ -1,4 +1,4 @@
-"""Try the adversarial examples of every model on every model.
+r"""Try the adversarial examples of every model on every model.
 
 python examples/transfer.py --dataset=digits --eps=0.1 \
       --model=mmc=runs/train/mmc/model.keras --model=softmax=runs/train/softmax/model.keras

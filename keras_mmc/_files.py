@@ -114,7 +114,7 @@ def check_results_directory(path: PathLike, kind: Kind, overwrite: bool = False)
         if problem:
             raise FileExistsError(f"{place} {problem}, and is left as it is. Choose another path.")
     for place in (path, partial):
-        check_writable(place if place.exists() else path.parent)
+        check_writable(place)
     return path
 
 
