@@ -23,6 +23,7 @@ setup(
     install_requires=[
         "absl-py>=1.4",
         "cleverhans>=4.0.0",
+        "filelock>=3.16",
         # tensorflow-datasets imports importlib_resources without requiring it.
         "importlib_resources",
         "keras>=3.10",

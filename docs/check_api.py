@@ -5,13 +5,15 @@ import inspect
 import pathlib
 import pkgutil
 import sys
+import types
+from collections.abc import Callable, Iterator
 
 import keras_mmc
 
 REFERENCE = pathlib.Path(__file__).with_name("api.md")
 
 
-def public_objects():
+def public_objects() -> Iterator[tuple[str, Callable]]:
     """Yield the dotted name and the object of every public function, class and method."""
     for module_info in pkgutil.walk_packages(keras_mmc.__path__, "keras_mmc."):
         module = importlib.import_module(module_info.name)
@@ -24,7 +26,7 @@ def public_objects():
                 yield from methods(module.__name__, value)
 
 
-def methods(module_name, cls):
+def methods(module_name: str, cls: type) -> Iterator[tuple[str, Callable]]:
     """Yield the public methods that a class adds to those of its bases outside the package."""
     for name, value in vars(cls).items():
         inherited = any(hasattr(base, name) for base in cls.__mro__[1:])
@@ -32,13 +34,13 @@ def methods(module_name, cls):
             yield f"{module_name}.{cls.__name__}.{name}", value
 
 
-def unlisted_names(reference):
+def unlisted_names(reference: str) -> list[str]:
     """Return the names a user can import from a public module that the reference leaves out.
 
     A name that two modules export needs one line only.
     """
     modules = [keras_mmc] + [m for m in exports(keras_mmc).values() if inspect.ismodule(m)]
-    names = {}
+    names: dict[int, list[str]] = {}
     for module in modules:
         for name, value in exports(module).items():
             if not inspect.ismodule(value):
@@ -50,7 +52,7 @@ def unlisted_names(reference):
     ]
 
 
-def exports(module):
+def exports(module: types.ModuleType) -> dict[str, object]:
     """Name and value of everything in `__all__`, or of a module's own public functions."""
     if hasattr(module, "__all__"):
         return {name: getattr(module, name) for name in module.__all__}
@@ -61,7 +63,7 @@ def exports(module):
     }
 
 
-def main():
+def main() -> bool:
     """Print what is missing and return the exit code."""
     undocumented = sorted({name for name, value in public_objects() if not value.__doc__})
     reference = REFERENCE.read_text(encoding="utf-8")

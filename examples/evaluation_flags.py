@@ -1,5 +1,6 @@
 """The flags that say which test images are attacked, and how far."""
 
+import numpy as np
 from absl import flags
 
 import keras_mmc
@@ -11,14 +12,14 @@ flags.DEFINE_enum(
     ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
     "Data set whose test images are attacked.",
 )
-flags.DEFINE_float("eps", None, "Radius of the ball, in [0, 1] pixel units.", required=True)
-flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of the ball.")
-flags.DEFINE_integer("num_images", 1000, "First test images to attack.", lower_bound=1)
+flags.DEFINE_float("eps", None, "Largest perturbation, in [0, 1] pixel units.", required=True)
+flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of perturbations.")
+flags.DEFINE_integer("num_images", 1000, "Number of test images, from the first on.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
 
 
-def test_images():
+def test_images() -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of the flags."""
     x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
     return x[: FLAGS.num_images], y[: FLAGS.num_images]

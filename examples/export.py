@@ -11,10 +11,10 @@ import keras_mmc
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "A .keras file written by examples/train.py.", required=True)
 flags.DEFINE_string("output_dir", None, "Directory of the SavedModel.", required=True)
-flags.DEFINE_boolean("overwrite", False, "Replace an existing --output_dir.")
+flags.DEFINE_boolean("overwrite", False, "Replace an earlier export in --output_dir.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Load, export and say how to use the result."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")

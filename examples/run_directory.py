@@ -1,39 +1,41 @@
 """A directory of results that appears only once it is complete."""
 
 import contextlib
+import os
 import pathlib
-import shutil
+from collections.abc import Iterator
 
 from absl import flags
 
+from keras_mmc import _files
+
+_SIGNATURE = "# Flags of a run of keras_mmc's examples."
+RUN = _files.Kind(
+    "run",
+    marker="flags.txt",
+    signature=_SIGNATURE,
+    files=(
+        *("flags.txt", "comparison.csv", "transfer.csv", "*/history.csv", "*/features.png"),
+        *("*/model.keras", "*/best.keras", "*/.best.*.partial.keras", "*/events.out.tfevents.*"),
+    ),
+)
+
 
 @contextlib.contextmanager
-def run_directory(path, overwrite):
+def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pathlib.Path]:
     """Yield a directory to write to; it takes its final name when the block ends well.
 
-    While a run lasts it is called `<path>.partial`. A run that fails leaves that directory for
-    inspection, and the next run replaces it.
-
-    It holds the flags of the run in flags.txt.
+    While a run lasts it is `<path>.partial/new`, which no second run can use. A run that fails
+    leaves it for inspection, and the next run replaces it. It holds the flags of the run in
+    flags.txt, ready for --flagfile.
 
     Raises:
-        FileExistsError: if `path` exists and `overwrite` is not set, or holds no run.
+        BlockingIOError: if another run writes to the same place.
+        FileExistsError: if `path` exists and `overwrite` is not set, or if anything but a run is
+            there.
+        OSError: if it cannot be written.
     """
-    path = pathlib.Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} holds an earlier run. Choose another --output_dir, or pass --overwrite."
-        )
-    if path.exists() and not (path / "flags.txt").exists():
-        raise FileExistsError(
-            f"{path} holds no earlier run, since there is no flags.txt, and is left as it is. "
-            "Choose another --output_dir."
-        )
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / "flags.txt").write_text(flags.FLAGS.flags_into_string(), encoding="utf-8")
-    yield partial
-    if path.exists():
-        shutil.rmtree(path)
-    partial.rename(path)
+    with _files.results_directory(path, RUN, overwrite) as directory:
+        text = f"{_SIGNATURE}\n{flags.FLAGS.flags_into_string()}"
+        (directory / "flags.txt").write_text(text, encoding="utf-8")
+        yield directory

@@ -1,4 +1,4 @@
-"""Train a classifier with a loss and a defence of keras_mmc, or beside softmax cross-entropy.
+"""Train a classifier with a loss and a defense of keras_mmc, and with softmax cross-entropy.
 
   python examples/train.py                                   # MMC on digits, half a minute
   python examples/train.py --dataset=mnist --epochs=10
@@ -6,10 +6,11 @@
   python examples/train.py --dataset=mnist --defense=trades --beta=1 --attack_eps=0.3
   python examples/train.py --recipe=at_emr_cifar10           # published settings by name
 
-Each run writes model.keras, history.csv, TensorBoard logs (logs/) and a picture of the features
-around their centres (features.png) to a folder of its own below --output_dir, which holds the flags
-(flags.txt) and the table (comparison.csv); one with a defence also best.keras, the epoch with the
-highest robust accuracy on validation images.
+Each network gets a folder of its own below --output_dir with model.keras, history.csv, TensorBoard
+logs (logs/) and a picture of the features around their centers (features.png); with a defense also
+best.keras, the epoch with the highest robust accuracy on validation images. Beside these folders
+lie the flags (flags.txt) and the table (comparison.csv). All of it appears when the run is
+complete; until then it is in <output_dir>.partial/new, where TensorBoard can follow it.
 """
 
 import csv
@@ -19,65 +20,25 @@ import time
 
 import defense_flags
 import keras
+import network_flags
 import numpy as np
+import optimizer_flags
 import run_directory
+import tensorflow as tf
 from absl import app, flags, logging
 
 import keras_mmc
 
-HEADS = {
-    "centers": keras_mmc.MaxMahalanobisCenters,
-    "learned": keras_mmc.LearnedCenters,
-    "dense": None,
-}
-# The loss and the heads it can train, the usual one first.
-LOSSES = {
-    "mmc": (keras_mmc.MMCLoss, ("centers",)),
-    "elastic_mmc": (keras_mmc.ElasticMMCLoss, ("centers",)),
-    "mm_lda": (keras_mmc.MMLDALoss, ("centers", "learned")),
-    "center": (keras_mmc.CenterLoss, ("learned", "centers")),
-    "lgm": (keras_mmc.LGMLoss, ("learned", "centers")),
-    "gce": (keras_mmc.GuidedComplementEntropy, ("dense", "centers", "learned")),
-    "differential": (keras_mmc.DifferentialLoss, ("dense", "centers", "learned")),
-    "softmax": (
-        lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        ("dense", "centers", "learned"),
-    ),
-}
-MODELS = ("small_cnn", "lenet5", "resnet_v1", "resnet_v2", "preact_resnet18", "wide_resnet")
-OPTIMIZERS = {"adam": 1e-3, "sgd": 0.01}  # and their default learning rates
-
 FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(defense_flags)  # so that --help shows them
+for module in (defense_flags, network_flags, optimizer_flags):
+    flags.adopt_module_key_flags(module)  # so that --help shows them
 flags.DEFINE_enum(
     "dataset",
     "digits",
     ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
     "Data set. All but digits come through TensorFlow Datasets (see TFDS_DATA_DIR).",
 )
-flags.DEFINE_enum("loss", "mmc", sorted(LOSSES), "Loss to train with.")
-flags.DEFINE_enum(
-    "head",
-    "auto",
-    ["auto", *HEADS],
-    "Head: fixed Max-Mahalanobis centers, learned centers, or a dense layer. auto: the loss's own.",
-)
-flags.DEFINE_float("scale", 10.0, "Norm of the fixed centers (C_MM).", lower_bound=1e-6)
-flags.DEFINE_enum("model", "small_cnn", MODELS, "Network.")
-flags.DEFINE_integer("depth", None, "Depth of resnet_v1, resnet_v2 or wide_resnet.")
-flags.DEFINE_integer("epochs", 30, "Epochs.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
-flags.DEFINE_enum("optimizer", "adam", sorted(OPTIMIZERS), "Optimizer; sgd has momentum 0.9.")
-flags.DEFINE_float("learning_rate", None, "Highest learning rate; default: 0.001 adam, 0.01 sgd.")
-flags.DEFINE_float("weight_decay", None, "Decoupled weight decay of all weights.")
-flags.DEFINE_float("adam_beta_2", 0.999, "Decay of Adam's second moment.")
-flags.DEFINE_enum(
-    "schedule",
-    "cosine",
-    ["cosine", "drops", "constant"],
-    "Learning rate over time: down to 0 along a cosine, a tenth at each of --drops, or constant.",
-)
-flags.DEFINE_list("drops", None, "Epochs after which --schedule=drops divides the rate by ten.")
 flags.DEFINE_boolean("augment", None, "Crops and mirror images; default: on for CIFAR only.")
 flags.DEFINE_enum(
     "mixed_precision",
@@ -89,7 +50,7 @@ flags.DEFINE_integer("seed", 0, "Seed of weights, order, augmentation and valida
 flags.DEFINE_boolean(
     "baseline",
     None,
-    "Train the same network with softmax cross-entropy too; default: only without a defence.",
+    "Train the same network with softmax cross-entropy too; default: only without a defense.",
 )
 flags.DEFINE_string("output_dir", "runs/train", "Folder of the results.")
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier run in --output_dir.")
@@ -111,73 +72,29 @@ class EpochTimes(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-def choose_head(loss, head):
-    """The head a loss trains; a ValueError where the pair cannot work."""
-    allowed = LOSSES[loss][1]
-    head = allowed[0] if head == "auto" else head
-    if head not in allowed:
-        raise ValueError(
-            f"--loss={loss} cannot train --head={head}: its scores would be unbounded or collapse. "
-            f"Heads for it: {', '.join(allowed)}."
-        )
-    return head
-
-
-def build_model(info, head):
-    """The network of the flags with the given kind of head."""
-    options = {"mean": info.mean, "std": info.std}
-    if FLAGS.depth is not None:
-        if FLAGS.model not in ("resnet_v1", "resnet_v2", "wide_resnet"):
-            raise ValueError(f"--model={FLAGS.model} has a fixed depth; leave --depth out.")
-        options["depth"] = FLAGS.depth
-    if head == "dense":
-        options["num_classes"] = info.num_classes
-    elif head == "centers":
-        options["head"] = keras_mmc.MaxMahalanobisCenters(info.num_classes, scale=FLAGS.scale)
-    else:
-        options["head"] = keras_mmc.LearnedCenters(info.num_classes)
-    return getattr(keras_mmc.models, FLAGS.model)(info.image_shape, **options)
-
-
-def build_optimizer(steps_per_epoch):
-    """The optimizer of the flags with its schedule."""
-    rate = FLAGS.learning_rate or OPTIMIZERS[FLAGS.optimizer]
-    steps = steps_per_epoch * FLAGS.epochs
-    if FLAGS.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    elif FLAGS.schedule == "drops":
-        if not FLAGS.drops:
-            raise ValueError("--schedule=drops needs the epochs, such as --drops=60,90.")
-        # Keras keeps a rate up to and including its boundary; steps count from 0.
-        drops = [int(epoch) * steps_per_epoch - 1 for epoch in FLAGS.drops]
-        rates = [rate / 10**i for i in range(len(drops) + 1)]
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(drops, rates)
-    if FLAGS.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=FLAGS.weight_decay)
-    return keras.optimizers.Adam(rate, beta_2=FLAGS.adam_beta_2, weight_decay=FLAGS.weight_decay)
-
-
-def in_training(model, loss):
+def in_training(model: keras.Model, name: str) -> keras.Model:
     """The network as it is trained: inside an `AdversarialModel` if the flags ask for one."""
-    # The loss of pairs has no gradient of single images to penalise.
-    penalized = "cross_entropy" if loss == "differential" else LOSSES[loss][0]()
-    defense, regularizer = defense_flags.build_defense(), defense_flags.build_regularizer(penalized)
+    loss = network_flags.LOSSES[name]()
+    # A loss of pairs has no gradient of single images to penalize.
+    pairwise = getattr(loss, "pairwise", name == "differential")
+    defense = defense_flags.build_defense()
+    regularizer = defense_flags.build_regularizer("cross_entropy" if pairwise else loss)
     if FLAGS.defense == "none" and regularizer is None:
         return model
     return keras_mmc.AdversarialModel(model, defense, regularizer, seed=FLAGS.seed)
 
 
-def train(loss, head, data, directory):
+def train(loss: str, head: str, data: dict, directory: pathlib.Path) -> dict[str, str]:
     """Train one network, write its files and return its row of the table."""
     info = keras_mmc.datasets.info(FLAGS.dataset)
     keras.utils.set_random_seed(FLAGS.seed)
-    model = build_model(info, head)
+    model = network_flags.build_model(info, head)
     trained = in_training(model, loss)
     trained.compile(
-        optimizer=build_optimizer(
+        optimizer=optimizer_flags.build_optimizer(
             data["train"].cardinality().numpy() * defense_flags.steps_per_batch()
         ),
-        loss=LOSSES[loss][0](),
+        loss=network_flags.LOSSES[loss](),
         metrics=["accuracy"],
     )
     directory.mkdir()
@@ -199,7 +116,7 @@ def train(loss, head, data, directory):
     cpu_seconds = time.process_time() - cpu_start
     model.save(directory / "model.keras")
     if trained is not model:
-        model.compile(loss=LOSSES[loss][0](), metrics=["accuracy"])
+        model.compile(loss=network_flags.LOSSES[loss](), metrics=["accuracy"])
     accuracy = model.evaluate(data["test"], verbose=0, return_dict=True)["accuracy"]
     features, labels = test_features(model, data["test"])
     distances = keras_mmc.metrics.class_distances(features, labels)
@@ -223,36 +140,36 @@ def train(loss, head, data, directory):
     }
 
 
-def validation_data(validation, attacked):
-    """All validation batches, or as many as are attacked after every epoch of a defence."""
+def validation_data(validation: tf.data.Dataset, attacked: bool) -> tf.data.Dataset:
+    """All validation batches, or as many as are attacked after every epoch of a defense."""
     if not attacked:
         return validation
     return validation.take(-(-FLAGS.validation_images // FLAGS.batch_size))
 
 
-def test_features(model, test):
+def test_features(model: keras.Model, test: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Features `(N, d)` before the head and labels of the test images."""
     to_features = keras.Model(model.input, model.get_layer("features").output)
     labels = np.concatenate([y.numpy() for _, y in test])
     return to_features.predict(test, verbose=0).astype("float32"), labels
 
 
-def class_centers(model, features, labels):
-    """The centres of the head, or the class means of the features where it has none."""
+def class_centers(model: keras.Model, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The centers of the head, or the class means of the features where it has none."""
     centers = getattr(model.layers[-1], "centers", None)
     if centers is not None:
         return keras.ops.convert_to_numpy(centers)
     return np.stack([features[labels == k].mean(axis=0) for k in range(model.output_shape[-1])])
 
 
-def print_table(rows):
+def print_table(rows: list[dict[str, str]]) -> None:
     """Print rows of equal keys as an aligned table."""
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
     for row in ({key: key for key in widths}, *rows):
         print("  ".join(row[key].rjust(width) for key, width in widths.items()))
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Train what the flags ask for and compare."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
@@ -260,7 +177,7 @@ def main(argv):
     keras.config.set_dtype_policy(FLAGS.mixed_precision)
     info = keras_mmc.datasets.info(FLAGS.dataset)
     augment = info.augmentable if FLAGS.augment is None else FLAGS.augment
-    runs = [(FLAGS.loss, choose_head(FLAGS.loss, FLAGS.head))]
+    runs = [(FLAGS.loss, network_flags.choose_head(FLAGS.loss, FLAGS.head))]
     baseline = FLAGS.defense == "none" if FLAGS.baseline is None else FLAGS.baseline
     if baseline and runs[0] != ("softmax", "dense"):
         runs.append(("softmax", "dense"))
@@ -286,7 +203,7 @@ def main(argv):
     print(
         "\nintra: mean distance of a sample's features to its class mean; inter: mean distance "
         "between class means.\nAccuracy on clean images says nothing about robustness, and MMC "
-        "alone is no defence: run examples/audit.py.\n"
+        "alone is no defense: run examples/audit.py.\n"
         f"Models, curves and pictures are in {pathlib.Path(FLAGS.output_dir).resolve()}"
     )
 

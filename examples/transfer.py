@@ -1,4 +1,4 @@
-"""Try the adversarial points of every model on every model.
+r"""Try the adversarial examples of every model on every model.
 
 python examples/transfer.py --dataset=digits --eps=0.1 \
       --model=mmc=runs/train/mmc/model.keras --model=softmax=runs/train/softmax/model.keras
@@ -6,12 +6,13 @@ python examples/transfer.py --dataset=mnist --eps=0.3 --attack=pgd --num_images=
       --model=mmc=runs/mnist/mmc/model.keras --model=softmax=runs/mnist/softmax/model.keras \
       --output_dir=runs/mnist_transfer
 
-Rows are the models that points were crafted on, columns those they were tried on. With
---output_dir the table is written to transfer.csv there.
+Rows are the models that the examples were crafted on, columns those they were tried on; the cells
+are accuracies. With --output_dir the table is written to transfer.csv there.
 """
 
 import contextlib
 import csv
+import pathlib
 
 import evaluation_flags
 import keras
@@ -27,13 +28,13 @@ flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
 flags.DEFINE_multi_string(
     "model", None, "name=path of a .keras file written by examples/train.py.", required=True
 )
-flags.DEFINE_enum("attack", "mim", sorted(ATTACKS), "Attack that crafts the points.")
+flags.DEFINE_enum("attack", "mim", sorted(ATTACKS), "Attack that crafts the examples.")
 flags.DEFINE_integer("steps", 10, "Steps of the attack.", lower_bound=1)
 flags.DEFINE_string("output_dir", None, "Directory for transfer.csv.")
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier table in --output_dir.")
 
 
-def named_paths(pairs):
+def named_paths(pairs: list[str]) -> dict[str, str]:
     """Paths by name from flags `name=path`; a UsageError where a name is missing or repeated."""
     split = [pair.partition("=") for pair in pairs]
     paths = {name: path for name, _, path in split}
@@ -44,7 +45,7 @@ def named_paths(pairs):
     return paths
 
 
-def write_table(path, matrix):
+def write_table(path: pathlib.Path, matrix: keras_mmc.evaluation.TransferMatrix) -> None:
     """Write the matrix in percent: a row for clean images, then one for each crafting model."""
     rows = [("clean", matrix.clean_accuracy), *zip(matrix.names, matrix.accuracy, strict=True)]
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -53,15 +54,15 @@ def write_table(path, matrix):
         writer.writerows([name, *(f"{100 * value:.2f}" for value in row)] for name, row in rows)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Load, attack, print and save."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     paths = named_paths(FLAGS.model)
-    with contextlib.ExitStack() as stack:
-        if FLAGS.output_dir:  # refused before the work, if at all
-            files = run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite)
-            directory = stack.enter_context(files)
+    place: contextlib.AbstractContextManager = contextlib.nullcontext()
+    if FLAGS.output_dir:  # refused before the work, if at all
+        place = run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite)
+    with place as directory:
         models = {name: keras.models.load_model(path) for name, path in paths.items()}
         matrix = keras_mmc.evaluation.transfer_matrix(
             models,
@@ -71,8 +72,8 @@ def main(argv):
             seed=FLAGS.seed,
         )
         print(f"The first {matrix.num_images} test images of {FLAGS.dataset}")
-        print(matrix)
-        if FLAGS.output_dir:
+        print(matrix, flush=True)
+        if directory:
             write_table(directory / "transfer.csv", matrix)
     if FLAGS.output_dir:
         print(f"Saved to {FLAGS.output_dir}")

@@ -16,7 +16,7 @@ def is_number(value: Any) -> bool:
 
 def is_count(value: Any, least: int = 1) -> bool:
     """Whether a value is an integer of at least `least`; `True` and `False` are not."""
-    return is_number(value) and isinstance(value, numbers.Integral) and value >= least
+    return isinstance(value, numbers.Integral) and is_number(value) and int(value) >= least
 
 
 def check_number(
@@ -42,9 +42,10 @@ def check_number(
     check(owner, name, value, fits, f"a finite number {ranges}".strip())
 
 
-def check_count(owner: Any, name: str, value: Any, least: int = 1) -> None:
-    """Refuses what is not an integer of at least `least`."""
+def check_count(owner: Any, name: str, value: Any, least: int = 1) -> int:
+    """Refuses what is not an integer of at least `least`; returns it as a Python `int`."""
     check(owner, name, value, is_count(value, least), f"an integer >= {least}")
+    return int(value)
 
 
 def check_choice(owner: Any, name: str, value: Any, choices: tuple) -> None:

@@ -1,20 +1,33 @@
 """SavedModels that plain TensorFlow serves, without this package."""
 
+import json
+import math
 import pathlib
-import shutil
-import tempfile
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_mmc._backend import require_tensorflow
+from keras_mmc._files import Kind, PathLike, results_directory
 from keras_mmc._scores import center_distances
+from keras_mmc._version import __version__
 from keras_mmc.layers import LearnedCenters, MaxMahalanobisCenters
 
 require_tensorflow("keras_mmc.export_saved_model")
 
+_KIND = Kind(
+    "export",
+    marker="keras_mmc.json",
+    signature='"exported_by": "keras_mmc',
+    files=(
+        *("keras_mmc.json", "saved_model.pb", "fingerprint.pb", "keras_metadata.pb"),
+        *("variables/*", "assets/*"),
+    ),
+)
 
-def export_saved_model(model: keras.Model, path, overwrite: bool = False) -> pathlib.Path:
+
+def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = False) -> pathlib.Path:
     """Export a classifier as a SavedModel with the signature `serving_default`.
 
     The signature takes `images` `(N, H, W, C)`, float32 in the box the model was trained on (the
@@ -23,56 +36,86 @@ def export_saved_model(model: keras.Model, path, overwrite: bool = False) -> pat
     * `scores` `(N, K)`, float32;
     * `probabilities` `(N, K)`, the softmax of the scores;
     * `label` `(N,)`, int32, the class of the largest score;
-    * `distance` `(N,)`, float32, the distance of the features to the predicted centre; only for a
-      model whose last layer is `MaxMahalanobisCenters` or `LearnedCenters`.
+    * `distance` `(N,)`, float32, the distance of the features to the predicted center; only for a
+      model whose last layer gives distances, as `MaxMahalanobisCenters` and `LearnedCenters` do.
 
-    The directory appears only once it is complete.
+    An image with a pixel that is NaN or infinite, or whose largest score is, gets the label -1 and
+    NaN everywhere else: a client must look at the label before it uses it.
+
+    The directory appears only once it is complete; its `keras_mmc.json` says who has written it.
 
     Args:
         model: built classifier with one input and scores `(N, K)`.
         path: directory to write.
-        overwrite: replace an existing directory.
+        overwrite: replace an earlier export; nothing else is ever deleted.
 
     Returns:
         The path.
 
     Raises:
-        FileExistsError: if `path` exists and `overwrite` is not set.
-        ValueError: if the model is not built or does not map one input to scores `(N, K)`.
+        FileExistsError: if `path` exists and `overwrite` is not set, or holds anything else than an
+            export of this package, or is the working directory or the like.
+        BlockingIOError: if another process exports to the same place.
+        OSError: if `path` cannot be written.
+        ValueError: if the model is not built, does not map one input to scores `(N, K)`, or has
+            weights that are not finite.
 
     Example:
     >>> keras_mmc.export_saved_model(model, "serving/1")
     >>> served = tf.saved_model.load("serving/1").signatures["serving_default"]
     >>> served(images=tf.zeros((1, 28, 28, 1)))["label"]
     """
-    path = pathlib.Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True.")
     signature = _input_signature(model)
-    has_centers = isinstance(model.layers[-1], LearnedCenters | MaxMahalanobisCenters)
+    _check_weights(model)
+    with results_directory(path, _KIND, overwrite) as directory:
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint("serving_default", _serving(model), input_signature=[signature])
+        archive.write_out(str(directory), verbose=False)
+        facts = json.dumps({"exported_by": f"keras_mmc {__version__}"})
+        (directory / "keras_mmc.json").write_text(facts + "\n", encoding="utf-8")
+    return pathlib.Path(path)
+
+
+def _serving(model):
+    """The function that is served: images to a dict of outputs."""
+    head = model.layers[-1]
+    known = isinstance(head, LearnedCenters | MaxMahalanobisCenters)
+    gives_distances = getattr(head, "gives_distances", known)
 
     def serve(images):
         scores = tf.cast(model(images, training=False), tf.float32)
+        pixels_finite = tf.reduce_all(
+            tf.math.is_finite(images), axis=list(range(1, images.shape.rank))
+        )
+        largest = tf.reduce_max(scores, axis=-1)
+        is_nan = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
+        valid = pixels_finite & tf.math.is_finite(largest) & ~is_nan
+        scores = tf.where(valid[:, None], scores, math.nan)
         outputs = {
             "scores": scores,
             "probabilities": tf.nn.softmax(scores),
-            "label": tf.argmax(scores, axis=-1, output_type=tf.int32),
+            "label": tf.where(valid, tf.argmax(scores, axis=-1, output_type=tf.int32), -1),
         }
-        if has_centers:
-            outputs["distance"] = center_distances(tf.reduce_max(scores, axis=-1))
+        if gives_distances:
+            outputs["distance"] = tf.where(valid, center_distances(largest), math.nan)
         return outputs
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serving_default", serve, input_signature=[signature])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as staging:
-        complete = pathlib.Path(staging) / path.name
-        archive.write_out(str(complete), verbose=False)
-        if path.exists():
-            shutil.rmtree(path)
-        complete.rename(path)
-    return path
+    return serve
+
+
+def _check_weights(model):
+    broken = [
+        weight.path
+        for weight in model.weights
+        if not np.isfinite(keras.ops.convert_to_numpy(weight).astype("float64")).all()
+    ]
+    if broken:
+        raise ValueError(
+            f"export_saved_model: {len(broken)} of {len(model.weights)} weights hold NaN or "
+            f"infinity, such as {broken[0]!r}: training has diverged. Export an earlier "
+            "checkpoint; keras_mmc.training.StopOnNonFinite ends such a training at once."
+        )
 
 
 def _input_signature(model):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_mmc
 
@@ -64,18 +65,70 @@ def test_a_dense_head_has_no_distance(images, tmp_path, run_python):
     np.testing.assert_allclose(out["scores"], model.predict(images, verbose=0), atol=1e-5)
 
 
-def test_an_existing_export_is_kept_unless_told_otherwise(images, tmp_path):
+def test_an_earlier_export_is_kept_unless_told_otherwise(tmp_path):
     """Fails if an export is overwritten silently, or cannot be replaced on request."""
-    model = keras_mmc.models.small_cnn((8, 8, 1), num_classes=3)
     path = tmp_path / "1"
-    path.mkdir()
-    (path / "precious").touch()
+    keras_mmc.export_saved_model(keras_mmc.models.small_cnn((8, 8, 1), num_classes=3), path)
+    model = keras_mmc.models.small_cnn((8, 8, 1), num_classes=4)
     with pytest.raises(FileExistsError, match=r"exists.*overwrite=True"):
         keras_mmc.export_saved_model(model, path)
-    assert (path / "precious").exists()
     keras_mmc.export_saved_model(model, path, overwrite=True)
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["1"]
-    assert (path / "saved_model.pb").exists()
+    assert [item.name for item in tmp_path.iterdir()] == ["1"]
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    assert served(images=tf.zeros((1, 8, 8, 1)))["scores"].shape == (1, 4)
+
+
+def test_only_exports_are_replaced(tmp_path, monkeypatch):
+    """Fails if overwrite=True removes a file that no export has written."""
+    model = keras_mmc.models.small_cnn((8, 8, 1), num_classes=3)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "photo.jpg").write_bytes(b"precious")
+    monkeypatch.chdir(victim)
+    for path in (victim, ".", "sub/.."):
+        with pytest.raises(FileExistsError, match="left as it is"):
+            keras_mmc.export_saved_model(model, path, overwrite=True)
+    keras_mmc.export_saved_model(model, "1")
+    (victim / "1" / "photo.jpg").write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match=r"such as 'photo\.jpg'"):
+        keras_mmc.export_saved_model(model, "1", overwrite=True)
+    foreign = victim / "2"
+    tf.saved_model.save(tf.Module(), str(foreign))
+    with pytest.raises(FileExistsError, match=r"no keras_mmc\.json of an earlier export"):
+        keras_mmc.export_saved_model(model, foreign, overwrite=True)
+    assert (victim / "photo.jpg").exists() and (victim / "1" / "photo.jpg").exists()
+    assert (foreign / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("pixel", [np.nan, np.inf, -np.inf, 3e38])
+def test_images_without_an_answer_get_none(pixel, images, tmp_path):
+    """Fails if an image that is not finite is served as class 0 at distance 0, or spoils others."""
+    head = keras_mmc.MaxMahalanobisCenters(10)
+    # Without a normalization layer the scores of the largest pixel overflow.
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), head])
+    keras_mmc.export_saved_model(model, tmp_path / "1")
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    clean = {name: value.numpy() for name, value in served(images=tf.constant(images)).items()}
+    images[2, 3, 3, 0] = pixel
+    outputs = {name: value.numpy() for name, value in served(images=tf.constant(images)).items()}
+    assert outputs["label"][2] == -1
+    for name in ("scores", "probabilities", "distance"):
+        assert np.isnan(outputs[name][2]).all(), name
+    for name, value in outputs.items():
+        np.testing.assert_allclose(np.delete(value, 2, 0), np.delete(clean[name], 2, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(value, tmp_path):
+    """Fails if a network whose training diverged is exported."""
+    model = keras_mmc.models.small_cnn((8, 8, 1), num_classes=3)
+    kernel = model.layers[-1].kernel
+    kernel.assign(np.where(np.arange(3) == 1, value, kernel.numpy()))
+    with pytest.raises(
+        ValueError, match=r"1 of \d+ weights hold NaN or infinity, such as '.*kernel'"
+    ):
+        keras_mmc.export_saved_model(model, tmp_path / "1")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

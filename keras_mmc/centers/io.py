@@ -11,7 +11,7 @@ from keras_mmc.centers.checks import check_centers, check_norms, check_scale
 MAT_KEY = "mean_logits"
 
 
-def save_centers(path, centers) -> None:
+def save_centers(path: str | os.PathLike, centers: np.typing.ArrayLike) -> None:
     """Write centres to a `.npy` or `.mat` file, replacing an older one as a whole.
 
     The file is written under another name in the same folder and then renamed: a reader sees the
@@ -42,11 +42,11 @@ def save_centers(path, centers) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load_centers(path, scale: float | None = None) -> np.ndarray:
+def load_centers(path: str | os.PathLike, scale: float | None = None) -> np.ndarray:
     """Read centres from a `.npy` or `.mat` file.
 
     Args:
-        path: file name ending in `.npy` or `.mat`; in `.mat` the key is `mean_logits`.
+        path: as for `save_centers`.
         scale: norm to which every row is rescaled, such as 10 for reference files, whose rows
             have norm 1; `None` leaves the rows as they are.
 
@@ -72,7 +72,7 @@ def load_centers(path, scale: float | None = None) -> np.ndarray:
         raise ValueError(f"Cannot read centres from {path}: {error}") from error
 
 
-def _load_mat(path):
+def _load_mat(path: pathlib.Path) -> np.ndarray:
     content = loadmat(path)
     if MAT_KEY not in content:
         keys = sorted(key for key in content if not key.startswith("__"))
@@ -82,7 +82,7 @@ def _load_mat(path):
     return content[MAT_KEY]
 
 
-def _check_path(path):
+def _check_path(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix not in (".npy", ".mat"):
         raise ValueError(

@@ -1,36 +1,26 @@
 """Batches for training: shuffled by seed, augmented inside the graph."""
 
+import numpy as np
 import tensorflow as tf
 
-from keras_mmc.datasets.arrays import check_images, load_arrays
+from keras_mmc._validation import check, is_count
+from keras_mmc.datasets.arrays import check_dataset, load_arrays
 from keras_mmc.datasets.registry import info
 
 _CROP_PADDING = 4
 
 
 def load(
-    name: str,
-    split: str,
-    batch_size: int = 128,
-    augment: bool = False,
-    seed: int = 0,
+    name: str, split: str, batch_size: int = 128, augment: bool = False, seed: int = 0
 ) -> tf.data.Dataset:
     """Load one split of a data set as batches `(images, labels)`.
 
-    Args:
-        name: see `load_arrays`.
-        split: "train" (shuffled anew in every epoch), "validation" or "test" (in order).
-        batch_size: images per batch; the last batch may be smaller.
-        augment: random crops after padding with 4 pixels, and mirror images; training split of
-            CIFAR only.
-        seed: seed of the validation draw, the order and the augmentation.
-
-    Returns:
-        A `tf.data.Dataset` of images `(N, H, W, C)`, float32 in [0, 1], and labels `(N,)`, int32.
+    Name, split and seed are those of `load_arrays`, the rest as in `batches`: "train" is shuffled
+    anew in every epoch, "validation" and "test" keep their order.
 
     Raises:
-        ValueError: for an unknown name or split, `batch_size < 1`, or `augment` where mirrored or
-            shifted images are not of the same class.
+        ValueError: for an unknown name or split, `batch_size < 1`, or `augment` anywhere but on the
+            training split of CIFAR: elsewhere a mirrored image may be of no class.
 
     Example:
     >>> train = keras_mmc.datasets.load("digits", "train", batch_size=64)
@@ -42,20 +32,13 @@ def load(
             f"received {name!r}, {split!r}. Leave it out."
         )
     images, labels = load_arrays(name, split, seed)
-    return batches(
-        images,
-        labels,
-        info(name).num_classes,
-        batch_size=batch_size,
-        shuffle=split == "train",
-        augment=augment,
-        seed=seed,
-    )
+    shuffle = split == "train"
+    return batches(images, labels, info(name).num_classes, batch_size, shuffle, augment, seed)
 
 
 def batches(
-    images,
-    labels,
+    images: np.typing.ArrayLike,
+    labels: np.typing.ArrayLike,
     num_classes: int,
     batch_size: int = 128,
     shuffle: bool = False,
@@ -77,14 +60,13 @@ def batches(
         A `tf.data.Dataset` of images, float32, and labels `(N,)`, int32.
 
     Raises:
-        ValueError: for images or labels that `check_images` refuses, or `batch_size < 1`.
+        ValueError: for images or labels that `check_dataset` refuses, or `batch_size < 1`.
 
     Example:
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)
     """
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1; received {batch_size}.")
-    images, labels = check_images(images, labels, num_classes)
+    check("batches", "batch_size", batch_size, is_count(batch_size), "an integer of at least 1")
+    images, labels = check_dataset(images, labels, num_classes)
     with tf.device("CPU"):
         data = tf.data.Dataset.from_tensor_slices((images, labels))
         if shuffle:
@@ -96,18 +78,12 @@ def batches(
         return data.prefetch(tf.data.AUTOTUNE)
 
 
-def crop_and_flip(images, seed, padding: int = _CROP_PADDING):
+def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = _CROP_PADDING) -> tf.Tensor:
     """Shift every image by up to `padding` pixels, zeros coming in, and mirror half of them.
 
     Both are one gather of rows and one of columns, so a batch costs the same as an image.
 
-    Args:
-        images: tensor `(N, H, W, C)`.
-        seed: integer tensor of shape `(2,)`.
-        padding: largest shift in pixels.
-
-    Returns:
-        Tensor of the same shape and dtype.
+    Takes images `(N, H, W, C)` and an integer seed `(2,)`; shape and dtype stay.
     """
     count, height, width = tf.unstack(tf.shape(images)[:3])
     offsets = tf.random.stateless_uniform((2, count), seed, 0, 2 * padding + 1, tf.int32)
@@ -119,6 +95,6 @@ def crop_and_flip(images, seed, padding: int = _CROP_PADDING):
     return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def _augment(batch, seed):
+def _augment(batch: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     images, labels = batch
     return crop_and_flip(images, seed), labels

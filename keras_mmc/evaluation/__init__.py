@@ -9,8 +9,9 @@ from keras_mmc.evaluation.minimal_perturbations import (
     MinimalPerturbations,
     minimal_perturbations,
 )
-from keras_mmc.evaluation.result import AttackRow, AuditReport, Diagnostic, ExtraRow
+from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
+from keras_mmc.evaluation.rows import AttackRow, Diagnostic, ExtraRow
 from keras_mmc.evaluation.transfer_matrix import TransferMatrix, transfer_matrix
 
 __all__ = [

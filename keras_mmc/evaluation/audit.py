@@ -1,5 +1,7 @@
 """The audit: naive and strong attacks side by side, and whether the naive number can be trusted."""
 
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -10,10 +12,11 @@ from keras_mmc.attacks import Transfer, checks
 from keras_mmc.attacks.auto_attack import run_in_turn
 from keras_mmc.attacks.base import labels_or_answers, misclassified, scores_of
 from keras_mmc.attacks.judged import attack_rows, compute_anew
+from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.inputs import check_points, sizes_of
-from keras_mmc.evaluation.result import AttackRow, AuditReport, ExtraRow
-from keras_mmc.evaluation.state import AuditState, digests_of
+from keras_mmc.evaluation.report import AuditReport
+from keras_mmc.evaluation.rows import AttackRow, ExtraRow
 from keras_mmc.evaluation.suites import NAIVE, Suite, make_suite
 
 
@@ -89,6 +92,8 @@ def audit(
             f"An L-infinity ball of radius eps={eps:g} is larger than the whole box {box}. eps is "
             "in input units: 8 / 255, not 8, for images in [0, 1]."
         )
+    if state_directory is not None:
+        check_state_directory(state_directory)
     checks.check_call(None, model, None, batch_size, seed)
     x, y = _arrays(x, y, box)
     # Plain numbers, so that the report can be written as JSON.
@@ -101,25 +106,26 @@ def audit(
     settings = {"suite": suite, "eps": eps, "norm": norm, "box": box, "seed": seed}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
     digests = digests_of(model, substitute, x, labels)
-    remember = compute_anew
+    memory = contextlib.nullcontext(compute_anew)
     if state_directory is not None:
         facts = digests | settings | {"attacks": _parameters(made)}
-        remember = AuditState(state_directory, facts, first[:batch_size])
-    options = {"batch_size": batch_size, "seed": seed, "verbose": verbose, "remember": remember}
-    notes = made.notes + _limits(made, len(x))
-    result = run_in_turn(
-        made.attacks, notes, model, x, labels, first, limits=made.limits, **options
-    )
-    check_points(result.x_adv, x, eps, norm, box)
-    extras = _extra_rows(made, model, x, labels, first, options)
-    after = scores_of(model, result.x_adv, batch_size)
-    ball = {"eps": eps, "norm": norm, "box": box}
-    forwards = {
-        "first": first,
-        "again": scores_of(model, x, batch_size),
-        "reversed": scores_of(model, x[::-1], batch_size)[::-1],
-    }
-    diagnostics = diagnose(model, x, labels, forwards, after, result, **ball, options=options)
+        memory = AuditState(state_directory, facts, first[:batch_size])
+    with memory as remember:
+        options = {"batch_size": batch_size, "seed": seed, "verbose": verbose, "remember": remember}
+        notes = made.notes + _limits(made, len(x))
+        result = run_in_turn(
+            made.attacks, notes, model, x, labels, first, limits=made.limits, **options
+        )
+        check_points(result.x_adv, x, eps, norm, box)
+        extras = _extra_rows(made, model, x, labels, first, options)
+        after = scores_of(model, result.x_adv, batch_size)
+        ball = {"eps": eps, "norm": norm, "box": box}
+        forwards = {
+            "first": first,
+            "again": scores_of(model, x, batch_size),
+            "reversed": scores_of(model, x[::-1], batch_size)[::-1],
+        }
+        diagnostics = diagnose(model, x, labels, forwards, after, result, **ball, options=options)
     return AuditReport(
         **settings,
         digests=digests,
@@ -136,7 +142,7 @@ def audit(
         x=x,
         labels=labels,
         x_adv=result.x_adv,
-        answers=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
+        predictions=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
         broken_by=result.broken_by,
     )
 

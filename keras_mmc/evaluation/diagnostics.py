@@ -10,7 +10,7 @@ from keras_mmc.attacks._engine.projections import random_start
 from keras_mmc.attacks.base import RANDOM, misclassified, score_function
 from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
 from keras_mmc.attacks.judged import attack_rows
-from keras_mmc.evaluation.result import Diagnostic
+from keras_mmc.evaluation.rows import Diagnostic
 from keras_mmc.evaluation.suites import BLACK_BOX, NAIVE
 
 _PROBE_IMAGES = 200

@@ -1,9 +1,10 @@
 """The page of an audit: one HTML file that needs nothing else."""
 
-import html
+from collections.abc import Sequence
 
 import numpy as np
 
+from keras_mmc.plotting._html import chart, escape, percent, table, table_row
 from keras_mmc.plotting.audit_pictures import accuracy_bars, accuracy_curve, image_data
 
 _STYLE = """
@@ -11,16 +12,23 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f23; background: #fff;
        max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .facts, figcaption, small { color: #57606a; }
-.result { font-size: 1.9rem; margin: 1.2rem 0 0; } .result small { font-size: 1rem; }
+.result { font-size: 1.9rem; line-height: 1.2; margin: 1.2rem 0 0; }
+.result small { font-size: 1rem; } .result * { white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #d8dce0;
          vertical-align: top; }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+th { vertical-align: bottom; }
+th + th, td + td { text-align: right; font-variant-numeric: tabular-nums; }
+td + td { white-space: nowrap; }
+.checks td:nth-child(2), .checks th:nth-child(2) { text-align: left; white-space: normal; }
 tr.marked td { color: #c05a00; }
+tr.above td { border-bottom: 0; padding-bottom: 0; } tr.detail td { padding-top: 0; }
+tr :last-child { padding-right: 0; }
 td code { font-size: .75rem; color: #57606a; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { td, th { font-size: .85rem; padding-right: .5rem; } }
 .finding { border-left: 4px solid #c05a00; background: #fff6ec; padding: .5rem .8rem;
            margin: .6rem 0; }
-.chart { width: 100%; max-width: 46rem; }
+.chart { width: 100%; max-width: 36rem; }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr));
             gap: 1.2rem; }
 .examples figure { margin: 0; } .pair { display: flex; gap: .3rem; }
@@ -29,14 +37,14 @@ td code { font-size: .75rem; color: #57606a; overflow-wrap: anywhere; }
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def audit_page(facts: dict, examples: list[dict] = ()) -> str:
+def audit_page(facts: dict, examples: Sequence[dict] = ()) -> str:
     """The page of an audit, self-contained: pictures are part of it, nothing is loaded.
 
     Args:
         facts: what `AuditReport.to_dict` returns.
-        examples: adversarial images, each with `row`, `clean` and `adversarial` `(H, W, C)`,
-            `label`, `answer` (-1 for NaN scores) and `broken_by`. Inputs that are no images of 1
-            or 3 channels are left out.
+        examples: adversarial examples, each with `row`, `clean` and `adversarial` `(H, W, C)`,
+            `label`, `prediction` (-1 for NaN scores) and `broken_by`. Inputs that are no images of
+            1 or 3 channels are left out.
 
     Returns:
         HTML.
@@ -45,19 +53,21 @@ def audit_page(facts: dict, examples: list[dict] = ()) -> str:
     >>> page = keras_mmc.plotting.audit_page(report.to_dict())
     """
     low, high = facts["interval"]
-    heading = f"Audit '{facts['suite']}'"
+    heading = f"Robustness audit, suite '{facts['suite']}'"
+    ball = {"linf": "L-infinity", "l2": "L2"}.get(facts["norm"], facts["norm"])
     setting = (
-        f"{facts['norm']} ball of radius {facts['eps']:.4g} (input units), "
-        f"{facts['num_images']} images, seed {facts['seed']}"
+        f"{facts['num_images']} images, each perturbed by at most {facts['eps']:.4g} in the "
+        f"{ball} norm, inputs from {facts['box'][0]:g} to {facts['box'][1]:g}; seed {facts['seed']}"
     )
     parts = [
-        f"<h1>{_text(heading)}</h1>",
-        f'<p class="facts">{_text(setting)}</p>',
-        f'<p class="result">Robust accuracy {_percent(facts["robust_accuracy"])} '
-        f"<small>95 % interval {_percent(low)} to {_percent(high)}</small></p>",
-        f"<p>A weak attack, PGD on the cross-entropy, would have reported "
-        f"{_percent(facts['naive_accuracy'])}. Clean accuracy is "
-        f"{_percent(facts['clean_accuracy'])}.</p>",
+        f"<h1>{escape(heading)}</h1>",
+        f'<p class="facts">{escape(setting)}</p>',
+        f'<p class="result">Robust accuracy <span>{percent(facts["robust_accuracy"])}</span> '
+        f"<small>95 % interval {percent(low)} to {percent(high)}</small></p>",
+        f"<p>This is the fraction of images that are classified correctly and stay so under every "
+        f"attack below. Without an attack the accuracy is {percent(facts['clean_accuracy'])}; a "
+        f"weak attack, PGD on the cross-entropy, would have reported "
+        f"{percent(facts['naive_accuracy'])}.</p>",
         *_findings(facts),
         *_attacks(facts),
         *_extras(facts["extras"]),
@@ -69,7 +79,7 @@ def audit_page(facts: dict, examples: list[dict] = ()) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(heading)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        f"<title>{escape(heading)}</title><style>{_STYLE}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
@@ -78,9 +88,9 @@ def audit_page(facts: dict, examples: list[dict] = ()) -> str:
 def _findings(facts):
     yield "<h2>Findings</h2>"
     for text in facts["findings"]:
-        yield f'<p class="finding">{_text(text)}</p>'
+        yield f'<p class="finding">{escape(text)}</p>'
     if not facts["findings"]:
-        yield "<p>The diagnostics found nothing that contradicts these figures.</p>"
+        yield "<p>The checks below found nothing that contradicts these figures.</p>"
 
 
 def _attacks(facts):
@@ -89,16 +99,21 @@ def _attacks(facts):
     naive = rows[0]["name"]
     names = ["clean", *(row["name"] for row in rows)]
     accuracies = [facts["clean_accuracy"], *(row["accuracy"] for row in rows)]
-    yield "<h2>Accuracy after each attack</h2>"
-    yield _chart(accuracy_bars(names, accuracies, naive), "Accuracy after each attack")
+    yield "<h2>Robust accuracy after each attack</h2>"
+    yield chart(accuracy_bars(names, accuracies, naive), "Robust accuracy after each attack")
     yield (
-        "<p>Each line counts the images that stand after it and all lines before; in orange the "
-        "naive control, which must not be reported.</p>"
+        "<p>The robust accuracy after an attack and all before it: each attack runs on the images "
+        "that the earlier ones left classified correctly. In orange the naive control, a weak "
+        "attack whose figure must not be reported.</p>"
     )
-    yield _table(
-        ("attack", "images that stand", "time"),
+    yield table(
+        ("attack", "robust accuracy", "time"),
         [
-            (_attack(row), _percent(row["accuracy"]), _seconds(row), row["name"] == naive)
+            table_row(
+                (escape(row["name"]), percent(row["accuracy"]), f"{row['seconds']:.1f} s"),
+                row["parameters"],
+                marked=row["name"] == naive,
+            )
             for row in rows
         ],
     )
@@ -107,21 +122,24 @@ def _attacks(facts):
 def _extras(extras):
     if not extras:
         return
-    yield "<h2>Outside the ball</h2>"
+    yield "<h2>Attacks outside the ball</h2>"
     yield (
-        "<p>Each attack on its own, on images that are classified correctly; not counted for the "
-        "robust accuracy. The mean size of the perturbation is over the images broken.</p>"
+        "<p>These may perturb an image further, so they do not count for the robust accuracy. Each "
+        "ran on its own, on images that are classified correctly. The mean L2 norm of the "
+        "perturbation is over the successes.</p>"
     )
-    yield _table(
-        ("attack", "images attacked", "broken", "mean L2", "time"),
+    yield table(
+        ("attack", "images attacked", "success rate", "mean L2", "time"),
         [
-            (
-                _attack(row),
-                str(row["attacked"]),
-                _percent(row["success_rate"]),
-                "none" if row["mean_l2"] is None else f"{row['mean_l2']:.3g}",
-                _seconds(row),
-                False,
+            table_row(
+                (
+                    escape(row["name"]),
+                    str(row["attacked"]),
+                    percent(row["success_rate"]),
+                    "none" if row["mean_l2"] is None else f"{row['mean_l2']:.3g}",
+                    f"{row['seconds']:.1f} s",
+                ),
+                row["parameters"],
             )
             for row in extras
         ],
@@ -130,24 +148,27 @@ def _extras(extras):
 
 def _diagnostics(facts):
     checks = facts["diagnostics"]
-    yield "<h2>Can the figures be trusted?</h2>"
+    yield "<h2>Can these figures be trusted?</h2>"
     curve = checks.get("accuracy_against_eps")
     if curve:
         figures = curve["figures"]
         picture = accuracy_curve(figures["eps"], figures["accuracy"], facts["eps"])
-        yield _chart(picture, "Accuracy against the radius of the ball")
-    yield _table(
+        yield chart(picture, "Robust accuracy against the radius of the ball")
+    yield table(
         ("check", "figures", "result"),
         [
-            (
-                _text(name.replace("_", " ")),
-                _text("; ".join(f"{k.replace('_', ' ')} {_figure(v)}" for k, v in figures)),
-                "suspicious" if check["fired"] else "passed",
-                check["fired"],
+            table_row(
+                (
+                    escape(name.replace("_", " ")),
+                    escape("; ".join(f"{k.replace('_', ' ')} {_figure(v)}" for k, v in figures)),
+                    "suspicious" if check["fired"] else "passed",
+                ),
+                marked=check["fired"],
             )
             for name, check in checks.items()
             for figures in [check["figures"].items()]
         ],
+        kind="checks",
     )
 
 
@@ -155,10 +176,10 @@ def _examples(examples, box):
     shown = [e for e in examples if e["clean"].ndim == 3 and e["clean"].shape[-1] in (1, 3)]
     if not shown:
         return
-    yield "<h2>Adversarial images</h2>"
+    yield "<h2>Adversarial examples</h2>"
     yield (
-        "<p>Clean, adversarial, and their difference, stretched to its largest value; grey pixels "
-        "did not change.</p>"
+        "<p>From left to right: the clean image, the adversarial example, and their difference, "
+        "scaled to its largest value; gray pixels did not change.</p>"
     )
     yield '<div class="examples">'
     for example in shown:
@@ -172,64 +193,28 @@ def _examples(examples, box):
         pictures = "".join(
             f'<img src="{image_data(image, limits)}" alt="{alt}">' for image, limits, alt in pair
         )
-        answer = "NaN scores" if example["answer"] < 0 else f"class {example['answer']}"
+        predicted = example["prediction"]
+        prediction = "NaN scores" if predicted < 0 else f"class {predicted}"
         caption = (
-            f"image {example['row']}: class {example['label']} becomes {answer}, by "
+            f"image {example['row']}: class {example['label']} becomes {prediction}, by "
             f"{example['broken_by']}"
         )
         yield (
             f'<figure><div class="pair">{pictures}</div>'
-            f"<figcaption>{_text(caption)}</figcaption></figure>"
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
     yield "</div>"
 
 
 def _notes(facts):
     if facts["notes"]:
-        items = "".join(f"<li>{_text(note)}</li>" for note in facts["notes"])
+        items = "".join(f"<li>{escape(note)}</li>" for note in facts["notes"])
         yield f"<h2>Notes</h2><ul>{items}</ul>"
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    yield f'<p class="facts">{_text(versions)}</p>'
-
-
-def _table(header, rows):
-    """Rows of cells in HTML, each with a last item: whether the row is marked."""
-    wide = [i == 0 or name == "figures" for i, name in enumerate(header)]
-
-    def line(tag, cells):
-        return "".join(
-            f"<{tag}>{cell}</{tag}>" if text else f'<{tag} class="number">{cell}</{tag}>'
-            for cell, text in zip(cells, wide, strict=True)
-        )
-
-    body = "\n".join(
-        f'<tr class="{"marked" if marked else "plain"}">{line("td", cells)}</tr>'
-        for *cells, marked in rows
-    )
-    return f"<table><tr>{line('th', header)}</tr>\n{body}</table>"
-
-
-def _attack(row):
-    return f"{_text(row['name'])}<br><code>{_text(row['parameters'])}</code>"
-
-
-def _chart(address, title):
-    return f'<img class="chart" src="{address}" alt="{_text(title)}">'
-
-
-def _seconds(row):
-    return f"{row['seconds']:.1f} s"
+    yield f'<p class="facts">{escape(versions)}</p>'
 
 
 def _figure(value):
     if isinstance(value, list):
         return ", ".join(f"{item:.3g}" for item in value)
     return f"{value:.4g}"
-
-
-def _percent(share):
-    return f"{100 * share:.2f} %"
-
-
-def _text(value):
-    return html.escape(str(value))

@@ -1,4 +1,4 @@
-"""The pictures of an audit's page, as data that stands in an `<img>`.
+"""The pictures of an audit's page, as addresses for an `<img>`.
 
 Matplotlib is imported only when a picture is drawn.
 """
@@ -13,7 +13,7 @@ _STYLE = {"font.size": 10, "svg.fonttype": "path", "svg.hashsalt": "keras_mmc"}
 
 
 def accuracy_bars(names: list[str], accuracies: list[float], naive: str) -> str:
-    """Horizontal bars of the accuracy after each attack; `"clean"` and the naive one stand out.
+    """Horizontal bars of the robust accuracy after each attack, `"clean"` and the naive one apart.
 
     Args:
         names: names of the rows, the first on top.
@@ -34,14 +34,14 @@ def accuracy_bars(names: list[str], accuracies: list[float], naive: str) -> str:
         axes.invert_yaxis()
         axes.set_xlim(0, 109)
         axes.set_xticks(range(0, 101, 20))
-        axes.set_xlabel("images that stand, %")
+        axes.set_xlabel("robust accuracy, %")
         axes.grid(axis="x", color=_GRID)
 
-    return _svg(draw, (7.6, 0.8 + 0.34 * len(names)))
+    return _svg(draw, (5.6, 0.8 + 0.3 * len(names)))
 
 
 def accuracy_curve(radii: list[float], accuracies: list[float], eps: float) -> str:
-    """Accuracy against the radius of the ball, with a mark at the radius of the audit.
+    """Robust accuracy against the radius of the ball, with a mark at the radius of the audit.
 
     Args:
         radii: radii in input units, rising.
@@ -64,12 +64,12 @@ def accuracy_curve(radii: list[float], accuracies: list[float], eps: float) -> s
         # The radii span orders of magnitude, and 0 has no logarithm: one step each.
         axes.set_xticks(places, [f"{radius:.3g}" for radius in radii])
         axes.set_xlabel("radius, input units (steps not to scale; dotted: this audit)")
-        axes.set_ylabel("accuracy, %")
+        axes.set_ylabel("robust accuracy, %")
         axes.set_ylim(-3, 112)
         axes.set_yticks(range(0, 101, 20))
         axes.grid(axis="y", color=_GRID)
 
-    return _svg(draw, (7.6, 3.1))
+    return _svg(draw, (5.6, 2.8))
 
 
 def image_data(image: np.ndarray, box: tuple[float, float]) -> str:

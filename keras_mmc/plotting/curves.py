@@ -1,18 +1,26 @@
 """A picture of curves over the size of perturbations."""
 
+import os
 from collections.abc import Mapping
 
 import matplotlib.figure
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def plot_curves(path, curves: Mapping, xlabel: str, ylabel: str, title: str = "") -> None:
+def plot_curves(
+    path: str | os.PathLike[str],
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+) -> None:
     """Save a picture of named curves as PNG, such as accuracy over eps for several models.
 
     Args:
         path: file to write.
         curves: pairs `(xs, ys)` of equally long one-dimensional arrays, by the name that the legend
-            shows; points that are not finite leave a gap.
+            shows; values that are not finite leave a gap.
         xlabel: what the horizontal axis shows, with its unit.
         ylabel: what the vertical axis shows; it starts at 0.
         title: title of the picture.

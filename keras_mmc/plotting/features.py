@@ -1,14 +1,22 @@
-"""A picture of features around their centres."""
+"""A picture of features around their centers."""
+
+import os
 
 import matplotlib.figure
 import numpy as np
 
 
-def plot_features(path, features, labels, centers, title=""):
-    """Save a picture of features about class centres as PNG.
+def plot_features(
+    path: str | os.PathLike[str],
+    features: np.ndarray,
+    labels: np.ndarray,
+    centers: np.ndarray,
+    title: str = "",
+) -> None:
+    """Save a picture of features about class centers as PNG.
 
-    Left: the orthogonal projection to the plane in which the centres of a simplex form a regular
-    polygon. Right: histograms of each sample's distance to its own centre and to the nearest other
+    Left: the orthogonal projection to the plane in which the centers of a simplex form a regular
+    polygon. Right: histograms of each sample's distance to its own center and to the nearest other
     one; where they overlap, the decision is uncertain.
 
     Args:
@@ -19,7 +27,7 @@ def plot_features(path, features, labels, centers, title=""):
         title: title of the picture.
 
     Raises:
-        ValueError: if features and centres differ in width.
+        ValueError: if features and centers differ in width.
     """
     features, centers = np.asarray(features, "float64"), np.asarray(centers, "float64")
     if features.ndim != 2 or centers.ndim != 2 or not 2 <= features.shape[1] == centers.shape[1]:
@@ -46,14 +54,14 @@ def _scatter(axes, features, labels, centers):
     axes.set_aspect("equal", "datalim")
     axes.set_xlabel("first direction of the plane")
     axes.set_ylabel("second direction of the plane")
-    axes.set_title("features (dots) and centres (crosses)")
+    axes.set_title("features (dots) and centers (crosses)")
 
 
 def _polygon_plane(centers):
-    """Orthonormal basis `(d, 2)` of the plane where the centres come closest to a regular polygon.
+    """Orthonormal basis `(d, 2)` of the plane where the centers come closest to a regular polygon.
 
     With one corner u_k per class, the directions are `sum_k u_k mu_k`; a simplex projects to the
-    polygon exactly, since its centres have equal inner products and the corners sum to 0.
+    polygon exactly, since its centers have equal inner products and the corners sum to 0.
     """
     angles = 2 * np.pi * np.arange(len(centers)) / len(centers)
     corners = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
@@ -68,9 +76,9 @@ def _distances(axes, features, labels, centers):
     distances[rows, labels] = np.inf
     nearest_wrong = distances.min(axis=1)
     bins = np.linspace(0, max(own.max(), nearest_wrong.max()), 60)
-    axes.hist(own, bins, alpha=0.6, label="own centre")
-    axes.hist(nearest_wrong, bins, alpha=0.6, label="nearest other centre")
+    axes.hist(own, bins, alpha=0.6, label="own center")
+    axes.hist(nearest_wrong, bins, alpha=0.6, label="nearest other center")
     axes.set_xlabel("distance in feature space")
     axes.set_ylabel("samples")
-    axes.set_title("distances to the centres")
+    axes.set_title("distances to the centers")
     axes.legend()

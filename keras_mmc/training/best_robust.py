@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from keras_mmc._files import PathLike, check_writable, replacing
 from keras_mmc.training.monitor import RobustnessMonitor
 from keras_mmc.training.subset import classifier_of
 
@@ -21,6 +22,7 @@ class BestRobustCheckpoint(RobustnessMonitor):
 
     Raises:
         ValueError: for another suffix, or if the logs do not hold the value.
+        OSError: if the file cannot be written.
 
     Example:
     >>> best = keras_mmc.training.BestRobustCheckpoint("runs/best.keras")
@@ -28,7 +30,7 @@ class BestRobustCheckpoint(RobustnessMonitor):
     >>> model = keras.models.load_model("runs/best.keras")
     """
 
-    def __init__(self, filepath, monitor: str = "val_robust_accuracy"):
+    def __init__(self, filepath: PathLike, monitor: str = "val_robust_accuracy"):
         super().__init__(monitor)
         self.filepath = pathlib.Path(filepath)
         if self.filepath.suffix != ".keras":
@@ -38,13 +40,11 @@ class BestRobustCheckpoint(RobustnessMonitor):
 
     def on_train_begin(self, logs=None):
         """Make the folder now, so that a wrong path shows before the first epoch."""
+        check_writable(self.filepath.parent)
         self.filepath.parent.mkdir(parents=True, exist_ok=True)
 
     def on_best(self):
         """Write the file beside the old one, then rename it."""
-        partial = self.filepath.with_name(f".{self.filepath.stem}.{os.getpid()}.tmp.keras")
-        try:
+        partial = self.filepath.with_name(f".{self.filepath.stem}.{os.getpid()}.partial.keras")
+        with replacing(self.filepath, partial):
             classifier_of(self.model).save(partial)
-            os.replace(partial, self.filepath)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -133,7 +133,9 @@ def test_nan_under_attack_counts_as_broken(mmc_model, held_out, monkeypatch):
     fragile = keras.Model(images, BreaksOnGrey()([images, scores]))
     result = keras_mmc.audit(fragile, held_out[0][:40], held_out[1][:40], 0.05, "quick", verbose=0)
     assert "NaN scores" in result.findings[0]
-    assert result.diagnostics["nan_scores"].figures["images"] == np.sum(result.answers == -1) > 0
+    assert (
+        result.diagnostics["nan_scores"].figures["images"] == np.sum(result.predictions == -1) > 0
+    )
     points = tf.constant(result.x_adv)
     broken = np.isnan(score_function(fragile)(points).numpy()).any(axis=1)
     assert np.all([result.broken_by[i] is not None for i in np.flatnonzero(broken)])
@@ -253,6 +255,20 @@ def test_only_reports_are_replaced(report, tmp_path):
     with pytest.raises(FileExistsError, match="no folder"):
         report.save(model, overwrite=True)
     assert model.read_bytes() == b"weights"
+
+
+def test_a_place_for_the_report_is_kept_from_the_start(report, tmp_path):
+    """Fails if a long audit can end without a place for its report."""
+    state = tmp_path / "run" / "state"
+    for directory, held in ((tmp_path / "run", state), (state, tmp_path / "run")):
+        with pytest.raises(ValueError, match="must lie apart"):
+            report.check_directory(directory, state_directory=held)
+    with report.reserve(tmp_path / "run", state_directory=tmp_path / "state") as directory:
+        with pytest.raises(BlockingIOError, match="in use"):
+            report.save(tmp_path / "run")
+        report.write(directory)
+    names = {item.name for item in (tmp_path / "run").iterdir()}
+    assert names == {"report.json", "report.html", "adversarial.npz"}
 
 
 def test_printed_report_names_everything(report):

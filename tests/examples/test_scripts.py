@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
+import re
 import subprocess
 import sys
+import time
 
 import keras
 import matplotlib.image
@@ -51,7 +54,30 @@ def test_the_table_is_true(trained):
         accuracy = np.mean(model.predict(x, verbose=0).argmax(axis=1) == y)
         assert row["test accuracy %"] == f"{100 * accuracy:.2f}"
         assert row["test accuracy %"] in printed
-    assert "no defence" in printed
+    assert "no defense" in printed
+
+
+def test_a_second_training_is_refused(request, run_script, tmp_path):
+    """Fails if two trainings write to one place, or one that was killed blocks it for ever."""
+    path = tmp_path / "run"
+    command = ["train.py", "--epochs=1000", f"--output_dir={path}"]
+    command[0] = str(request.config.rootpath / "examples" / command[0])
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    with subprocess.Popen([sys.executable, *command], env=environment) as first:
+        try:
+            while not (path.with_name("run.partial") / "new" / "flags.txt").exists():
+                assert first.poll() is None
+                time.sleep(0.1)
+            second = run_script("train.py", "--epochs=1", f"--output_dir={path}")
+        finally:
+            first.kill()
+    assert second.returncode == 1
+    assert f"{path} is in use: another process writes there" in second.stderr
+    assert not path.exists()
+    third = run_script("train.py", "--epochs=1", "--nobaseline", f"--output_dir={path}")
+    assert third.returncode == 0, third.stderr[-3000:]
+    assert [item.name for item in tmp_path.iterdir()] == ["run"]
+    assert {item.name for item in path.iterdir()} == {"flags.txt", "comparison.csv", "mmc"}
 
 
 def test_an_earlier_run_is_kept(trained, run_script):
@@ -193,8 +219,19 @@ def test_help_shows_every_flag(run_script):
         assert flag in run_script(script, "--help").stdout
 
 
-def test_train_with_a_defense(run_script, tmp_path):
-    """Fails if a run with a defence and a regularizer breaks off, or best is lost."""
+REPLACEABLE = """
+import sys
+sys.path.insert(0, "examples")
+import run_directory
+from keras_mmc import _files
+
+_files.check_results_directory(sys.argv[1], run_directory.RUN, overwrite=True)
+print("replaceable")
+"""
+
+
+def test_train_with_a_defense(run_script, run_python, tmp_path):
+    """Fails if a run with a defense breaks off, lacks best.keras, or cannot be overwritten."""
     done = run_script(
         "train.py",
         "--defense=mail_trades",
@@ -207,6 +244,7 @@ def test_train_with_a_defense(run_script, tmp_path):
         f"--output_dir={tmp_path / 'run'}",
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "replaceable" in run_python(REPLACEABLE, tmp_path / "run")
     with open(tmp_path / "run" / "softmax" / "history.csv", encoding="utf-8") as file:
         history = list(csv.DictReader(file))
     assert {"loss", "robust_accuracy", "val_accuracy", "val_robust_accuracy"} <= set(history[0])
@@ -252,6 +290,62 @@ def test_audit_script(trained, run_script, tmp_path):
         assert part in done.stdout
     for name in ("report.json", "report.html", "adversarial.npz"):
         assert (tmp_path / "audit" / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "state", "message"),
+    [
+        ("a", "a/state", "must lie apart"),
+        ("a/report", "a", "must lie apart"),
+        ("file/a", "state", "file/a.* cannot be written"),
+        ("a", "file/state", "file/state.* cannot be written"),
+        (".", "state", "holds other things, such as 'file'|working directory"),
+    ],
+)
+def test_audit_script_checks_its_directories_first(output, state, message, run_script, tmp_path):
+    """Fails if an audit runs to the end and can then not save its report."""
+    (tmp_path / "file").write_text("")
+    flags = [f"--output_dir={tmp_path / output}", f"--state_dir={tmp_path / state}"]
+    done = run_script("audit.py", "--model=none.keras", "--eps=0.1", "--overwrite", *flags)
+    assert done.returncode != 0
+    assert re.search(message, done.stderr)
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+FULL_DISK = """
+import errno, sys
+sys.path.insert(0, "examples")
+import audit, keras_mmc, numpy as np
+from absl import app
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+np.savez_compressed = full
+app.run(audit.main, argv=sys.argv)
+"""
+
+
+def test_a_report_that_cannot_be_saved_is_not_lost(trained, request, run_script, tmp_path):
+    """Fails if a full disk at the end costs the report, or a user is not told where it is kept."""
+    flags = [f"--model={trained[0] / 'mmc' / 'model.keras'}", "--eps=0.1", "--num_images=20"]
+    state = f"--state_dir={tmp_path / 'state'}"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, *flags, state, f"--output_dir={tmp_path / 'a'}"],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Robust accuracy" in done.stdout
+    assert "could not be saved: [Errno 28] No space left" in done.stderr
+    assert f"batches are kept in {tmp_path / 'state'}" in done.stderr
+    assert not (tmp_path / "a").exists()
+    again = run_script("audit.py", *flags, state, f"--output_dir={tmp_path / 'b'}")
+    assert again.returncode == 0, again.stderr[-3000:]
+    stored = json.loads((tmp_path / "b" / "report.json").read_text(encoding="utf-8"))
+    assert f"Robust accuracy {100 * stored['robust_accuracy']:.2f} %" in done.stdout
 
 
 def test_audit_script_with_a_substitute_and_a_state(trained, run_script, tmp_path):

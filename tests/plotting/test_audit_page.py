@@ -78,7 +78,7 @@ def example(rng):
         "clean": rng.uniform(size=(6, 5, 1)).astype("float32"),
         "adversarial": rng.uniform(size=(6, 5, 1)).astype("float32"),
         "label": 3,
-        "answer": 8,
+        "prediction": 8,
         "broken_by": "strong",
     }
 
@@ -123,7 +123,7 @@ def test_everything_is_on_the_page(facts, example):
     """Fails if a figure, a finding, a note or a version is missing."""
     text = " ".join(Reader(audit_page(facts, [example])).texts)
     for part in (
-        *("Audit 'paper'", "linf", "0.1", "123 images", "seed 7", "90.00 %", "80.00 %"),
+        *("suite 'paper'", "L-infinity", "0.1", "123 images", "seed 7", "90.00 %", "80.00 %"),
         *("1.23 %", "0.45 %", "6.78 %", "naive", "strong", "PGD(0.1)", "1.5 s", "2.5 s"),
         *("c&w", "98.76 %", "0.567", "45", "none", "Masked.", "A note.", "keras 3.99"),
         *("difference 0.7877", "suspicious", "passed"),
@@ -165,7 +165,7 @@ def test_a_page_without_findings_extras_or_examples(facts):
     facts |= {"findings": [], "extras": [], "notes": [], "diagnostics": {}}
     text = " ".join(Reader(audit_page(facts)).texts)
     assert "found nothing that contradicts" in text
-    for heading in ("Outside the ball", "Adversarial images", "Notes"):
+    for heading in ("outside the ball", "Adversarial examples", "Notes"):
         assert heading not in text
 
 
@@ -174,7 +174,8 @@ def test_only_pictures_are_shown_as_pictures(facts, example):
     vector = example | {"clean": np.zeros(4), "adversarial": np.ones(4)}
     two = example | {"clean": np.zeros((4, 4, 2)), "adversarial": np.ones((4, 4, 2))}
     assert "<figure>" not in audit_page(facts, [vector, two])
-    nan = example | {"answer": -1, "clean": np.zeros((4, 4, 3)), "adversarial": np.zeros((4, 4, 3))}
+    black = np.zeros((4, 4, 3))
+    nan = example | {"prediction": -1, "clean": black, "adversarial": black}
     page = audit_page(facts, [vector, nan])
     assert page.count("<figure>") == 1
     assert "becomes NaN scores" in page

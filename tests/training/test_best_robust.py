@@ -118,3 +118,11 @@ def test_another_suffix_is_refused():
     """Fails if Keras only refuses it after the first epoch."""
     with pytest.raises(ValueError, match=r"end in \.keras; received 'best\.h5'"):
         BestRobustCheckpoint("best.h5")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_path):
+    """Fails if a wrong path costs an epoch."""
+    (tmp_path / "file").touch()
+    best = BestRobustCheckpoint(tmp_path / "file" / "best.keras", monitor="robust")
+    with pytest.raises(OSError, match="cannot be written"):
+        best.on_train_begin()

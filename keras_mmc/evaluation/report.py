@@ -1,76 +1,25 @@
 """What an audit found, for people and for files."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-import shutil
-import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 
+from keras_mmc import _files
+from keras_mmc.evaluation.checkpoint import check_state_directory
 from keras_mmc.evaluation.intervals import wilson_interval
+from keras_mmc.evaluation.rows import AttackRow, Diagnostic, ExtraRow
 
 _EXAMPLES = 9
-_FILES = {"report.json", "report.html", "adversarial.npz"}
-
-
-@dataclasses.dataclass(frozen=True)
-class AttackRow:
-    """One attack of an audit.
-
-    Attributes:
-        name: name of the attack.
-        parameters: the attack as Python would write it.
-        accuracy: fraction of all images that stand after this attack and those before it.
-        seconds: wall time, tracing included.
-    """
-
-    name: str
-    parameters: str
-    accuracy: float
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class ExtraRow:
-    """One attack outside the ball, run on its own: it does not count for the robust accuracy.
-
-    Attributes:
-        name: name of the attack.
-        parameters: the attack as Python would write it.
-        num_images: number of images it was limited to, the first ones.
-        attacked: how many of them the model classifies correctly as they are.
-        success_rate: fraction of the attacked images that it broke, 0 if there was none.
-        mean_l2: mean Euclidean size of the perturbation over the successes, in input units;
-            `None` without a success. Neither figure means anything without the other.
-        seconds: wall time, tracing included.
-    """
-
-    name: str
-    parameters: str
-    num_images: int
-    attacked: int
-    success_rate: float
-    mean_l2: float | None
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Diagnostic:
-    """One check of whether the robust accuracy can be trusted.
-
-    Attributes:
-        figures: what was measured, by name: numbers or lists of numbers.
-        finding: what is suspicious about it, in plain words; `None` if nothing is.
-    """
-
-    figures: dict[str, float | list[float]]
-    finding: str | None
-
-    @property
-    def fired(self) -> bool:
-        """Whether there is something to report."""
-        return self.finding is not None
+_KIND = _files.Kind(
+    "report",
+    marker="report.json",
+    signature='"keras_mmc":',
+    files=("report.json", "report.html", "adversarial.npz"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,22 +32,22 @@ class AuditReport:
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         seed: seed of the attacks.
-        batch_size: images attacked at a time; with the seed it fixes the points.
+        batch_size: images attacked at a time; with the seed it fixes the results.
         versions: versions of the libraries.
         digests: SHA-256 of images, labels and weights.
         num_images: number of images.
         clean_accuracy: fraction of images classified correctly as they are.
-        naive_accuracy: fraction that stands after PGD on the cross-entropy alone.
+        naive_accuracy: robust accuracy under PGD on the cross-entropy alone.
         rows: one `AttackRow` per attack, in the order they ran.
         extras: one `ExtraRow` per attack outside the ball.
         diagnostics: one `Diagnostic` per check, by name.
         notes: replaced objectives and the like.
         x: images `(N, ...)`, float32.
         labels: integers `(N,)`.
-        answers: classes `(N,)` the model answers on `x_adv`, -1 for NaN scores.
+        predictions: classes `(N,)` that the model predicts on `x_adv`, -1 for NaN scores.
         x_adv: images, adversarial where an attack broke them, else clean.
         broken_by: for every image the attack that broke it, `"clean"` if it was misclassified as
-            it is, `None` if it stands.
+            it is, `None` if no attack broke it.
     """
 
     suite: str
@@ -119,7 +68,7 @@ class AuditReport:
     x: np.ndarray
     labels: np.ndarray
     x_adv: np.ndarray
-    answers: np.ndarray
+    predictions: np.ndarray
     broken_by: tuple[str | None, ...]
 
     @property
@@ -135,7 +84,7 @@ class AuditReport:
     @property
     def findings(self) -> tuple[str, ...]:
         """What the diagnostics say, in plain words; empty if they found nothing."""
-        return tuple(check.finding for check in self.diagnostics.values() if check.fired)
+        return tuple(check.finding for check in self.diagnostics.values() if check.finding)
 
     def __str__(self):
         low, high = self.interval
@@ -149,11 +98,11 @@ class AuditReport:
                 for row in self.rows
             ),
             f"Robust accuracy {100 * self.robust_accuracy:.2f} % (95 % interval "
-            f"{100 * low:.2f} to {100 * high:.2f}); each line counts the images that stand after "
-            "it and all lines before.",
+            f"{100 * low:.2f} to {100 * high:.2f}). Each line above is the robust accuracy after "
+            "that attack and all before it.",
         ]
         if self.extras:
-            lines.append("Outside the ball, each on its own and not counted above:")
+            lines.append("Attacks outside the ball, each on its own and not counted above:")
         for row in self.extras:
             size = "" if row.mean_l2 is None else f", mean L2 {row.mean_l2:.3g}"
             lines.append(
@@ -165,9 +114,9 @@ class AuditReport:
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
-        """Everything but images, labels and answers, ready for JSON."""
+        """Everything but images, labels and predictions, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for name in ("x", "labels", "x_adv", "answers"):
+        for name in ("x", "labels", "x_adv", "predictions"):
             del fields[name]
         for name in ("rows", "extras"):
             fields[name] = [dataclasses.asdict(row) for row in fields[name]]
@@ -182,8 +131,8 @@ class AuditReport:
             "findings": list(self.findings),
         }
 
-    def save(self, directory, overwrite: bool = False) -> pathlib.Path:
-        """Write a new directory that appears only once it is complete.
+    def save(self, directory: _files.PathLike, overwrite: bool = False) -> pathlib.Path:
+        """Write a directory that appears only once it is complete.
 
         It holds `report.json`, the page `report.html` to open in a browser, and `adversarial.npz`
         with the key `x_adv`.
@@ -196,53 +145,76 @@ class AuditReport:
             The directory.
 
         Raises:
-            FileExistsError: see `check_directory`.
+            FileExistsError, BlockingIOError, OSError: see `reserve`.
         """
+        with self.reserve(directory, overwrite) as complete:
+            self.write(complete)
+        return pathlib.Path(directory)
+
+    def write(self, directory: pathlib.Path) -> None:
+        """Write the files of `save` to a directory that `reserve` has made."""
         # Draws pictures, so it imports matplotlib, which nothing else here needs.
         from keras_mmc.plotting import audit_page
 
-        directory = pathlib.Path(directory)
-        self.check_directory(directory, overwrite)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent) as staging:
-            complete = pathlib.Path(staging) / directory.name
-            complete.mkdir()
-            facts = self.to_dict()
-            text = json.dumps(facts, indent=2)
-            (complete / "report.json").write_text(text + "\n", encoding="utf-8")
-            page = audit_page(facts, self._examples())
-            (complete / "report.html").write_text(page, encoding="utf-8")
-            np.savez_compressed(complete / "adversarial.npz", x_adv=self.x_adv)
-            if directory.exists():
-                shutil.rmtree(directory)
-            complete.rename(directory)
-        return directory
+        facts = self.to_dict()
+        text = json.dumps(facts, indent=2) + "\n"
+        (directory / "report.json").write_text(text, encoding="utf-8")
+        page = audit_page(facts, self._examples())
+        (directory / "report.html").write_text(page, encoding="utf-8")
+        np.savez_compressed(directory / "adversarial.npz", x_adv=self.x_adv)
 
     @staticmethod
-    def check_directory(directory, overwrite: bool = False) -> None:
-        """Refuses a directory that `save` would refuse; call it before a long audit.
+    @contextlib.contextmanager
+    def reserve(
+        directory: _files.PathLike,
+        overwrite: bool = False,
+        state_directory: _files.PathLike | None = None,
+    ) -> Iterator[pathlib.Path]:
+        """Check the place of a report before a long audit, and keep it from other processes.
 
         Args:
             directory: directory to create.
             overwrite: whether the report of an earlier audit may be replaced.
+            state_directory: where the audit keeps its finished batches, if anywhere.
+
+        Yields:
+            The directory to `write` to; it takes its place when the block ends well.
+
+        Raises:
+            BlockingIOError: if another process writes there.
+            FileExistsError, ValueError, OSError: see `check_directory`.
+
+        Example:
+        >>> with AuditReport.reserve("runs/audit") as directory:
+        ...     keras_mmc.audit(model, x_test, y_test, eps=8 / 255).write(directory)
+        """
+        AuditReport.check_directory(directory, overwrite, state_directory)
+        with _files.results_directory(directory, _KIND, overwrite) as complete:
+            yield complete
+
+    @staticmethod
+    def check_directory(
+        directory: _files.PathLike,
+        overwrite: bool = False,
+        state_directory: _files.PathLike | None = None,
+    ) -> None:
+        """Refuse a directory that `save` would refuse, before a long audit; changes nothing.
+
+        Args:
+            directory: directory to create.
+            overwrite: whether the report of an earlier audit may be replaced.
+            state_directory: where the audit keeps its finished batches, if anywhere.
 
         Raises:
             FileExistsError: if it exists and `overwrite` is not set, or if it holds other files
                 than a report.
+            OSError: if one of the two cannot be written.
+            ValueError: if one lies inside the other, or the state directory holds other files.
         """
-        directory = pathlib.Path(directory)
-        if not directory.exists():
-            return
-        if not overwrite:
-            raise FileExistsError(
-                f"{directory} exists. Choose another directory, or pass overwrite=True."
-            )
-        held = {path.name for path in directory.iterdir()} if directory.is_dir() else {"no folder"}
-        if not held <= _FILES:
-            raise FileExistsError(
-                f"{directory} holds other things than a report, such as {min(held - _FILES)!r}, "
-                "and is left as it is. Choose another directory."
-            )
+        _files.check_results_directory(directory, _KIND, overwrite)
+        if state_directory is not None:
+            _files.check_apart(directory, state_directory)
+            check_state_directory(state_directory)
 
     def _examples(self):
         """The first images that an attack broke, as the page shows them."""
@@ -253,7 +225,7 @@ class AuditReport:
                 "clean": self.x[i],
                 "adversarial": self.x_adv[i],
                 "label": int(self.labels[i]),
-                "answer": int(self.answers[i]),
+                "prediction": int(self.predictions[i]),
                 "broken_by": self.broken_by[i],
             }
             for i in broken[:_EXAMPLES]

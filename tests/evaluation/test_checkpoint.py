@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 
 import keras
@@ -9,9 +11,9 @@ import numpy as np
 import pytest
 
 import keras_mmc
+from keras_mmc import _files
 from keras_mmc.attacks import PGD, GaussianNoise, judged
-from keras_mmc.evaluation import state as state_module
-from keras_mmc.evaluation.state import AuditState, digests_of
+from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.suites import NAIVE, Suite
 
 # The package exports a function of the name of its module.
@@ -45,7 +47,7 @@ def without_times(report):
     """The report as data, and its images; times are set to 0."""
     rows = tuple(dataclasses.replace(row, seconds=0.0) for row in (*report.rows, *report.extras))
     rest = {k: v for k, v in report.to_dict().items() if k not in ("rows", "extras")}
-    return rows, rest, report.x_adv.tobytes(), report.answers.tobytes(), report.labels.tobytes()
+    return rows, rest, report.x_adv.tobytes(), report.predictions.tobytes(), report.labels.tobytes()
 
 
 def batches(directory):
@@ -160,9 +162,9 @@ def test_refusals_come_before_any_attack(short, run, tmp_path, monkeypatch):
     calls = interrupt_at(monkeypatch, None)
     with pytest.raises(ValueError, match=r"holds other files, such as 'chapter.tex'"):
         run(tmp_path / "thesis")
-    with pytest.raises(OSError, match=r"cannot be kept in.*can be created and written"):
+    with pytest.raises(OSError, match=r"cannot be written.*can be created and written"):
         run(tmp_path / "file")
-    with pytest.raises(OSError, match="cannot be kept in"):
+    with pytest.raises(OSError, match="cannot be written"):
         run(tmp_path / "file" / "below")
     assert not calls
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "Once"
@@ -174,7 +176,7 @@ def test_a_directory_that_takes_no_files_is_refused(short, run, tmp_path, monkey
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state_module.os, "replace", full)
+    monkeypatch.setattr(_files.os, "replace", full)
     with pytest.raises(OSError, match=r"cannot be kept.*No space left"):
         run(tmp_path / "state")
 
@@ -208,7 +210,56 @@ def test_a_state_computes_once(tmp_path):
         return {"value": np.array(value)}
 
     for _ in range(2):
-        state = AuditState(tmp_path, {"eps": 0.1}, scores)
-        for key in ("pgd 0", "pgd 30", "check: pgd, eps 0.1 0"):
-            assert state(key, lambda key=key: compute(key))["value"] == key
+        with AuditState(tmp_path, {"eps": 0.1}, scores) as state:
+            for key in ("pgd 0", "pgd 30", "check: pgd, eps 0.1 0"):
+                assert state(key, lambda key=key: compute(key))["value"] == key
     assert len(calls) == 3
+
+
+HOLD = """
+import sys, time, numpy as np
+from keras_mmc.evaluation.checkpoint import AuditState
+
+with AuditState(sys.argv[1], {"eps": 0.1}, np.ones((2, 3))) as state:
+    state("first", lambda: {"value": np.ones(1)})
+    print("ready", flush=True)
+    time.sleep(120)
+"""
+
+
+def test_a_second_audit_is_refused(tmp_path, request):
+    """Fails if two processes share a state, or one that was killed locks it for ever."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    root = request.config.rootpath
+    options = {"env": environment, "cwd": root, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options) as other:
+        try:
+            assert other.stdout.readline() == "ready\n"
+            second = subprocess.run(command, **options, stderr=subprocess.PIPE, timeout=60)
+        finally:
+            other.kill()
+    assert second.returncode == 1
+    assert f"{tmp_path} is in use: another process" in second.stderr.splitlines()[-1]
+    with AuditState(tmp_path, {"eps": 0.1}, np.ones((2, 3))) as state:
+        assert state("first", None)["value"] == 1
+
+
+def test_an_audit_that_fails_lets_go_of_its_state(short, run, tmp_path, monkeypatch):
+    """Fails if a notebook must be restarted after an interrupted audit."""
+    interrupt_at(monkeypatch, 2)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path)
+        interrupt_at(monkeypatch, 1)
+
+
+def test_a_state_is_checked_without_a_trace(tmp_path):
+    """Fails if the check before an audit makes folders, or refuses what the audit would take."""
+    check_state_directory(tmp_path / "new" / "state")
+    assert not list(tmp_path.iterdir())
+    AuditState(tmp_path / "state", {}, np.ones((1, 2))).close()
+    check_state_directory(tmp_path / "state")
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(ValueError, match="holds other files, such as 'photo"):
+        check_state_directory(tmp_path)

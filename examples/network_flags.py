@@ -1,0 +1,67 @@
+"""The flags of the network, of its head and of the loss that trains it."""
+
+import functools
+from collections.abc import Callable
+
+import keras
+from absl import flags
+
+import keras_mmc
+
+HEADS = ("centers", "learned", "dense")
+LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
+    "mmc": keras_mmc.MMCLoss,
+    "elastic_mmc": keras_mmc.ElasticMMCLoss,
+    "mm_lda": keras_mmc.MMLDALoss,
+    "center": keras_mmc.CenterLoss,
+    "lgm": keras_mmc.LGMLoss,
+    "gce": keras_mmc.GuidedComplementEntropy,
+    "differential": keras_mmc.DifferentialLoss,
+    "softmax": functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True),
+}
+MODELS = ("small_cnn", "lenet5", "resnet_v1", "resnet_v2", "preact_resnet18", "wide_resnet")
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("loss", "mmc", sorted(LOSSES), "Loss to train with.")
+flags.DEFINE_enum(
+    "head",
+    "auto",
+    ["auto", *HEADS],
+    "Head: fixed Max-Mahalanobis centers, learned centers, or a dense layer. auto: the loss's own.",
+)
+flags.DEFINE_float("scale", 10.0, "Norm of the fixed centers (C_MM).", lower_bound=1e-6)
+flags.DEFINE_enum("model", "small_cnn", MODELS, "Network.")
+flags.DEFINE_integer("depth", None, "Depth of resnet_v1, resnet_v2 or wide_resnet.")
+
+
+def choose_head(name: str, head: str) -> str:
+    """The head that a loss trains; a ValueError where the pair cannot work."""
+    loss = LOSSES[name]()
+    fixed = getattr(loss, "needs_fixed_centers", name in ("mmc", "elastic_mmc"))
+    distances = getattr(loss, "needs_distances", fixed or name in ("center", "lgm"))
+    if head == "auto":
+        if fixed or isinstance(loss, keras_mmc.MMLDALoss):
+            return "centers"
+        return "learned" if distances else "dense"
+    if (fixed and head != "centers") or (distances and head == "dense"):
+        raise ValueError(
+            f"--loss={name} cannot train --head={head}: its scores would be unbounded or collapse. "
+            "Leave --head out."
+        )
+    return head
+
+
+def build_model(info: keras_mmc.datasets.DatasetInfo, head: str) -> keras.Model:
+    """The network of the flags with the given kind of head."""
+    options = {"mean": info.mean, "std": info.std}
+    if FLAGS.depth is not None:
+        if FLAGS.model not in ("resnet_v1", "resnet_v2", "wide_resnet"):
+            raise ValueError(f"--model={FLAGS.model} has a fixed depth; leave --depth out.")
+        options["depth"] = FLAGS.depth
+    if head == "dense":
+        options["num_classes"] = info.num_classes
+    elif head == "centers":
+        options["head"] = keras_mmc.MaxMahalanobisCenters(info.num_classes, scale=FLAGS.scale)
+    else:
+        options["head"] = keras_mmc.LearnedCenters(info.num_classes)
+    return getattr(keras_mmc.models, FLAGS.model)(info.image_shape, **options)

@@ -1,0 +1,167 @@
+"""What an audit has finished, on disk, so that an interrupted one goes on where it stopped."""
+
+import hashlib
+import json
+import pathlib
+import re
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_mmc import _files
+
+_FACTS, _PARTIAL = "audit.json", ".partial"
+_HASHED = ("images", "labels", "model", "substitute")
+
+
+class AuditState:
+    """Memory of finished batches: a function `(key, compute) -> arrays` that computes only once.
+
+    Every batch is a file of its own that appears as a whole, so an audit can end at any moment.
+    The directory is locked until `close`, or until the process ends; a `with` block closes it.
+
+    Args:
+        directory: a new or empty directory, or one that an audit of the same facts has left.
+        facts: what fixes the results, ready for JSON; digests and settings.
+        scores: scores of some clean images, `(n, K)`: what weights do not tell of a model.
+
+    Raises:
+        BlockingIOError: if another process audits with the same directory.
+        ValueError: if the directory holds another audit, other files or damaged ones.
+        OSError: if it cannot be written.
+    """
+
+    def __init__(self, directory: _files.PathLike, facts: dict, scores: np.ndarray):
+        self.directory = check_state_directory(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = _files.lock(self.directory, self.directory)
+        try:
+            text = json.dumps(facts, indent=2) + "\n"
+            self._check_facts(json.loads(text))
+            self._write(self.directory / _FACTS, lambda file: file.write(text.encode()))
+            self._check_scores(scores)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Lets other processes use the directory."""
+        self._lock.lock.release()
+
+    def __enter__(self) -> "AuditState":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def __call__(
+        self, key: str, compute: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """The arrays of a finished batch, or else those `compute()` returns, kept from now on."""
+        path = self.directory / (re.sub(r"[^a-z0-9.]+", "-", key.lower()) + ".npz")
+        if path.exists():
+            try:
+                with np.load(path) as stored:
+                    return dict(stored)
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                raise ValueError(
+                    f"{path} is damaged: {error}. Delete this file; its batch runs again."
+                ) from error
+        arrays: dict[str, Any] = compute()
+        self._write(path, lambda file: np.savez(file, **arrays))
+        return arrays
+
+    def _write(self, path, write):
+        partial = path.with_name(path.name + _PARTIAL)
+        try:
+            with _files.replacing(path, partial), open(partial, "wb") as file:
+                write(file)
+        except OSError as error:
+            raise OSError(
+                f"The state of an audit cannot be kept in {self.directory}: {error}. Pass a "
+                "`state_directory` that can be created and written, or leave it out."
+            ) from error
+
+    def _check_facts(self, facts):
+        path = self.directory / _FACTS
+        if not path.exists():
+            return
+        try:
+            held = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged: {error}. Delete {self.directory} to start the audit anew."
+            ) from error
+        other = [
+            f"other {name}" if name in _HASHED else f"{name} {held.get(name)} there, {value} here"
+            for name, value in facts.items()
+            if held.get(name) != value
+        ]
+        if other:
+            raise ValueError(
+                f"{self.directory} holds another audit: {'; '.join(other)}. Pass another "
+                "`state_directory`, or delete this one to start anew."
+            )
+
+    def _check_scores(self, scores):
+        stored = self("clean scores", lambda: {"scores": scores})["scores"]
+        if not np.allclose(stored, scores, rtol=1e-3, atol=1e-4 * np.abs(scores).max()):
+            raise ValueError(
+                f"{self.directory} holds the audit of another model: its weights are the same, "
+                "its scores of clean images are not. A model that is random at inference cannot "
+                "be audited in parts. Pass another `state_directory`."
+            )
+
+
+def check_state_directory(directory: _files.PathLike) -> pathlib.Path:
+    """Refuses a directory that `AuditState` would refuse, before any work; changes nothing.
+
+    Args:
+        directory: a new or empty directory, or one that an audit has left.
+
+    Returns:
+        The resolved path.
+
+    Raises:
+        ValueError: if it holds other files and no audit.
+        OSError: if it cannot be written.
+    """
+    directory = pathlib.Path(directory).resolve()
+    _files.check_writable(directory)
+    names = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    others = names - {_files.LOCK, _FACTS + _PARTIAL}
+    if others and _FACTS not in others:
+        raise ValueError(
+            f"{directory} holds other files, such as {min(others)!r}, and no audit. Pass a new or "
+            "an empty `state_directory`."
+        )
+    return directory
+
+
+def digests_of(model, substitute, x, y) -> dict[str, str | None]:
+    """SHA-256 of images, labels and the weights of the models: what an audit was about.
+
+    Args:
+        model: Keras model.
+        substitute: a second one, or `None`.
+        x: images, NumPy.
+        y: labels, NumPy.
+    """
+    return {
+        "images": _digest(x),
+        "labels": _digest(y),
+        "model": _digest(*model.get_weights()),
+        "substitute": None if substitute is None else _digest(*substitute.get_weights()),
+    }
+
+
+def _digest(*arrays):
+    """A hash of the shapes, types and bytes of arrays."""
+    state = hashlib.sha256()
+    for array in arrays:
+        array = np.ascontiguousarray(array)
+        state.update(f"{array.shape} {array.dtype} ".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()

@@ -1,0 +1,62 @@
+"""The lines of a report: attacks inside the ball, attacks outside, and diagnostics."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackRow:
+    """One attack of an audit.
+
+    Attributes:
+        name: name of the attack.
+        parameters: the attack as Python would write it.
+        accuracy: robust accuracy after this attack and all before it.
+        seconds: wall time, tracing included.
+    """
+
+    name: str
+    parameters: str
+    accuracy: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtraRow:
+    """One attack outside the ball, run on its own: it does not count for the robust accuracy.
+
+    Attributes:
+        name: name of the attack.
+        parameters: the attack as Python would write it.
+        num_images: number of images it was limited to, the first ones.
+        attacked: how many of them the model classifies correctly as they are.
+        success_rate: fraction of the attacked images that it broke, 0 if there was none.
+        mean_l2: mean Euclidean size of the perturbation over the successes, in input units;
+            `None` without a success. Neither figure means anything without the other.
+        seconds: wall time, tracing included.
+    """
+
+    name: str
+    parameters: str
+    num_images: int
+    attacked: int
+    success_rate: float
+    mean_l2: float | None
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostic:
+    """One check of whether the robust accuracy can be trusted.
+
+    Attributes:
+        figures: what was measured, by name: numbers or lists of numbers.
+        finding: what is suspicious about it, in plain words; `None` if nothing is.
+    """
+
+    figures: dict[str, float | list[float]]
+    finding: str | None
+
+    @property
+    def fired(self) -> bool:
+        """Whether there is something to report."""
+        return self.finding is not None
