@@ -8,7 +8,7 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 import keras_mmc
 from keras_mmc import AdversarialModel, attacks, defenses
-from keras_mmc.training.classifier import softmax_temperature
+from keras_mmc.training._checks import softmax_temperature
 
 EPS = 0.1
 FGSM = attacks.FGSM(EPS)
@@ -135,15 +135,15 @@ def test_what_is_reported(data):
     }
     x, y = tf.constant(data[0]), tf.constant(data[1])
     start = small_model()
-    points = FGSM.generate(start, x, y, tf.constant([0, 0]))
-    right = np.argmax(start(points), axis=1) == data[1]
+    x_adv = FGSM.generate(start, x, y, tf.constant([0, 0]))
+    right = np.argmax(start(x_adv), axis=1) == data[1]
     assert history["robust_accuracy"][0] == pytest.approx(right.mean())
-    assert history["loss"][0] == pytest.approx(float(LOSS(y, start(points))), rel=1e-5)
+    assert history["loss"][0] == pytest.approx(float(LOSS(y, start(x_adv))), rel=1e-5)
     clean = np.argmax(model(x), axis=1) == data[1]
     assert history["val_accuracy"][0] == pytest.approx(clean.mean())
     assert history["val_loss"][0] == pytest.approx(float(LOSS(y, model(x))), rel=1e-5)
-    points = attack.generate(model, x, y, tf.constant([3, 0]))
-    right = np.argmax(model(points), axis=1) == data[1]
+    x_adv = attack.generate(model, x, y, tf.constant([3, 0]))
+    right = np.argmax(model(x_adv), axis=1) == data[1]
     assert history["val_robust_accuracy"][0] == pytest.approx(right.mean())
 
 
@@ -166,9 +166,9 @@ def test_one_trace_whatever_the_batches(data):
     traces = []
 
     class Counting(defenses.AdversarialTraining):
-        def loss(self, learner, x, x_adv, y):
+        def loss(self, context, x, x_adv, y):
             traces.append(1)
-            return super().loss(learner, x, x_adv, y)
+            return super().loss(context, x, x_adv, y)
 
     robust = AdversarialModel(small_model(), Counting(attacks.PGD(EPS, steps=2)))
     robust.compile("sgd", LOSS)
@@ -208,10 +208,10 @@ def test_attack_leaves_batch_statistics_alone(data):
         robust.compile(keras.optimizers.SGD(0.0), LOSS)
         robust.fit(x, y, batch_size=len(x), verbose=0)
         means[in_training_mode] = inner.layers[2].moving_mean.numpy()
-    points = attacks.BIM(EPS, steps=5).generate(
+    x_adv = attacks.BIM(EPS, steps=5).generate(
         small_model(norm=True), tf.constant(x), tf.constant(y), tf.constant([0, 0])
     )
-    hidden = keras.Sequential(small_model(norm=True).layers[:2])(points)
+    hidden = keras.Sequential(small_model(norm=True).layers[:2])(x_adv)
     np.testing.assert_allclose(means[False], 0.01 * np.mean(hidden, axis=0), atol=1e-5)
     assert np.abs(means[True] - means[False]).max() > 1e-4
 
@@ -385,8 +385,8 @@ def test_dropout_in_training_and_under_attack(fidelity, data):
     seen = {}
 
     class Watching(defenses.StandardTraining):
-        def perturb(self, learner, x, y, seed):
-            seen.update(attacked=learner.attacked(x), trained=learner.scores(x))
+        def perturb(self, context, x, y):
+            seen.update(attacked=context.attacked(x), trained=context.scores(x))
             return x
 
     model = small_model(dropout=0.5)

@@ -3,8 +3,7 @@
 import os
 import pathlib
 
-from keras_mmc.training.monitor import RobustnessMonitor
-from keras_mmc.training.subset import classifier_of
+from keras_mmc.callbacks.base import RobustnessMonitor, classifier_of
 
 
 class BestRobustCheckpoint(RobustnessMonitor):
@@ -23,12 +22,12 @@ class BestRobustCheckpoint(RobustnessMonitor):
         ValueError: for another suffix, or if the logs do not hold the value.
 
     Example:
-    >>> best = keras_mmc.training.BestRobustCheckpoint("runs/best.keras")
+    >>> best = keras_mmc.callbacks.BestRobustCheckpoint("runs/best.keras")
     >>> robust.fit(train, validation_data=validation, epochs=100, callbacks=[best])
     >>> model = keras.models.load_model("runs/best.keras")
     """
 
-    def __init__(self, filepath, monitor: str = "val_robust_accuracy"):
+    def __init__(self, filepath: str | os.PathLike, monitor: str = "val_robust_accuracy"):
         super().__init__(monitor)
         self.filepath = pathlib.Path(filepath)
         if self.filepath.suffix != ".keras":

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_mmc
-from keras_mmc.training import EffectiveMargin, EffectiveWeightNorm, effective_margins
+from keras_mmc.evaluation import EffectiveMargin, EffectiveWeightNorm, effective_margins
 
 
 @settings(max_examples=40, deadline=None)

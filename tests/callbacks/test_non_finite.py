@@ -19,7 +19,7 @@ def test_divergence_names_the_batch_and_what_to_change(rng):
     x, y = rng.normal(size=(400, 8)), np.arange(400) % 3
     with pytest.raises(FloatingPointError, match=r"epoch 1, batch \d+.*below the present 1e\+06"):
         diverging_model(1e6).fit(
-            x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()]
+            x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()]
         )
 
 
@@ -27,14 +27,14 @@ def test_unknown_label_is_caught_in_the_first_batch(rng):
     """Fails if a label outside the classes trains on silently."""
     x, y = rng.normal(size=(10, 8)), np.full(10, 3)
     with pytest.raises(FloatingPointError, match=r"batch 1\..*label outside"):
-        diverging_model(1e-3).fit(x, y, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()])
+        diverging_model(1e-3).fit(x, y, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
 
 
 def test_finite_training_is_left_alone(rng):
     """Fails if the callback stops a healthy run."""
     x, y = rng.normal(size=(30, 8)), np.arange(30) % 3
     history = diverging_model(1e-3).fit(
-        x, y, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()]
+        x, y, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()]
     )
     assert np.isfinite(history.history["loss"][0])
 
@@ -46,7 +46,7 @@ def test_a_loss_scaling_optimizer_names_the_rate_that_counts(rng):
     outer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e6))
     model.compile(outer, keras_mmc.MMCLoss())
     with pytest.raises(FloatingPointError, match=r"below the present 1e\+06"):
-        model.fit(x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()])
+        model.fit(x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
 
 
 @pytest.mark.parametrize("loss_scaling", [False, True])
@@ -59,4 +59,4 @@ def test_an_adversarial_model_that_diverges_is_stopped(loss_scaling, rng):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     robust.compile(optimizer, keras_mmc.MMCLoss())
     with pytest.raises(FloatingPointError, match=r"epoch 1, batch \d+.*below the present 1e\+06"):
-        robust.fit(x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.training.StopOnNonFinite()])
+        robust.fit(x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
