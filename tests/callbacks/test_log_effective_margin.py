@@ -89,6 +89,17 @@ def test_refused_in_fit(x, y, message, data):
         robust.fit(*data, verbose=0, callbacks=[LogEffectiveMargin(x, y)])
 
 
+def test_flat_images_are_told(data):
+    """Fails if images about which the scores do not change vanish from the mean without a word."""
+    x, y = data
+    model = network()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.optimizer.learning_rate = 0.0
+    model.layers[-1].kernel.assign(keras.ops.zeros((16, 10)))
+    with pytest.warns(UserWarning, match="Epoch 1: the scores do not change about 100 of 100"):
+        model.fit(x, y, verbose=0, callbacks=[LogEffectiveMargin(x, y)])
+
+
 def test_batch_size():
     """Fails if a batch size of 0 loops for ever or measures nothing."""
     with pytest.raises(ValueError, match="`batch_size` must be an integer >= 1; received 0"):

@@ -27,7 +27,9 @@ def test_unknown_label_is_caught_in_the_first_batch(rng):
     """Fails if a label outside the classes trains on silently."""
     x, y = rng.normal(size=(10, 8)), np.full(10, 3)
     with pytest.raises(FloatingPointError, match=r"batch 1\..*label outside"):
-        diverging_model(1e-3).fit(x, y, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
+        diverging_model(1e-3).fit(
+            x, y, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()]
+        )
 
 
 def test_finite_training_is_left_alone(rng):
@@ -49,6 +51,42 @@ def test_a_loss_scaling_optimizer_names_the_rate_that_counts(rng):
         model.fit(x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
 
 
+class Blind(keras.losses.Loss):
+    """A loss to which NaN scores look perfect."""
+
+    def call(self, y_true, y_pred):
+        return keras.ops.max(keras.ops.nan_to_num(y_pred) ** 2, axis=-1)
+
+
+def test_weights_that_the_loss_does_not_show(rng):
+    """Fails if NaN weights train on because loss and metrics are numbers."""
+    model = diverging_model(1e-3)
+    model.compile("sgd", Blind(), metrics=["accuracy"])
+
+    class Spoil(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                self.model.layers[0].bias.assign(np.full(4, np.nan))
+
+    x, y = rng.normal(size=(50, 8)), np.arange(50) % 3
+    callbacks = [Spoil(), keras_mmc.callbacks.StopOnNonFinite()]
+    with pytest.raises(FloatingPointError, match=r"weight .*bias is not finite in .*batch 3\."):
+        model.fit(x, y, batch_size=10, verbose=0, callbacks=callbacks)
+
+
+def test_a_metric_that_the_loss_does_not_show(rng):
+    """Fails if only the loss is looked at."""
+
+    def broken(y_true, y_pred):
+        return keras.ops.mean(y_pred) * np.nan
+
+    model = diverging_model(1e-3)
+    model.compile("sgd", Blind(), metrics=[broken])
+    x, y = rng.normal(size=(10, 8)), np.arange(10) % 3
+    with pytest.raises(FloatingPointError, match="The broken is nan in epoch 1, batch 1"):
+        model.fit(x, y, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
+
+
 @pytest.mark.parametrize("loss_scaling", [False, True])
 def test_an_adversarial_model_that_diverges_is_stopped(loss_scaling, rng):
     """Fails if gradients that are skipped hide a loss that is no longer a number."""
@@ -59,4 +97,6 @@ def test_an_adversarial_model_that_diverges_is_stopped(loss_scaling, rng):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     robust.compile(optimizer, keras_mmc.MMCLoss())
     with pytest.raises(FloatingPointError, match=r"epoch 1, batch \d+.*below the present 1e\+06"):
-        robust.fit(x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
+        robust.fit(
+            x, y, batch_size=10, verbose=0, callbacks=[keras_mmc.callbacks.StopOnNonFinite()]
+        )

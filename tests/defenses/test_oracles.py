@@ -273,7 +273,9 @@ def context_of(model, temperature=1.0):
     def loss(scores):
         return tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, scores)
 
-    return defenses.StepContext(model, model, loss, tf.constant(0), temperature, tf.constant(SEED), tf.range(4))
+    return defenses.StepContext(
+        model, model, loss, tf.constant(0), temperature, tf.constant(SEED), tf.range(4)
+    )
 
 
 def perturbed(defense, context):
@@ -300,9 +302,7 @@ def test_trades_attacks_the_divergence(own, of_head):
 @pytest.mark.parametrize("make", [defenses.TRADES, defenses.BinaryTRADES, defenses.MART])
 def test_starts_at_small_noise(make):
     """Fails if an attack with a random start begins anywhere in the ball, or at the image."""
-    points = perturbed(
-        make(attacks.PGD(EPS, steps=1, step_size=1e-6)), context_of(linear_model())
-    )
+    points = perturbed(make(attacks.PGD(EPS, steps=1, step_size=1e-6)), context_of(linear_model()))
     np.testing.assert_allclose(points, small_noise(SEED), atol=2e-6)
     assert 1e-3 < np.abs(points - IMAGES).max() < 5e-3
     bim = attacks.BIM(EPS, steps=1, step_size=1e-6)

@@ -104,7 +104,9 @@ def test_mixed_precision(policy, mode, one_step, longhand):
     keras.config.set_dtype_policy(policy)
     kernel, _ = one_step(AWP, **mode).model.get_weights()
     before = longhand.kernel
-    expected = longhand.step(longhand.gradients(longhand.perturbed(GAMMA), longhand.bias))[0] - before
+    expected = (
+        longhand.step(longhand.gradients(longhand.perturbed(GAMMA), longhand.bias))[0] - before
+    )
     plain = longhand.step(longhand.gradients(before, longhand.bias))[0] - before
     error = np.abs(kernel - before - expected).max()
     assert error < 0.02 * np.abs(expected).max()

@@ -8,6 +8,7 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 import keras_mmc
 from keras_mmc import AdversarialModel, attacks, defenses
+from keras_mmc.losses.base import ScoreLoss
 from keras_mmc.training._checks import softmax_temperature
 
 EPS = 0.1
@@ -405,6 +406,7 @@ def test_the_default_validation_attack():
         (attacks.PGD(0.2, norm="l2", box=box), "l2"),
         (attacks.MIM(0.2, box=box), "linf"),
         (attacks.CleverHans(fast_gradient_method, eps=0.2, norm=2, box=box), "l2"),
+        (attacks.Transfer(attacks.PGD(0.2, norm="l2", box=box), small_model()), "l2"),
     ):
         robust = AdversarialModel(small_model(), defenses.AdversarialTraining(attack))
         assert robust.validation_attack == attacks.PGD(0.2, steps=20, norm=norm, box=box)
@@ -473,6 +475,37 @@ def test_the_temperature_of_a_nested_head():
     expected = 0.1 * 0.5 * 200 * (1 + 1 / 9)
     assert softmax_temperature(inner) == pytest.approx(expected, rel=1e-5)
     assert softmax_temperature(outer) == softmax_temperature(inner)
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnDistance(ScoreLoss):
+    """Half the squared distance, by somebody who has not heard of `MMCLoss`."""
+
+    needs_distances = True
+
+    def call(self, y_true, y_pred):
+        return keras_mmc.objectives.distance(y_pred, y_true)
+
+
+@pytest.mark.parametrize(
+    ("ending", "layer"),
+    [
+        ([keras.layers.Dense(10)], "Dense"),
+        ([keras.layers.Dense(10), keras.layers.Activation("tanh")], "Activation"),
+        ([keras_mmc.MaxMahalanobisCenters(10), keras.layers.Activation("tanh")], "Activation"),
+        ([keras_mmc.layers.DifferentialHead()], "DifferentialHead"),
+    ],
+    ids=["dense", "activation", "centers and activation", "other head"],
+)
+@pytest.mark.parametrize("loss", [keras_mmc.MMCLoss(), OwnDistance(name="own")])
+def test_distances_need_a_head_that_gives_them(loss, ending, layer):
+    """Fails if a loss of distances, of this package or a user's own, meets scores of another."""
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), *ending])
+    with pytest.raises(ValueError, match=f"scores of {layer}.*no lower bound"):
+        AdversarialModel(model).compile("sgd", loss)
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+    model.add(keras_mmc.MaxMahalanobisCenters(10))
+    AdversarialModel(model).compile("sgd", loss)
 
 
 SAVING = """

@@ -23,7 +23,9 @@ def test_the_model_computes_with_the_perturbed_weights(model, rng):
     """Fails if perturbations do not reach the layers, or stay behind."""
     x = rng.normal(size=(5, 4)).astype("float32")
     before = state_of(model)
-    perturbations = [tf.constant(rng.normal(size=w.shape), "float32") for w in model.trainable_variables]
+    perturbations = [
+        tf.constant(rng.normal(size=w.shape), "float32") for w in model.trainable_variables
+    ]
     with perturbed_weights(model, perturbations):
         scores = model(x, training=False).numpy()
     kernel, bias, gamma, beta = (
