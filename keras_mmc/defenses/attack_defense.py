@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from keras_mmc._validation import check_count
 from keras_mmc.attacks import Attack
+from keras_mmc.defenses._checks import starting_near
 from keras_mmc.defenses.base import Defense, StepContext, check_attack
 
 Schedule = Callable[[Any], Any]
@@ -32,6 +33,9 @@ class AttackDefense(Defense):
     Raises:
         ValueError: for something else than an attack, an attack with `eps=0`, or an objective or
             schedule that the attack cannot take.
+
+    Attributes:
+        starts_near: whether a random start is small noise about the image, as in TRADES.
     """
 
     attack: Attack
@@ -41,6 +45,8 @@ class AttackDefense(Defense):
     eps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
     steps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
     start_epoch: int = dataclasses.field(default=0, kw_only=True)
+
+    starts_near: ClassVar[bool] = False
 
     def __post_init__(self):
         owner = type(self).__name__
@@ -70,21 +76,15 @@ class AttackDefense(Defense):
         """The attack."""
         return self.attack
 
+    def own_objective(self, context: StepContext, x: tf.Tensor) -> Any:
+        """What the attack maximizes where `objective` is `None`; `None` for its own objective."""
+        return None
+
     def perturb(self, context, x, y):
-        return self.craft(context, x, y, self.attack, self.objective)
-
-    def craft(
-        self, context: StepContext, x: tf.Tensor, y: tf.Tensor, attack: Attack, objective: Any
-    ) -> tf.Tensor:
-        """Adversarial examples within the schedules.
-
-        Args:
-            context: the training step.
-            x: images `(N, ...)` inside the box.
-            y: labels, `int32`, `(N,)`.
-            attack: the attack of this defence, perhaps with another start.
-            objective: what to maximize, as in `AttackDefense`.
-        """
+        attack = starting_near(self.attack) if self.starts_near else self.attack
+        objective = self.objective
+        if objective is None:
+            objective = self.own_objective(context, x)
         if objective == "training_loss":
             attack = dataclasses.replace(attack, objective=lambda scores, _: context.loss(scores))
         elif objective is not None:

@@ -42,15 +42,7 @@ class StepContext:
     def generate(
         self, attack: Attack, x: tf.Tensor, y: tf.Tensor, eps: Any = None, steps: Any = None
     ) -> tf.Tensor:
-        """Adversarial examples of the training view of an attack, random draws of their own.
-
-        Args:
-            attack: the attack.
-            x: images `(N, ...)` inside the box.
-            y: labels, `int32`, `(N,)`.
-            eps: scalar tensor in place of the attack's own radius, or `None`.
-            steps: scalar tensor in place of its own number of steps, or `None`.
-        """
+        """Adversarial examples, `attack.generate` on the model with the draws of this step."""
         return attack.generate(
             self.attacked, x, y, self.seed, index=self.index, eps=eps, steps=steps
         )
@@ -184,11 +176,6 @@ def check_num_classes(name: str, num_classes: int, least: int) -> None:
 
 def check_attack(owner: str, attack: Any, in_training: bool = True) -> None:
     """Refuses what is no attack, one that perturbs nothing, and in training one without that view.
-
-    Args:
-        owner: what the attack is given to.
-        attack: the attack.
-        in_training: whether it must have a training view.
 
     Raises:
         ValueError: naming the owner.

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_mmc._validation import check_number
-from keras_mmc.defenses._checks import check_single_samples, check_temperature, starting_near
+from keras_mmc.defenses._checks import check_single_samples, check_temperature
 from keras_mmc.defenses._probabilities import divergence, true_and_best_wrong
 from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import SampleLosses
@@ -48,6 +48,7 @@ class MART(AttackDefense):
     temperature: float | None = None
 
     mail_defaults = 10.0, -0.5
+    starts_near = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -57,9 +58,6 @@ class MART(AttackDefense):
     def check(self, loss, num_classes):
         super().check(loss, num_classes)
         check_single_samples(self, loss)
-
-    def perturb(self, context, x, y):
-        return self.craft(context, x, y, starting_near(self.attack), self.objective)
 
     def loss(self, context, x, x_adv, y):
         clean, adversarial = context.scores(x), context.scores(x_adv)

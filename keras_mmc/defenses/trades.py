@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check_number
-from keras_mmc.defenses._checks import check_climbs, check_temperature, starting_near
+from keras_mmc.defenses._checks import check_climbs, check_temperature
 from keras_mmc.defenses._probabilities import divergence
 from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import SampleLosses
@@ -46,6 +46,7 @@ class TRADES(AttackDefense):
     temperature: float | None = None
 
     mail_defaults = 2.0, 0.0
+    starts_near = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -59,16 +60,10 @@ class TRADES(AttackDefense):
         check_number(self, "beta", self.beta, above=0)
         check_temperature(self, self.temperature)
 
-    def perturb(self, context, x, y):
-        objective = self.objective
-        if objective is None:
-            temperature = self.temperature or context.temperature
-            clean = context.attacked(x) / temperature
-
-            def objective(scores, labels):
-                return objectives.kl(scores / temperature, clean)
-
-        return self.craft(context, x, y, starting_near(self.attack), objective)
+    def own_objective(self, context, x):
+        temperature = self.temperature or context.temperature
+        clean = context.attacked(x) / temperature
+        return lambda scores, labels: objectives.kl(scores / temperature, clean)
 
     def loss(self, context, x, x_adv, y):
         clean, adversarial = context.scores(x), context.scores(x_adv)
@@ -104,6 +99,8 @@ class BinaryTRADES(AttackDefense):
 
     beta: float = 1.0
 
+    starts_near = True
+
     def __post_init__(self):
         super().__post_init__()
         check_climbs(self, self.attack)
@@ -116,16 +113,10 @@ class BinaryTRADES(AttackDefense):
                 f"BinaryTRADES is for 2 classes; the model has {num_classes}. Use TRADES."
             )
 
-    def perturb(self, context, x, y):
-        objective = self.objective
-        if objective is None:
-            clean = _decision(context.attacked(x))
-
-            def objective(scores, labels):
-                # The hinge without its flat part, which has no gradient to follow.
-                return -clean * _decision(scores)
-
-        return self.craft(context, x, y, starting_near(self.attack), objective)
+    def own_objective(self, context, x):
+        """The hinge without its flat part, which has no gradient to follow."""
+        clean = _decision(context.attacked(x))
+        return lambda scores, labels: -clean * _decision(scores)
 
     def loss(self, context, x, x_adv, y):
         clean, adversarial = context.scores(x), context.scores(x_adv)

@@ -54,9 +54,9 @@ def effective_margins(
 
 
 class _ImageMetric(keras.metrics.Mean):
-    """Mean over samples of a function of the model, images and labels, float32."""
+    """Mean over images, float32; `values` of margins and norms gives values and which count."""
 
-    def __init__(self, model: keras.Model, name: str):
+    def __init__(self, model: keras.Model, name: str, values: Callable):
         super().__init__(name=name, dtype="float32")
         if not isinstance(model, keras.Model) or not model.built:
             raise ValueError(
@@ -64,6 +64,7 @@ class _ImageMetric(keras.metrics.Mean):
             )
         self._scores = lambda x: tf.cast(model(x, training=False), tf.float32)
         self.input_shape, self.num_classes = model.input_shape, model.output_shape[-1]
+        self._values = values
         self.flat = self.add_variable((), "zeros", "int64", name="flat")
 
     def reset_state(self) -> None:
@@ -79,8 +80,7 @@ class _ImageMetric(keras.metrics.Mean):
                 f"{x.shape}. In `compile` a metric sees scores only: log it with the callback "
                 "keras_mmc.callbacks.LogEffectiveMargin(x, y)."
             )
-        margins, norms = effective_margins(self._scores, x, y_true)
-        values, defined = self.values(margins, norms)
+        values, defined = self._values(*effective_margins(self._scores, x, y_true))
         self.flat.assign_add(tf.math.count_nonzero(~defined))
         weight = tf.cast(defined, tf.float32)
         if sample_weight is not None:
@@ -113,11 +113,7 @@ class EffectiveMargin(_ImageMetric):
     """
 
     def __init__(self, model: keras.Model, name: str = "effective_margin"):
-        super().__init__(model, name)
-
-    def values(self, margins: tf.Tensor, norms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The margins, and which of them count, both `(N,)`."""
-        return margins, norms != 0
+        super().__init__(model, name, lambda margins, norms: (margins, norms != 0))
 
 
 class EffectiveWeightNorm(_ImageMetric):
@@ -139,8 +135,4 @@ class EffectiveWeightNorm(_ImageMetric):
     """
 
     def __init__(self, model: keras.Model, name: str = "effective_weight_norm"):
-        super().__init__(model, name)
-
-    def values(self, margins: tf.Tensor, norms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The norms, all of which count, `(N,)`."""
-        return norms, tf.ones_like(norms, tf.bool)
+        super().__init__(model, name, lambda margins, norms: (norms, tf.ones_like(norms, tf.bool)))

@@ -15,25 +15,13 @@ from keras_mmc.attacks import Attack, misclassified
 from keras_mmc.defenses import Defense, StandardTraining, StepContext
 from keras_mmc.defenses.base import properties_of
 from keras_mmc.regularizers import Regularizer
-from keras_mmc.training._batch import (
-    index_in_global_batch,
-    is_one_hot,
-    keep_usable,
-    label_ids,
-    tensors_of,
-)
-from keras_mmc.training._checks import (
-    check_classifier,
-    check_head,
-    check_loss,
-    check_parts,
-    softmax_temperature,
-    validation_attack_of,
-)
+from keras_mmc.training import _batch, _checks
 from keras_mmc.training._epochs import CountEpochs
 from keras_mmc.training._step import WeightUpdate, replicas
 
 require_tensorflow("keras_mmc.training")
+
+_PARTS = ("model", "defense", "regularizer", "validation_attack")
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -93,21 +81,18 @@ class AdversarialModel(keras.Model):
         **options,
     ):
         defense = StandardTraining() if defense is None else defense
-        check_parts(defense, regularizer, validation_attack)
+        _checks.check_parts(defense, regularizer, validation_attack)
         if validation_attack is None:
-            validation_attack = validation_attack_of(defense)
+            validation_attack = _checks.validation_attack_of(defense)
         attack = defense.training_attack or validation_attack
         box = (0.0, 1.0) if attack is None else attack.box
-        check_classifier(model, box)
+        _checks.check_classifier(model, box)
         options.setdefault("name", f"adversarial_{model.name}")
         super().__init__(autocast=False, dtype=model.dtype_policy, **options)
-        self.model = model
-        self.defense = defense
-        self.regularizer = regularizer
+        self.model, self.defense, self.regularizer = model, defense, regularizer
         self.validation_attack = validation_attack
         self.attack_in_training_mode = attack_in_training_mode
-        self.seed = seed
-        self.box = box
+        self.seed, self.box = seed, box
         self.second_optimizer = None
         self.robust_accuracy = keras.metrics.Mean("robust_accuracy")
         self.epoch = self._state("epoch", "only_first_replica")
@@ -149,10 +134,10 @@ class AdversarialModel(keras.Model):
                 "`loss_weights` weigh several losses; an AdversarialModel has one. Leave them out."
             )
         super().compile(*args, **kwargs)
-        loss = check_loss(self.loss)
-        check_head(loss, self.model)
+        loss = _checks.check_loss(self.loss)
+        _checks.check_head(loss, self.model)
         self.defense.check(loss, self.output_shape[-1])
-        self._temperature = softmax_temperature(self.model)
+        self._temperature = _checks.softmax_temperature(self.model)
         self._per_sample_loss = objectives.training_loss(loss)
         if self.defense.num_optimizers > 1:
             self.second_optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
@@ -184,20 +169,17 @@ class AdversarialModel(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One batch: attack, loss, gradients and update."""
-        x, y, sample_weight = tensors_of(data)
+        x, y, sample_weight = _batch.tensors_of(data)
         num_classes = self.output_shape[-1]
         in_pairs = properties_of(self.loss).pairwise
-        batch = keep_usable(x, y, sample_weight, self.box, num_classes, in_pairs)
+        batch = _batch.keep_usable(x, y, sample_weight, self.box, num_classes, in_pairs)
         ids, weight = batch.y, batch.weight
         self.batches.assign_add(1)
         self.used.assign_add(batch.count)
         self.skipped.assign_add(tf.size(ids, tf.int64) - batch.count)
-        context = self._context(y if is_one_hot(y, num_classes) else ids)
+        context = self._context(y if _batch.is_one_hot(y, num_classes) else ids)
         losses = self.defense.update(context, batch.x, ids, WeightUpdate(self, batch))
-        reported = {}
-        if losses.adversarial is not None:
-            self._update_robust_accuracy(losses.adversarial, ids, weight)
-            reported["robust_accuracy"] = self.robust_accuracy.result()
+        reported = self._robust_accuracy(losses.adversarial, ids, weight)
         if losses.clean is not None:
             return self._all_metrics(batch.x, y, losses.clean, weight) | reported
         # Keras wants its metrics built. They are left out: these are no scores of clean images.
@@ -206,17 +188,16 @@ class AdversarialModel(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """One batch: the compiled metrics on clean images, and the accuracy under attack."""
-        x, y, sample_weight = tensors_of(data)
+        x, y, sample_weight = _batch.tensors_of(data)
         scores = self.model(x, training=False)
         loss = self.compute_loss(x, y, scores, sample_weight, training=False)
         self.loss_tracker.update_state(loss * replicas(), sample_weight=tf.shape(x)[0])
         if self.validation_attack is None:
             return self._all_metrics(x, y, scores, sample_weight)
-        ids, score_fn = label_ids(y, scores.shape[-1]), self.score_fn(False)
-        seed, index = tf.constant([self.seed, 0]), index_in_global_batch(x)
+        ids, score_fn = _batch.label_ids(y, scores.shape[-1]), self.score_fn(False)
+        seed, index = tf.constant([self.seed, 0]), _batch.index_in_global_batch(x)
         x_adv = self.validation_attack.generate(score_fn, x, ids, seed, index=index)
-        self._update_robust_accuracy(score_fn(x_adv), ids, sample_weight)
-        reported = {"robust_accuracy": self.robust_accuracy.result()}
+        reported = self._robust_accuracy(score_fn(x_adv), ids, sample_weight)
         return self._all_metrics(x, y, scores, sample_weight) | reported
 
     def _context(self, targets):
@@ -227,16 +208,19 @@ class AdversarialModel(keras.Model):
             epoch=tf.cast(self.epoch + 0, tf.int32),
             temperature=self._temperature,
             seed=tf.stack([self.seed, tf.cast(self.batches + 0, tf.int32)]),
-            index=index_in_global_batch(targets),
+            index=_batch.index_in_global_batch(targets),
         )
 
     def score_fn(self, training: bool) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from images to scores `(N, K)`, float32, in training or inference mode."""
         return lambda x: tf.cast(self.model(x, training=training), tf.float32)
 
-    def _update_robust_accuracy(self, scores, ids, weight):
-        right = tf.cast(~misclassified(scores, ids), tf.float32)
-        self.robust_accuracy.update_state(right, sample_weight=weight)
+    def _robust_accuracy(self, scores, ids, weight):
+        if scores is None:
+            return {}
+        correct = tf.cast(~misclassified(scores, ids), tf.float32)
+        self.robust_accuracy.update_state(correct, sample_weight=weight)
+        return {"robust_accuracy": self.robust_accuracy.result()}
 
     def _all_metrics(self, x, y, scores, weight):
         results = self.compute_metrics(x, y, scores, sample_weight=weight)
@@ -250,19 +234,13 @@ class AdversarialModel(keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        return {
-            "model": serialize(self.model),
-            "defense": serialize(self.defense),
-            "regularizer": serialize(self.regularizer),
-            "validation_attack": serialize(self.validation_attack),
-            "attack_in_training_mode": self.attack_in_training_mode,
-            "seed": self.seed,
-            "name": self.name,
+        plain = ("attack_in_training_mode", "seed", "name")
+        return {part: serialize(getattr(self, part)) for part in _PARTS} | {
+            name: getattr(self, name) for name in plain
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The model that `get_config` described, with fresh weights."""
-        parts = ("model", "defense", "regularizer", "validation_attack")
         deserialize = keras.saving.deserialize_keras_object
-        return cls(**config | {part: deserialize(config[part], custom_objects) for part in parts})
+        return cls(**config | {part: deserialize(config[part], custom_objects) for part in _PARTS})

@@ -1,4 +1,4 @@
-"""Every defence keeps the contract of a frozen dataclass, is saved whole, and trains in one graph."""
+"""Every defence keeps the contract of a frozen dataclass, saves whole, trains in one graph."""
 
 import dataclasses
 import json

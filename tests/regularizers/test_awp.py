@@ -20,7 +20,7 @@ AWP = AdversarialWeightPerturbation(GAMMA)
     factor=st.sampled_from([1e-6, 1.0, 2.0**15]),
 )
 def test_length_and_direction(seed, gamma, factor):
-    """Fails if a kernel moves by another fraction of its norm, another way, or with the loss scale."""
+    """Fails if length or direction of a perturbation is off, or follows the loss scale."""
     rng = np.random.default_rng(seed)
     shapes = [(3, 3, 2, 4), (7, 2), (4,)]
     weights = [rng.normal(size=shape).astype("float32") for shape in shapes]
@@ -42,7 +42,7 @@ def test_without_a_direction_weights_stay(value):
 
 
 def test_start_epoch(one_step, longhand):
-    """Fails if weights are perturbed before the epoch, or a step without a move is not a plain one."""
+    """Fails if weights are perturbed before the epoch, or a step before it is not a plain one."""
     late = AdversarialWeightPerturbation(GAMMA, start_epoch=1)
     kernel, bias = one_step(late).model.get_weights()
     expected = longhand.step(longhand.gradients(longhand.kernel, longhand.bias))
