@@ -1,9 +1,25 @@
-"""The one check for parts that only run on TensorFlow."""
+"""What the package asks of Keras: a backend, and how it names tensors and objects."""
+
+import re
+from typing import Any
 
 import keras
 
+Tensor = Any
+"""A tensor of whichever backend Keras runs on, or an array that becomes one."""
 
-def require_tensorflow(part: str):
+
+def snake_case(name: str) -> str:
+    """The name of a class as Keras would name its instances.
+
+    Example:
+    >>> snake_case("ElasticMMCLoss")
+    'elastic_mmc_loss'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def require_tensorflow(part: str) -> None:
     """Refuse to load a TensorFlow-only part under another Keras backend.
 
     Args:

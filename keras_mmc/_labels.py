@@ -4,8 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mmc._backend import Tensor
 
-def concrete(values):
+_ROW_SUM_TOLERANCE = 1e-3
+
+
+def concrete(values: Tensor) -> np.ndarray | None:
     """The values as a NumPy array, or `None` while a function is being traced.
 
     Labels can only be checked where their values are known: in eager calls, not in a graph.
@@ -18,7 +22,7 @@ def concrete(values):
         return None
 
 
-def check_labels(labels, num_classes: int) -> np.ndarray:
+def check_labels(labels: np.typing.ArrayLike, num_classes: int) -> np.ndarray:
     """Check labels whose values are known and return them as integers.
 
     Args:
@@ -45,7 +49,7 @@ def check_labels(labels, num_classes: int) -> np.ndarray:
     _check_label_shape(values.shape, num_classes)
     values = values.astype("float64") if values.dtype.kind == "f" else values
     if values.ndim == 2 and values.shape[-1] == num_classes:
-        if not np.allclose(values.sum(axis=-1), 1.0, atol=1e-3):
+        if not np.allclose(values.sum(axis=-1), 1.0, atol=_ROW_SUM_TOLERANCE):
             raise ValueError(
                 f"One-hot labels of shape {values.shape} must sum to 1 in every row; received row "
                 f"sums between {values.sum(axis=-1).min():g} and {values.sum(axis=-1).max():g}."
@@ -65,28 +69,66 @@ def check_labels(labels, num_classes: int) -> np.ndarray:
     return values.astype("int32")
 
 
-def label_distribution(labels, scores):
+def check_rows(labels: Tensor, scores: Tensor, what: str = "labels") -> None:
+    """Check that there is one label per row of scores, where static shapes are known.
+
+    Args:
+        labels: array or tensor `(N, ...)`.
+        scores: tensor `(N, K)`; features `(N, d)` will do.
+        what: what the labels are called in the message.
+
+    Raises:
+        ValueError: if the scores have another rank, or the numbers differ: nothing is broadcast.
+    """
+    scores_shape = tuple(scores.shape)
+    if len(scores_shape) != 2:
+        raise ValueError(
+            f"Expected scores of shape (N, K); received shape {scores_shape}. Give the model one "
+            "output per class and no further axes."
+        )
+    shape = tuple(labels.shape) if hasattr(labels, "shape") else np.shape(labels)
+    if shape and None not in (shape[0], scores_shape[0]) and shape[0] != scores_shape[0]:
+        raise ValueError(
+            f"Received {shape[0]} {what} for {scores_shape[0]} rows of scores. Pass one per "
+            "sample: nothing is broadcast."
+        )
+
+
+def label_distribution(labels: Tensor, scores: Tensor) -> Tensor:
     """Labels as one row of class weights per sample, in the dtype of the scores.
 
     Integer labels `(N,)` or `(N, 1)` become one-hot rows; rows `(N, K)`, one-hot or soft, are
-    passed on. A label outside `[0, K)` gives a row of NaN: inside a compiled step no error can be
-    raised, and a NaN loss is seen where a silently ignored sample is not.
+    passed on. A label that is no class id, or a row that does not sum to 1, gives a row of NaN:
+    inside a compiled step no error can be raised, and a NaN loss is seen where a silently ignored
+    sample is not.
+
+    Args:
+        labels: integers `(N,)` or `(N, 1)`, or rows `(N, K)`.
+        scores: tensor `(N, K)`.
+
+    Returns:
+        Tensor `(N, K)`.
 
     Raises:
-        ValueError: if the shape of the labels fits neither form.
+        ValueError: if the shape of the labels fits neither form, or there is not one per row of
+            scores.
     """
-    num_classes = scores.shape[-1]
     labels = ops.convert_to_tensor(labels)
+    check_rows(labels, scores)
+    num_classes = scores.shape[-1]
     _check_label_shape(labels.shape, num_classes)
     if len(labels.shape) == 2 and labels.shape[-1] == num_classes:
-        return ops.cast(labels, scores.dtype)
-    ids = ops.cast(ops.reshape(labels, (-1,)), "int32")
-    known = ops.logical_and(ids >= 0, ids < num_classes)
-    one_hot = ops.one_hot(ids, num_classes, dtype=scores.dtype)
-    return ops.where(known[:, None], one_hot, float("nan"))
+        rows = ops.cast(labels, scores.dtype)
+        known = ops.abs(ops.sum(rows, axis=-1) - 1) <= _ROW_SUM_TOLERANCE
+    else:
+        labels = ops.reshape(labels, (-1,))
+        ids = ops.cast(labels, "int32")
+        rows = ops.one_hot(ids, num_classes, dtype=scores.dtype)
+        known = (ids >= 0) & (ids < num_classes) & (ops.cast(ids, labels.dtype) == labels)
+    return ops.where(known[:, None], rows, float("nan"))
 
 
-def _check_label_shape(shape, num_classes):
+def _check_label_shape(shape: tuple, num_classes: int) -> None:
     sparse = len(shape) == 1 or (len(shape) == 2 and shape[-1] == 1)
     one_hot = len(shape) == 2 and shape[-1] in (num_classes, None)
     if not (sparse or one_hot):
@@ -96,5 +138,5 @@ def _check_label_shape(shape, num_classes):
         )
 
 
-def _sample(values):
+def _sample(values: np.ndarray) -> str:
     return np.array2string(values[:5], threshold=5) + (" ..." if values.size > 5 else "")

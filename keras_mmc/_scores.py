@@ -6,8 +6,10 @@ tie the scores of a head with centres to distances in feature space; they are wr
 
 from keras import ops
 
+from keras_mmc._backend import Tensor
 
-def center_scores(features, centers):
+
+def center_scores(features: Tensor, centers: Tensor) -> Tensor:
     """Scores `s_k = -1/2 ||z - mu_k||^2` of features against class centres.
 
     Computed as `<z, mu_k> - (||z||^2 + ||mu_k||^2) / 2`, one matrix product instead of an
@@ -29,10 +31,11 @@ def center_scores(features, centers):
     return cross - (feature_norms + center_norms) / 2
 
 
-def center_distances(scores):
+def center_distances(scores: Tensor) -> Tensor:
     """Distances `||z - mu_k|| = sqrt(-2 s_k)` from the scores of a head with centres.
 
-    The gradient at a centre, where the distance has no direction, is 0.
+    The gradient at a centre, where the distance has no direction, is 0. A NaN score has a NaN
+    distance: only what is known to be at the centre gets 0.
 
     Args:
         scores: tensor of scores `-1/2 ||z - mu_k||^2`, any shape, float32 or wider.
@@ -41,5 +44,14 @@ def center_distances(scores):
         Tensor of the same shape, in units of the feature space.
     """
     squared = -2 * scores
-    apart = squared > 1e-12
-    return ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
+    at_center = squared <= 1e-12
+    return ops.where(at_center, 0.0, ops.sqrt(ops.where(at_center, 1.0, squared)))
+
+
+def nan_where_nan(values: Tensor, scores: Tensor) -> Tensor:
+    """The values `(N,)`, but NaN for every sample with a NaN among its scores `(N, K)`.
+
+    A value that picks some classes and drops the others, by `where`, `max` or a comparison, would
+    otherwise be a finite number for a sample that the network failed on.
+    """
+    return ops.where(ops.any(ops.isnan(scores), axis=-1), float("nan"), values)

@@ -1,30 +1,29 @@
 """What attacks maximise: functions of scores `(N, K)` and labels `(N,)`, one value per sample.
 
-Scores are float32, larger is likelier; labels and targets are integers in `[0, K)`. `margin` is
-the default everywhere: its gradient does not vanish where the softmax saturates, and scaling the
-scores only scales it. `cross_entropy` is kept as the named naive control.
+Scores are float32, larger is likelier; labels and targets are integers in `[0, K)`. Every
+objective returns a tensor `(N,)`, NaN for a sample with a NaN among its scores, and raises a
+`ValueError` for scores that are not `(N, K)` or labels that are not one per row of them. `margin`
+is the default everywhere: its gradient does not vanish where the softmax saturates, and scaling
+the scores only scales it. `cross_entropy` is kept as the named naive control.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mmc._backend import Tensor
+from keras_mmc._labels import check_rows
+from keras_mmc._scores import nan_where_nan
+from keras_mmc.losses.base import ScoreLoss
+
 _LOWEST = float(np.finfo("float32").min)
 _TINY = 1e-12
 
 
-def margin(scores, labels):
+def margin(scores: Tensor, labels: Tensor) -> Tensor:
     """`max_{k != y} s_k - s_y`: above 0 exactly where another class is likelier.
-
-    Args:
-        scores: tensor `(N, K)`.
-        labels: integers `(N,)`.
-
-    Returns:
-        Tensor `(N,)`.
 
     Source: for scores `-1/2 ||z - mu_k||^2` the untargeted adaptive objective of Pang et al.,
     ICLR 2020 (arXiv 1905.10626), `L(y) - min_{k != y} L(k)`.
@@ -36,7 +35,7 @@ def margin(scores, labels):
     return nearest_wrong(scores, labels) - _score_of(scores, labels)
 
 
-def distance(scores, labels):
+def distance(scores: Tensor, labels: Tensor) -> Tensor:
     """`-s_y`: half the squared distance to the own centre under a Max-Mahalanobis head.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626), the loss itself as objective. Its gradient
@@ -45,28 +44,27 @@ def distance(scores, labels):
     return -_score_of(scores, labels)
 
 
-def nearest_wrong(scores, labels):
+def nearest_wrong(scores: Tensor, labels: Tensor) -> Tensor:
     """`max_{k != y} s_k`: towards the nearest wrong centre, chosen anew at every step."""
-    return ops.max(ops.where(_mask(scores, labels), _LOWEST, scores), axis=-1)
+    return nan_where_nan(ops.max(_without(scores, labels), axis=-1), scores)
 
 
-def cross_entropy(scores, labels):
+def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """`-log softmax(s)_y`: the naive control; in float32 its gradient is 0 on large margins."""
     return -_score_of(ops.log_softmax(scores, axis=-1), labels)
 
 
-def log_odds(scores, labels):
+def log_odds(scores: Tensor, labels: Tensor) -> Tensor:
     """`log sum_{k != y} exp(s_k) - s_y`, the log-odds against the label: never saturates.
 
     The cross-entropy is `log(1 + exp(log_odds))`, so steps of a fixed length along the gradient
     and comparisons of values are the same for both, but in float32 the cross-entropy and its
     gradient are 0 once the label leads by about 90.
     """
-    wrong = ops.where(_mask(scores, labels), _LOWEST, scores)
-    return ops.logsumexp(wrong, axis=-1) - _score_of(scores, labels)
+    return ops.logsumexp(_without(scores, labels), axis=-1) - _score_of(scores, labels)
 
 
-def dlr(scores, labels):
+def dlr(scores: Tensor, labels: Tensor) -> Tensor:
     """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: the margin, free of scale and offset.
 
     Raises:
@@ -79,22 +77,22 @@ def dlr(scores, labels):
     return margin(scores, labels) / (top[:, 0] - top[:, 2] + _TINY)
 
 
-def targeted_distance(scores, labels, targets):
+def targeted_distance(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """`s_t`: towards the centre of the target (Pang et al., ICLR 2020)."""
     return _score_of(scores, targets)
 
 
-def targeted_margin(scores, labels, targets):
+def targeted_margin(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """`s_t - s_y` (Pang et al., ICLR 2020); above 0 where the target is likelier than the label."""
     return _score_of(scores, targets) - _score_of(scores, labels)
 
 
-def targeted_cross_entropy(scores, labels, targets):
+def targeted_cross_entropy(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """`log softmax(s)_t`: the naive control with a target."""
     return _score_of(ops.log_softmax(scores, axis=-1), targets)
 
 
-def targeted_dlr(scores, labels, targets):
+def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`.
 
     Raises:
@@ -108,24 +106,18 @@ def targeted_dlr(scores, labels, targets):
     return targeted_margin(scores, labels, targets) / (spread + _TINY)
 
 
-def kl(scores, clean_scores):
+def kl(scores: Tensor, clean_scores: Tensor) -> Tensor:
     """`KL(softmax(clean) || softmax(scores))` per sample: the inner maximisation of TRADES.
-
-    Args:
-        scores: tensor `(N, K)` at the point under attack.
-        clean_scores: tensor `(N, K)` at the clean point.
-
-    Returns:
-        Tensor `(N,)`, at least 0 but for rounding.
 
     Source: Zhang et al., ICML 2019 (arXiv 1901.08573).
     """
+    check_rows(clean_scores, scores, "clean rows")
     log_clean = ops.log_softmax(clean_scores, axis=-1)
     log_scores = ops.log_softmax(scores, axis=-1)
     return ops.sum(ops.exp(log_clean) * (log_clean - log_scores), axis=-1)
 
 
-def training_loss(loss: Any) -> Callable:
+def training_loss(loss: str | Callable | keras.losses.Loss) -> Callable:
     """The loss a model is trained with as an objective, unreduced.
 
     Args:
@@ -135,7 +127,8 @@ def training_loss(loss: Any) -> Callable:
         A function `(scores, labels)` of values `(N,)`.
 
     Raises:
-        ValueError: when called, if the loss does not give one value per sample.
+        ValueError: when called, if the loss does not give one value per sample, or needs more
+            classes.
 
     Example:
     >>> attack = keras_mmc.attacks.PGD(0.1, objective=training_loss(keras_mmc.MMCLoss()))
@@ -143,7 +136,10 @@ def training_loss(loss: Any) -> Callable:
     loss = keras.losses.get(loss)
     per_sample = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
-    def objective(scores, labels):
+    def objective(scores: Tensor, labels: Tensor) -> Tensor:
+        check_rows(labels, scores)
+        if isinstance(loss, ScoreLoss):
+            loss.check_classes(scores.shape[-1])
         values = per_sample(labels, scores)
         if len(values.shape) != 1:
             raise ValueError(
@@ -170,7 +166,7 @@ TARGETED = frozenset(function.__name__ for function in _WITH_TARGET)
 """Names of the objectives `f(scores, labels, targets)`; the others are `f(scores, labels)`."""
 
 
-def get(identifier: "str | Callable | keras.losses.Loss") -> Callable:
+def get(identifier: str | Callable | keras.losses.Loss) -> Callable:
     """The objective of a name; a Keras loss becomes `training_loss`, a function stays as it is.
 
     Raises:
@@ -188,18 +184,16 @@ def get(identifier: "str | Callable | keras.losses.Loss") -> Callable:
     return _BY_NAME[identifier]
 
 
-def for_goal(identifier: str | Callable, targeted: bool) -> Callable:
+def for_goal(identifier: str | Callable | keras.losses.Loss, targeted: bool) -> Callable:
     """The objective `f(scores, labels, targets)` that serves a targeted or untargeted attack.
 
-    A targeted attack given `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form.
+    A targeted attack given `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form;
+    an untargeted objective ignores the targets.
 
     Args:
         identifier: name of an objective; a function, of `(scores, labels, targets)` if
             `targeted`, of `(scores, labels)` if not; or, untargeted, a Keras loss.
         targeted: whether the attack has targets.
-
-    Returns:
-        A function of scores, labels and targets; untargeted objectives ignore the targets.
 
     Raises:
         ValueError: if the objective is unknown or does not fit the goal.
@@ -221,17 +215,30 @@ def for_goal(identifier: str | Callable, targeted: bool) -> Callable:
     return lambda scores, labels, targets: objective(scores, labels)
 
 
-def _mask(scores, classes):
+def _mask(scores: Tensor, classes: Tensor) -> Tensor:
     """Boolean `(N, K)`, true at the class of each sample."""
     classes = ops.cast(ops.convert_to_tensor(classes), "int32")
+    check_rows(classes, scores)
+    if len(classes.shape) != 1:
+        raise ValueError(
+            f"Objectives take labels and targets as integers of shape (N,); received shape "
+            f"{tuple(classes.shape)}. One-hot rows become integers with `argmax(axis=-1)`."
+        )
     return ops.arange(scores.shape[-1], dtype="int32")[None, :] == classes[:, None]
 
 
-def _score_of(scores, classes):
-    return ops.sum(ops.where(_mask(scores, classes), scores, 0.0), axis=-1)
+def _without(scores: Tensor, classes: Tensor) -> Tensor:
+    """The scores `(N, K)`, that of the class lowered until it counts in no maximum and no sum."""
+    return ops.where(_mask(scores, classes), _LOWEST, scores)
 
 
-def _check_classes(scores, least, name):
+def _score_of(scores: Tensor, classes: Tensor) -> Tensor:
+    """The score `(N,)` of the class of each sample."""
+    chosen = ops.sum(ops.where(_mask(scores, classes), scores, 0.0), axis=-1)
+    return nan_where_nan(chosen, scores)
+
+
+def _check_classes(scores: Tensor, least: int, name: str) -> None:
     if scores.shape[-1] < least:
         mend = "targeted_margin" if name in TARGETED else "margin"
         raise ValueError(

@@ -111,6 +111,21 @@ def test_same_scores_on_the_other_backends(saved, run_python, other_backend):
     assert float(value) == pytest.approx(loss, rel=1e-4)
 
 
+def test_files_with_the_former_name_of_the_normalization(digits, tmp_path):
+    """Fails if a file whose layer is called "normalisation" does not load with the same scores."""
+    head = keras_mmc.MaxMahalanobisCenters(10)
+    model = keras_mmc.models.small_cnn((8, 8, 1), head=head, mean=0.3, std=0.4)
+    config = model.to_json().replace('"normalization"', '"normalisation"')
+    former = keras.models.model_from_json(config)
+    former.set_weights(model.get_weights())
+    former.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("normalisation").get_config()["mean"] == pytest.approx([0.3])
+    x = digits[0][:16]
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
+
+
 CORE = """
 import sys
 sys.modules["tensorflow"] = None  # importing it fails from here on

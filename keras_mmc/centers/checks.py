@@ -1,12 +1,11 @@
 """Checks of the numbers and arrays that describe class centres; each raises once, at the door."""
 
-import math
-import operator
-
 import numpy as np
 
+from keras_mmc._validation import is_count, is_number
 
-def check_centers(centers) -> np.ndarray:
+
+def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
     """Check an array of class centres and return it as float64.
 
     Args:
@@ -50,40 +49,36 @@ def check_centers(centers) -> np.ndarray:
     return values.astype("float64")
 
 
-def check_count(name: str, value, minimum: int) -> int:
-    """Check a whole number and return it as a Python `int`.
-
-    Raises:
-        ValueError: if `value` is not an integer (a `bool` is not) or is below `minimum`.
-    """
-    try:
-        count = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
-    except TypeError:
-        count = None
-    if count is None or count < minimum:
+def check_count(name: str, value: int, least: int) -> int:
+    """Return a whole number as a Python `int`; refuse anything else, and less than `least`."""
+    if not is_count(value, least):
         raise ValueError(
-            f"`{name}` must be an integer of at least {minimum}; received {value!r} of type "
-            f"{type(value).__name__}. Pass a whole number such as {name}={minimum}."
+            f"`{name}` must be an integer of at least {least}; received {value!r} of type "
+            f"{type(value).__name__}. Pass a whole number such as {name}={least}."
         )
-    return count
+    return int(value)
 
 
-def check_scale(scale) -> float:
-    """Check a norm for the centres, C_MM, and return it as a Python `float`.
-
-    Raises:
-        ValueError: if `scale` is not a positive finite number.
-    """
-    try:
-        number = math.nan if isinstance(scale, (str, bool, np.bool_)) else float(scale)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
+def check_scale(scale: float) -> float:
+    """Return a norm for the centres, C_MM, as a Python `float`; it is positive and finite."""
+    if not (is_number(scale) and scale > 0):
         raise ValueError(
             f"`scale`, the norm of every centre, must be a positive finite number; received "
             f"{scale!r}. The papers use scale=10 and scale=100."
         )
-    return number
+    return float(scale)
+
+
+def check_sphere(
+    num_classes: int, dim: int, scale: float, seed: int
+) -> tuple[int, int, float, int]:
+    """The four numbers that describe centres on a sphere, checked: K >= 2, d >= 1, seed >= 0."""
+    return (
+        check_count("num_classes", num_classes, 2),
+        check_count("dim", dim, 1),
+        check_scale(scale),
+        check_count("seed", seed, 0),
+    )
 
 
 def check_norms(centers: np.ndarray) -> np.ndarray:

@@ -1,12 +1,16 @@
 """Centres that follow a tree of classes: classes close in the tree are close in feature space."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mmc.centers.checks import check_count, check_scale
 from keras_mmc.centers.simplex import unit_simplex
 
 
-def hierarchical_centers(tree, dim: int, scale: float = 10.0, radii=None) -> np.ndarray:
+def hierarchical_centers(
+    tree: Any, dim: int, scale: float = 10.0, radii: np.typing.ArrayLike | None = None
+) -> np.ndarray:
     """Class centres from a tree: a regular simplex per inner node, in coordinates of its own.
 
     A class lies at the sum of the steps on its path from the root. At an inner node of depth h
@@ -41,8 +45,7 @@ def hierarchical_centers(tree, dim: int, scale: float = 10.0, radii=None) -> np.
 
     Raises:
         ValueError: if the tree has another form, if ids are missing or come twice, if d < K - 1,
-            if `radii` are not positive, finite and one per level, or if `scale` is not positive
-            and finite.
+            if `radii` are not positive, finite and one per level, or `scale` is out of range.
 
     Source: the Max-Mahalanobis centres of Pang et al., ICLR 2020 (arXiv 1905.10626), one simplex
         per node instead of one for all classes.
@@ -68,7 +71,9 @@ def hierarchical_centers(tree, dim: int, scale: float = 10.0, radii=None) -> np.
     return centers
 
 
-def _place(node, origin, depth, column, radii, centers):
+def _place(
+    node: Any, origin: np.ndarray, depth: int, column: int, radii: np.ndarray, centers: np.ndarray
+) -> int:
     """Fill in the centres below `node`, which sits at `origin`; return the next free column."""
     children = _children(node)
     simplex = unit_simplex(len(children))
@@ -85,7 +90,7 @@ def _place(node, origin, depth, column, radii, centers):
     return column
 
 
-def _leaf_depths(tree):
+def _leaf_depths(tree: Any) -> dict[int, int]:
     """The depth of every class id, after checking the form of the tree."""
     depths = {}
     pending = [(tree, 0)]
@@ -108,7 +113,7 @@ def _leaf_depths(tree):
     return depths
 
 
-def _children(node):
+def _children(node: Any) -> list:
     if not isinstance(node, (dict, list, tuple)):
         raise ValueError(
             f"A tree is made of dicts, lists and tuples with integer class ids as leaves; received "
@@ -123,21 +128,15 @@ def _children(node):
     return children
 
 
-def _is_leaf(node):
+def _is_leaf(node: Any) -> bool:
     return isinstance(node, (int, np.integer)) and not isinstance(node, bool)
 
 
-def _scaled_radii(radii, levels, scale):
+def _scaled_radii(radii: np.typing.ArrayLike | None, levels: int, scale: float) -> np.ndarray:
     values = np.ones(levels) if radii is None else np.asarray(radii)
-    if values.dtype.kind not in "iuf" or values.shape != (levels,):
-        raise ValueError(
-            f"`radii` must hold {levels} numbers, one per level of inner nodes of this tree; "
-            f"received {radii!r}. Pass a list such as {[1.0] * levels}."
-        )
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise ValueError(
-            f"`radii` must be positive and finite; received {radii!r}. A level cannot have radius "
-            "0: its classes would coincide."
-        )
-    values = values.astype("float64")
-    return scale * values / np.linalg.norm(values)
+    expected = f"hold {levels} numbers, one per level of inner nodes of this tree"
+    if values.dtype.kind in "iuf" and values.shape == (levels,):
+        expected = "be positive and finite: at radius 0 the classes of a level coincide"
+        if np.isfinite(values).all() and (values > 0).all():
+            return scale * values / np.linalg.norm(values)
+    raise ValueError(f"`radii` must {expected}; received {radii!r}.")

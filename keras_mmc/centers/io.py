@@ -11,7 +11,7 @@ from keras_mmc.centers.checks import check_centers, check_norms, check_scale
 MAT_KEY = "mean_logits"
 
 
-def save_centers(path, centers) -> None:
+def save_centers(path: str | os.PathLike, centers: np.typing.ArrayLike) -> None:
     """Write centres to a `.npy` or `.mat` file, replacing an older one as a whole.
 
     The file is written under another name in the same folder and then renamed: a reader sees the
@@ -42,7 +42,7 @@ def save_centers(path, centers) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load_centers(path, scale: float | None = None) -> np.ndarray:
+def load_centers(path: str | os.PathLike, scale: float | None = None) -> np.ndarray:
     """Read centres from a `.npy` or `.mat` file.
 
     Args:
@@ -72,7 +72,7 @@ def load_centers(path, scale: float | None = None) -> np.ndarray:
         raise ValueError(f"Cannot read centres from {path}: {error}") from error
 
 
-def _load_mat(path):
+def _load_mat(path: pathlib.Path) -> np.ndarray:
     content = loadmat(path)
     if MAT_KEY not in content:
         keys = sorted(key for key in content if not key.startswith("__"))
@@ -82,7 +82,7 @@ def _load_mat(path):
     return content[MAT_KEY]
 
 
-def _check_path(path):
+def _check_path(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix not in (".npy", ".mat"):
         raise ValueError(

@@ -36,7 +36,7 @@ class GramReport:
     sum_norm: float
     ideal_inner_product: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(
             [
                 f"{self.num_classes} centres in {self.dim} dimensions",
@@ -50,7 +50,7 @@ class GramReport:
         )
 
 
-def gram_report(centers) -> GramReport:
+def gram_report(centers: np.typing.ArrayLike) -> GramReport:
     """Measure the geometry of class centres.
 
     Args:
@@ -91,7 +91,7 @@ def gram_report(centers) -> GramReport:
     )
 
 
-def minimum_angle(centers) -> float:
+def minimum_angle(centers: np.typing.ArrayLike) -> float:
     """The smallest angle between two centres, in degrees: 180 at most, 0 if two coincide.
 
     Args:

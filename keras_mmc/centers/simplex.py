@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_mmc.centers.checks import check_count, check_scale
+from keras_mmc.centers.checks import check_sphere
 from keras_mmc.centers.spherical import spherical_code
 
 
@@ -27,8 +27,7 @@ def max_mahalanobis_centers(
         float64 array `(K, d)`.
 
     Raises:
-        ValueError: if K < 2, d < 1, `scale` is not positive and finite, a number that must be
-            whole is not, or K > 2 classes are to be told apart in d = 1.
+        ValueError: if an argument is out of range, or K > 2 classes are to be told apart in d = 1.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626); Pang et al., ICML 2018 (arXiv 1802.09308),
         whose convention is `||mu_k||^2 = C`: C = 100 there is scale = 10 here.
@@ -38,10 +37,7 @@ def max_mahalanobis_centers(
     array([[ 10.,   0.,   0.],
            [-10.,   0.,   0.]])
     """
-    num_classes = check_count("num_classes", num_classes, 2)
-    dim = check_count("dim", dim, 1)
-    scale = check_scale(scale)
-    check_count("seed", seed, 0)
+    num_classes, dim, scale, seed = check_sphere(num_classes, dim, scale, seed)
     if num_classes > dim + 1:
         return spherical_code(num_classes, dim, scale, seed)
     centers = np.zeros((num_classes, dim))

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from keras_mmc.centers.checks import check_count, check_scale
+from keras_mmc.centers.checks import check_sphere
 
 # Sharpness of the energy, beta: a soft start finds the symmetric codes, a sharper one the crowded
 # irregular ones, so the searches take turns. Each stage is sharper than the one before, until the
@@ -38,8 +38,7 @@ def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
         float64 array `(K, d)`: Gaussian directions, uniform on the sphere, of norm `scale`.
 
     Raises:
-        ValueError: if K < 2, d < 1, `scale` is not positive and finite, or a number that must be
-            whole is not.
+        ValueError: if an argument is out of range.
 
     Source: the ablation with random centres of Pang et al., ICLR 2020 (arXiv 1905.10626).
 
@@ -47,10 +46,8 @@ def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     >>> np.linalg.norm(random_centers(num_classes=3, dim=8), axis=1)
     array([10., 10., 10.])
     """
-    num_classes = check_count("num_classes", num_classes, 2)
-    dim = check_count("dim", dim, 1)
-    scale = check_scale(scale)
-    rng = np.random.default_rng(check_count("seed", seed, 0))
+    num_classes, dim, scale, seed = check_sphere(num_classes, dim, scale, seed)
+    rng = np.random.default_rng(seed)
     return scale * _random_directions(num_classes, dim, rng)
 
 
@@ -78,8 +75,7 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
 
     Raises:
         ValueError: if K <= d + 1 (a simplex is exact there), if d = 1, where a third class has no
-            direction left, if `scale` is not positive and finite, or a number that must be whole
-            is not.
+            direction left, or if an argument is out of range.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimises the plain maximum.
 
@@ -87,10 +83,7 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     >>> round(minimum_angle(spherical_code(num_classes=6, dim=3)), 2)
     90.0
     """
-    num_classes = check_count("num_classes", num_classes, 2)
-    dim = check_count("dim", dim, 1)
-    scale = check_scale(scale)
-    rng = np.random.default_rng(check_count("seed", seed, 0))
+    num_classes, dim, scale, seed = check_sphere(num_classes, dim, scale, seed)
     if num_classes <= dim + 1:
         raise ValueError(
             f"A spherical code is searched for only if num_classes > dim + 1; received "
@@ -107,12 +100,12 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
         return scale * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     # One thread: the matrices of L-BFGS are so small that threads only wait for each other.
     with threadpool_limits(1):
-        return scale * _best_of_several(num_classes, dim, rng)
+        return scale * _best_of_several(num_classes, dim, np.random.default_rng(seed))
 
 
-def _best_of_several(num_classes, dim, rng):
+def _best_of_several(num_classes: int, dim: int, rng: np.random.Generator) -> np.ndarray:
     """The best of several searches; stop once the best was found often enough."""
-    best, best_cosine, hits = None, np.inf, 0
+    best, best_cosine, hits = np.empty(0), np.inf, 0
     for start in range(int(np.clip(PAIRS_BUDGET / num_classes**2, 1, MAX_STARTS))):
         sharpness = FIRST_SHARPNESS[start % len(FIRST_SHARPNESS)]
         directions = _anneal(_random_directions(num_classes, dim, rng), sharpness)
@@ -126,7 +119,7 @@ def _best_of_several(num_classes, dim, rng):
     return best
 
 
-def _anneal(points, sharpness):
+def _anneal(points: np.ndarray, sharpness: float) -> np.ndarray:
     """Minimise ever sharper energies, each from the optimum of the one before."""
     while True:
         energy = functools.partial(_energy, shape=points.shape, sharpness=sharpness)
@@ -138,7 +131,7 @@ def _anneal(points, sharpness):
         sharpness *= SHARPNESS_FACTOR
 
 
-def _energy(flat, shape, sharpness):
+def _energy(flat: np.ndarray, shape: tuple[int, ...], sharpness: float) -> tuple[float, np.ndarray]:
     """`log sum_{i != j} exp(sharpness * cos_ij) / sharpness` and its gradient in the points."""
     points = flat.reshape(shape)
     norms = np.linalg.norm(points, axis=1, keepdims=True)
@@ -154,16 +147,16 @@ def _energy(flat, shape, sharpness):
     return largest + np.log(total) / sharpness, (tangent / norms).ravel()
 
 
-def _cosines(units):
+def _cosines(units: np.ndarray) -> np.ndarray:
     """Inner products of unit vectors, -inf on the diagonal."""
     cosines = units @ units.T
     np.fill_diagonal(cosines, -np.inf)
     return cosines
 
 
-def _random_directions(num_classes, dim, rng):
+def _random_directions(num_classes: int, dim: int, rng: np.random.Generator) -> np.ndarray:
     return _normalized(rng.standard_normal((num_classes, dim)))
 
 
-def _normalized(points):
+def _normalized(points: np.ndarray) -> np.ndarray:
     return points / np.linalg.norm(points, axis=1, keepdims=True)

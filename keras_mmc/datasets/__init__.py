@@ -1,6 +1,6 @@
 """Data sets as `tf.data` batches or arrays: float32 images in [0, 1], integer labels."""
 
-from keras_mmc.datasets.arrays import check_images, load_arrays
+from keras_mmc.datasets.arrays import check_dataset, load_arrays
 from keras_mmc.datasets.balanced import balanced_batches, working_set
 from keras_mmc.datasets.pipeline import batches, crop_and_flip, load
 from keras_mmc.datasets.registry import DatasetInfo, info
@@ -9,7 +9,7 @@ __all__ = [
     "DatasetInfo",
     "balanced_batches",
     "batches",
-    "check_images",
+    "check_dataset",
     "crop_and_flip",
     "info",
     "load",

@@ -5,9 +5,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc._labels import check_labels
+from keras_mmc._validation import check, is_count, is_number
 
 
-def balanced_batches(x, y, per_class: int, seed: int = 0) -> tf.data.Dataset:
+def balanced_batches(
+    x: np.typing.ArrayLike, y: np.typing.ArrayLike, per_class: int, seed: int = 0
+) -> tf.data.Dataset:
     """Batches with the same number of samples of every class, as differential training needs.
 
     A pass is as long as the largest class. Every class comes in a new order in every pass, and
@@ -35,8 +38,7 @@ def balanced_batches(x, y, per_class: int, seed: int = 0) -> tf.data.Dataset:
     >>> robust.fit(train, epochs=20)
     """
     x, y = np.asarray(x), np.asarray(y)
-    if per_class < 1:
-        raise ValueError(f"`per_class` must be at least 1; received {per_class}.")
+    check("balanced_batches", "per_class", per_class, is_count(per_class), "at least 1")
     if x.dtype.kind != "f" or not np.isfinite(x).all():
         raise ValueError(
             f"Samples must be floating point and finite; received dtype {x.dtype}. Divide integer "
@@ -58,11 +60,11 @@ def balanced_batches(x, y, per_class: int, seed: int = 0) -> tf.data.Dataset:
     with tf.device("CPU"):
         samples, labels = tf.constant(x, tf.float32), tf.constant(y, tf.int32)
 
-        def draw(label, count, seed):
+        def draw(label: int, count: int, seed: int) -> tf.data.Dataset:
             rows = tf.data.Dataset.from_tensor_slices(np.flatnonzero(y == label))
             return rows.shuffle(count, seed=seed).repeat().batch(per_class)
 
-        def gather(*rows):
+        def gather(*rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             rows = tf.reshape(tf.stack(rows, axis=1), [per_class * len(classes)])
             return tf.gather(samples, rows), tf.gather(labels, rows)
 
@@ -70,7 +72,13 @@ def balanced_batches(x, y, per_class: int, seed: int = 0) -> tf.data.Dataset:
         return draws.take(steps).map(gather, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def working_set(model: keras.Model, x, y, share: float, batch_size: int = 128) -> np.ndarray:
+def working_set(
+    model: keras.Model,
+    x: np.typing.ArrayLike,
+    y: np.typing.ArrayLike,
+    fraction: float,
+    batch_size: int = 128,
+) -> np.ndarray:
     """Indices of the samples of each class that are nearest to the boundary, by the scores.
 
     Nearest are those with the lowest score of their class against the best other one,
@@ -80,24 +88,24 @@ def working_set(model: keras.Model, x, y, share: float, batch_size: int = 128) -
         model: Keras model from samples to scores `(N, K)`.
         x: samples `(N, ...)`, as `model.predict` takes them.
         y: labels, integers `(N,)` in `[0, K)` or one-hot rows.
-        share: share of every class to keep, above 0 and at most 1; at least one sample is kept.
+        fraction: how much of every class to keep, above 0 and at most 1; one sample at least.
         batch_size: samples per forward pass.
 
     Returns:
         Indices in ascending order, int64.
 
     Raises:
-        ValueError: for a `share` out of range, labels that do not fit, or NaN scores.
+        ValueError: for a `fraction` out of range, labels that do not fit, or NaN scores.
 
     Source: Nar et al., arXiv 1901.08360, train on the samples near the boundary; the choice by
-    share and class is this package's.
+    fraction and class is this package's.
 
     Example:
-    >>> rows = keras_mmc.datasets.working_set(model, x, y, share=0.2)
+    >>> rows = keras_mmc.datasets.working_set(model, x, y, fraction=0.2)
     >>> train = keras_mmc.datasets.balanced_batches(x[rows], y[rows], per_class=32)
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"`share` must be above 0 and at most 1; received {share!r}.")
+    fits = is_number(fraction) and 0 < fraction <= 1
+    check("working_set", "fraction", fraction, fits, "above 0 and at most 1")
     scores = model.predict(x, batch_size=batch_size, verbose=0)
     labels = check_labels(y, scores.shape[-1])
     if len(labels) != len(scores):
@@ -113,5 +121,5 @@ def working_set(model: keras.Model, x, y, share: float, batch_size: int = 128) -
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         nearest = rows[np.argsort(lead[rows], kind="stable")]
-        chosen.append(nearest[: max(1, round(share * len(rows)))])
+        chosen.append(nearest[: max(1, round(fraction * len(rows)))])
     return np.sort(np.concatenate(chosen))

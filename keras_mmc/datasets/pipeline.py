@@ -1,19 +1,17 @@
 """Batches for training: shuffled by seed, augmented inside the graph."""
 
+import numpy as np
 import tensorflow as tf
 
-from keras_mmc.datasets.arrays import check_images, load_arrays
+from keras_mmc._validation import check, is_count
+from keras_mmc.datasets.arrays import check_dataset, load_arrays
 from keras_mmc.datasets.registry import info
 
 _CROP_PADDING = 4
 
 
 def load(
-    name: str,
-    split: str,
-    batch_size: int = 128,
-    augment: bool = False,
-    seed: int = 0,
+    name: str, split: str, batch_size: int = 128, augment: bool = False, seed: int = 0
 ) -> tf.data.Dataset:
     """Load one split of a data set as batches `(images, labels)`.
 
@@ -42,20 +40,13 @@ def load(
             f"received {name!r}, {split!r}. Leave it out."
         )
     images, labels = load_arrays(name, split, seed)
-    return batches(
-        images,
-        labels,
-        info(name).num_classes,
-        batch_size=batch_size,
-        shuffle=split == "train",
-        augment=augment,
-        seed=seed,
-    )
+    shuffle = split == "train"
+    return batches(images, labels, info(name).num_classes, batch_size, shuffle, augment, seed)
 
 
 def batches(
-    images,
-    labels,
+    images: np.typing.ArrayLike,
+    labels: np.typing.ArrayLike,
     num_classes: int,
     batch_size: int = 128,
     shuffle: bool = False,
@@ -77,14 +68,13 @@ def batches(
         A `tf.data.Dataset` of images, float32, and labels `(N,)`, int32.
 
     Raises:
-        ValueError: for images or labels that `check_images` refuses, or `batch_size < 1`.
+        ValueError: for images or labels that `check_dataset` refuses, or `batch_size < 1`.
 
     Example:
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)
     """
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1; received {batch_size}.")
-    images, labels = check_images(images, labels, num_classes)
+    check("batches", "batch_size", batch_size, is_count(batch_size), "an integer of at least 1")
+    images, labels = check_dataset(images, labels, num_classes)
     with tf.device("CPU"):
         data = tf.data.Dataset.from_tensor_slices((images, labels))
         if shuffle:
@@ -96,7 +86,7 @@ def batches(
         return data.prefetch(tf.data.AUTOTUNE)
 
 
-def crop_and_flip(images, seed, padding: int = _CROP_PADDING):
+def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = _CROP_PADDING) -> tf.Tensor:
     """Shift every image by up to `padding` pixels, zeros coming in, and mirror half of them.
 
     Both are one gather of rows and one of columns, so a batch costs the same as an image.
@@ -119,6 +109,6 @@ def crop_and_flip(images, seed, padding: int = _CROP_PADDING):
     return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def _augment(batch, seed):
+def _augment(batch: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     images, labels = batch
     return crop_and_flip(images, seed), labels

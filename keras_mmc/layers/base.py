@@ -1,18 +1,30 @@
 """What every head shares: float32 scores and the check of its input."""
 
+from typing import Any
+
 import keras
 
 
 class ScoreHead(keras.layers.Layer):
     """Base class of heads: from features `(N, d)` to scores `(N, K)` in float32 or wider.
 
+    A subclass makes its weights in `build`, for the width that `check_features` returns, and
+    computes the scores in `call`. It is registered with
+    `keras.saving.register_keras_serializable`.
+
+    Attributes:
+        gives_distances: set it to `True` if the scores are `-1/2 ||z - mu_k||^2` and so never
+            above 0, as losses with `needs_distances` ask for.
+
     Args:
-        dtype: "float32" or "float64". Scores of a 16-bit dtype would lose the small differences
-            that decide, and attacks would be blind.
+        dtype: "float32" (also under mixed precision) or "float64". Scores of a 16-bit dtype would
+            lose the small differences that decide, and attacks would be blind.
         **kwargs: `name` and `trainable`, as for every Keras layer.
     """
 
-    def __init__(self, dtype="float32", **kwargs):
+    gives_distances = False
+
+    def __init__(self, dtype: Any = "float32", **kwargs: Any):
         super().__init__(dtype=dtype, **kwargs)
         if self.compute_dtype not in ("float32", "float64"):
             raise ValueError(
@@ -28,7 +40,7 @@ class ScoreHead(keras.layers.Layer):
         """
         return 1.0
 
-    def check_features(self, input_shape) -> int:
+    def check_features(self, input_shape: tuple[int | None, ...]) -> int:
         """Return the width d of features of shape `(N, d)`; refuse any other shape."""
         if len(input_shape) != 2 or input_shape[-1] is None:
             raise ValueError(

@@ -1,9 +1,12 @@
 """Heads that score features by their distance to class centres."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from scipy.spatial.distance import pdist
 
+from keras_mmc._backend import Tensor
 from keras_mmc._scores import center_scores
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
 from keras_mmc.centers.checks import check_count, check_scale
@@ -13,11 +16,14 @@ from keras_mmc.layers.base import ScoreHead
 class _CenterHead(ScoreHead):
     """A head whose weight `centers` `(K, d)` gives scores `-1/2 ||z - mu_k||^2`."""
 
-    def call(self, inputs):
-        """Scores `(N, K)` of features `(N, d)`."""
+    gives_distances = True
+    num_classes: int
+    centers: keras.Variable
+
+    def call(self, inputs: Tensor) -> Tensor:
         return center_scores(inputs, self.centers)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.num_classes)
 
 
@@ -26,7 +32,7 @@ class MaxMahalanobisCenters(_CenterHead):
     """Head with fixed class centres as far apart as possible: scores `-1/2 ||z - mu_k||^2`.
 
     For `num_classes <= d + 1` the centres are a regular simplex; for more classes they are
-    optimised numerically when the layer is built (see `keras_mmc.centers`). They are not trained.
+    optimized numerically when the layer is built (see `keras_mmc.centers`). They are not trained.
     The decision is the nearest centre. Feed it the output of a Dense layer *without* activation.
 
     Args:
@@ -34,8 +40,7 @@ class MaxMahalanobisCenters(_CenterHead):
         scale: norm of every centre (C_MM in the paper); 10 and 100 are used there.
         centers: own centres, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
         seed: seed of the numerical optimisation; a simplex does not depend on it.
-        dtype: "float32" (also under mixed precision) or "float64".
-        **kwargs: `name` and `trainable`, as for every Keras layer.
+        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Input shape: `(N, d)`. Output shape: `(N, K)`.
 
@@ -52,10 +57,15 @@ class MaxMahalanobisCenters(_CenterHead):
     """
 
     def __init__(
-        self, num_classes=None, scale=10.0, centers=None, seed=0, dtype="float32", **kwargs
+        self,
+        num_classes: int | None = None,
+        scale: float = 10.0,
+        centers: np.typing.ArrayLike | None = None,
+        seed: int = 0,
+        **kwargs: Any,
     ):
-        super().__init__(dtype=dtype, **kwargs)
-        self._own_centers = None if centers is None else check_centers(np.asarray(centers))
+        super().__init__(**kwargs)
+        self._own_centers = None if centers is None else check_centers(centers)
         if self._own_centers is not None:
             if num_classes not in (None, len(self._own_centers)):
                 raise ValueError(
@@ -67,8 +77,7 @@ class MaxMahalanobisCenters(_CenterHead):
         self.scale = check_scale(scale)
         self.seed = seed
 
-    def build(self, input_shape):
-        """Make the centres for features of the width of the input."""
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
         values = self._own_centers
         if values is None:
@@ -99,15 +108,10 @@ class MaxMahalanobisCenters(_CenterHead):
         centers = keras.ops.convert_to_numpy(self.centers).astype("float64")
         return float(pdist(centers, "sqeuclidean").min() / 20)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         centers = None if self._own_centers is None else self._own_centers.tolist()
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "scale": self.scale,
-            "centers": centers,
-            "seed": self.seed,
-        }
+        own = {"num_classes": self.num_classes, "scale": self.scale, "seed": self.seed}
+        return {**super().get_config(), **own, "centers": centers}
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -120,8 +124,7 @@ class LearnedCenters(_CenterHead):
     Args:
         num_classes: number of classes K, at least 2.
         initializer: Keras initializer of the centres.
-        dtype: "float32" (also under mixed precision) or "float64".
-        **kwargs: `name` and `trainable`, as for every Keras layer.
+        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Input shape: `(N, d)`. Output shape: `(N, K)`.
 
@@ -136,22 +139,19 @@ class LearnedCenters(_CenterHead):
     (1, 10)
     """
 
-    def __init__(self, num_classes, initializer="glorot_uniform", dtype="float32", **kwargs):
-        super().__init__(dtype=dtype, **kwargs)
+    def __init__(self, num_classes: int, initializer: Any = "glorot_uniform", **kwargs: Any):
+        super().__init__(**kwargs)
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.initializer = keras.initializers.get(initializer)
 
-    def build(self, input_shape):
-        """Make the centres for features of the width of the input."""
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
         self.centers = self.add_weight(
             name="centers", shape=(self.num_classes, dim), initializer=self.initializer
         )
         self.built = True
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+    def get_config(self) -> dict[str, Any]:
+        initializer = keras.initializers.serialize(self.initializer)
+        own = {"num_classes": self.num_classes, "initializer": initializer}
+        return {**super().get_config(), **own}

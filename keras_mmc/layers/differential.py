@@ -1,10 +1,14 @@
 """The head of differential training: a bias-free projection and a threshold set afterwards."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import check_labels
+from keras_mmc._validation import check, is_number
 from keras_mmc.layers.base import ScoreHead
 
 
@@ -18,8 +22,7 @@ class DifferentialHead(ScoreHead):
 
     Args:
         initializer: Keras initializer of `w`.
-        dtype: "float32" (also under mixed precision) or "float64".
-        **kwargs: `name` and `trainable`, as for every Keras layer.
+        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Input shape: `(N, d)`. Output shape: `(N, 2)`.
 
@@ -33,12 +36,11 @@ class DifferentialHead(ScoreHead):
     >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
     """
 
-    def __init__(self, initializer="glorot_uniform", dtype="float32", **kwargs):
-        super().__init__(dtype=dtype, **kwargs)
+    def __init__(self, initializer: Any = "glorot_uniform", **kwargs: Any):
+        super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
 
-    def build(self, input_shape):
-        """Make `w` for features of the width of the input."""
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
         self.kernel = self.add_weight(name="kernel", shape=(dim, 1), initializer=self.initializer)
         self.threshold = self.add_weight(
@@ -46,22 +48,25 @@ class DifferentialHead(ScoreHead):
         )
         self.built = True
 
-    def call(self, inputs):
-        """Scores `(N, 2)` of features `(N, d)`."""
+    def call(self, inputs: Tensor) -> Tensor:
         projection = ops.matmul(inputs, self.kernel)
-        return ops.concatenate([ops.zeros_like(projection) + self.threshold, projection], axis=-1)
+        # Class 0 must not win where class 1 is NaN.
+        threshold = ops.where(ops.isnan(projection), projection, self.threshold.value)
+        return ops.concatenate([threshold, projection], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], 2)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+    def get_config(self) -> dict[str, Any]:
+        initializer = keras.initializers.serialize(self.initializer)
+        return {**super().get_config(), "initializer": initializer}
 
 
-def best_threshold(projections, labels, max_false_positive_rate=None) -> float:
+def best_threshold(
+    projections: np.typing.ArrayLike,
+    labels: np.typing.ArrayLike,
+    max_false_positive_rate: float | None = None,
+) -> float:
     """Threshold on `w^T phi` from the scores of the training set.
 
     Args:
@@ -69,8 +74,8 @@ def best_threshold(projections, labels, max_false_positive_rate=None) -> float:
         labels: integers 0 and 1, `(N,)`; both must occur.
         max_false_positive_rate: `None` for the midpoint of the lowest positive and the highest
             negative projection, the largest hard margin on separable data. A number in `[0, 1)`
-            gives instead the lowest threshold whose share of negatives above it (Type I error) is
-            at most this, which keeps the Type II error as low as that allows.
+            gives instead the lowest threshold with at most this fraction of negatives above it
+            (Type I error), which keeps the Type II error as low as that allows.
 
     Returns:
         The threshold; class 1 lies strictly above it.
@@ -100,15 +105,20 @@ def best_threshold(projections, labels, max_false_positive_rate=None) -> float:
         )
     if max_false_positive_rate is None:
         return float((positive.min() + negative.max()) / 2)
-    if not 0 <= max_false_positive_rate < 1:
-        raise ValueError(
-            f"`max_false_positive_rate` must lie in [0, 1); received {max_false_positive_rate!r}."
-        )
-    allowed = int(np.floor(max_false_positive_rate * len(negative) + 1e-9))
+    rate = max_false_positive_rate
+    fits = is_number(rate) and 0 <= rate < 1
+    check("best_threshold", "max_false_positive_rate", rate, fits, "in [0, 1)")
+    allowed = int(np.floor(rate * len(negative) + 1e-9))
     return float(negative[len(negative) - 1 - allowed])
 
 
-def fit_threshold(model, x, y, max_false_positive_rate=None, batch_size=128) -> float:
+def fit_threshold(
+    model: keras.Model,
+    x: np.typing.ArrayLike,
+    y: np.typing.ArrayLike,
+    max_false_positive_rate: float | None = None,
+    batch_size: int = 128,
+) -> float:
     """Set the threshold of a model that ends in a `DifferentialHead`.
 
     Args:

@@ -1,5 +1,12 @@
-"""Losses of labels and scores: a pure function and a Keras class for each."""
+"""Losses of labels and scores: a pure function and a Keras class for each.
 
+Every function takes `y_true`, labels as integers `(N,)` or `(N, 1)` or as rows `(N, K)`, and
+`scores`, a tensor `(N, K)`; it returns one value per sample, `(N,)`. Soft rows average the loss. A
+NaN among the scores of a sample makes its value NaN. A `ValueError` says which shapes do not fit.
+The classes are `ScoreLoss`es: they also check parameters, values of labels and number of classes.
+"""
+
+from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss
 from keras_mmc.losses.center import CenterLoss, center
 from keras_mmc.losses.complement import ComplementEntropy, complement_entropy
@@ -25,6 +32,7 @@ __all__ = [
     "differential",
     "elastic_mmc",
     "guided_complement_entropy",
+    "label_distribution",
     "lgm",
     "mm_lda",
     "mmc",

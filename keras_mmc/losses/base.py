@@ -1,73 +1,109 @@
-"""What every loss of scores and labels shares: dtype, label checks and serialization."""
+"""What every loss of scores and labels shares: checks, dtype, serialization, and what it needs."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mmc._labels import check_labels, concrete
+from keras_mmc._backend import Tensor, snake_case
+from keras_mmc._labels import check_labels, check_rows, concrete
 
 
 class ScoreLoss(keras.losses.Loss):
     """Base class of losses that are functions of labels and scores `(N, K)`.
 
     A subclass implements `call(y_true, scores)` and returns one value per sample; reduction and
-    sample weights are Keras'. Labels may be integers `(N,)` or `(N, 1)`, or one-hot rows `(N, K)`.
+    sample weights are Keras'. Labels may be integers `(N,)` or `(N, 1)`, or one-hot rows `(N, K)`;
+    `keras_mmc.losses.label_distribution` makes rows of all of them. A subclass with parameters
+    also extends `get_config`, and is registered with `keras.saving.register_keras_serializable`.
+    The class attributes tell heads, defences and attacks what the loss needs, so that a
+    combination that cannot work is refused before it trains.
 
     Losses compute in float32 or wider, also when a 16-bit `dtype` is asked for: labels above 256
     are not representable in bfloat16, and `1/2 ||z - mu||^2` overflows float16 from a distance of
     363 on.
 
+    Attributes:
+        needs_distances: set it to `True` if the scores must be `-1/2 ||z - mu_k||^2`, because the
+            loss has no lower bound, or no meaning, on free logits.
+        needs_fixed_centers: set it to `True` if the loss only pulls features to their centre:
+            centres that learn would all collapse into one point.
+        pairwise: set it to `True` if the value of a sample depends on the others of its batch, so
+            that a batch must hold several classes and one bad sample spoils it.
+        min_classes: the smallest number of classes with which the loss is not constant.
+        says_true_class: set it to `False` if the loss does not depend on the score of the true
+            class, and so cannot train a classifier on its own.
+        from_features: `True` for a loss that takes features `(N, d)` in place of scores, and so
+            leaves a model without scores to attack.
+
     Args:
-        name: name of the loss.
+        name: name of the loss; by default the name of the class in snake case.
         reduction: as in `keras.losses.Loss`.
         dtype: dtype of the computation; 16-bit dtypes are widened to float32.
+
+    Raises:
+        ValueError: when called, for scores that are not `(N, K)`, too few classes, labels that
+            are no class ids, or another number of labels than of rows of scores.
+
+    Example:
+    >>> class BrierLoss(keras_mmc.losses.ScoreLoss):
+    ...     def call(self, y_true, scores):
+    ...         targets = keras_mmc.losses.label_distribution(y_true, scores)
+    ...         return keras.ops.sum((keras.ops.softmax(scores) - targets) ** 2, axis=-1)
+    >>> BrierLoss()([0], [[0.0, 0.0]])
+    0.5
     """
 
-    def __init__(self, name, reduction="sum_over_batch_size", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=_at_least_float32(dtype))
+    needs_distances = False
+    needs_fixed_centers = False
+    pairwise = False
+    min_classes = 2
+    says_true_class = True
+    from_features = False
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __init__(
+        self,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ):
+        name = name or snake_case(type(self).__name__)
+        super().__init__(name, reduction, _at_least_float32(dtype))
+
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
+        y_pred = ops.convert_to_tensor(y_pred)
+        check_rows(y_true, y_pred)
+        num_classes = self._num_classes(y_pred)
+        self.check_classes(num_classes)
         labels = concrete(y_true)
-        scores = ops.shape(y_pred)
-        if len(scores) != 2:
-            raise ValueError(
-                f"{type(self).__name__} expects scores of shape (N, K); received shape "
-                f"{tuple(scores)}. Give the model one output per class and no further axes."
-            )
         if labels is not None:
-            check_labels(labels, self._num_classes(y_pred))
+            check_labels(labels, num_classes)
         return super().__call__(y_true, y_pred, sample_weight)
 
-    def _num_classes(self, y_pred):
+    def check_classes(self, num_classes: int) -> None:
+        """Refuse fewer classes than `min_classes`.
+
+        Raises:
+            ValueError: if there are fewer.
+        """
+        if num_classes < self.min_classes:
+            raise ValueError(
+                f"{type(self).__name__} needs at least {self.min_classes} classes; received scores "
+                f"of {num_classes}. With fewer it is constant: use another loss."
+            )
+
+    def _num_classes(self, y_pred: Tensor) -> int:
         return y_pred.shape[-1]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dtype": self.dtype}
 
 
-def softmax_cross_entropy(targets, logits):
+def softmax_cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
     """Softmax cross-entropy `-sum_k t_k log softmax(logits)_k`, one value per sample `(N,)`."""
     return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
-def check_positive(name, value, loss):
-    """Refuse a loss parameter that is not a finite number above 0."""
-    check_number(name, value, loss, above=0.0)
-
-
-def check_number(name, value, loss, above=None, at_least=None, below=None):
-    """Refuse a loss parameter outside its range, naming the loss and the range."""
-    ok = isinstance(value, (int, float)) and abs(value) != float("inf") and value == value
-    ok = ok and (above is None or value > above)
-    ok = ok and (at_least is None or value >= at_least)
-    ok = ok and (below is None or value < below)
-    if not ok:
-        bounds = [("> ", above), (">= ", at_least), ("< ", below)]
-        expected = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds if bound is not None)
-        raise ValueError(
-            f"{loss}: `{name}` must be a finite number {expected}; received {value!r}."
-        )
-
-
-def _at_least_float32(dtype):
+def _at_least_float32(dtype: Any) -> str:
     policy = keras.dtype_policies.get(dtype or keras.config.floatx())
     return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy.compute_dtype

@@ -1,22 +1,18 @@
 """Center loss in score form."""
 
+from typing import Any
+
 import keras
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
-from keras_mmc.losses.base import ScoreLoss, check_number, softmax_cross_entropy
+from keras_mmc._validation import check_number
+from keras_mmc.losses.base import ScoreLoss, softmax_cross_entropy
 from keras_mmc.losses.mmc import mmc
 
 
-def center(y_true, scores, weight):
+def center(y_true: Tensor, scores: Tensor, weight: float) -> Tensor:
     """Softmax cross-entropy plus `weight / 2 ||z - c_y||^2`, both from the same scores.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - c_k||^2`.
-        weight: weight `lambda` of the distance to the own centre.
-
-    Returns:
-        Tensor `(N,)`.
 
     Source: Wen et al., *A Discriminative Feature Learning Approach for Deep Face Recognition*,
     ECCV 2016. There the classifier is a dense layer of its own; here its weights are the centres,
@@ -39,13 +35,11 @@ class CenterLoss(ScoreLoss):
     running mean of the paper, and by the gradient of the cross-entropy.
 
     Args:
-        weight: weight `lambda` of the distance to the own centre, at least 0.
-        reduction: as in `keras.losses.Loss`.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
+        weight: weight `lambda` of `1/2 ||z - c_y||^2`, at least 0.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if `weight` is negative or not finite, or if the labels do not fit.
+        ValueError: if `weight` is negative or not finite.
 
     Source: Wen et al., ECCV 2016; see `keras_mmc.losses.center`.
 
@@ -54,16 +48,15 @@ class CenterLoss(ScoreLoss):
     >>> model.compile(optimizer="adam", loss=keras_mmc.CenterLoss(weight=0.01))
     """
 
-    def __init__(
-        self, weight=0.01, reduction="sum_over_batch_size", name="center_loss", dtype=None
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        check_number("weight", weight, "CenterLoss", at_least=0.0)
+    needs_distances = True
+
+    def __init__(self, weight: float = 0.01, **kwargs: Any):
+        super().__init__(**kwargs)
+        check_number(self, "weight", weight, at_least=0)
         self.weight = weight
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample from scores `y_pred`."""
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return center(y_true, y_pred, self.weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}

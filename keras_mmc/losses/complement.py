@@ -3,41 +3,19 @@
 import keras
 from keras import ops
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
+from keras_mmc._scores import nan_where_nan
 from keras_mmc.losses.base import ScoreLoss
 
 
-def complement_log_probabilities(targets, scores):
-    """Log-probabilities of the wrong classes among themselves, `log q_j`.
-
-    `q_j = p_j / (1 - p_g)` is the softmax over the K-1 wrong scores; it does not depend on the
-    true score, and is computed so. The true class gets a large negative value, so that its `q` is
-    exactly 0.
-
-    Args:
-        targets: one-hot rows `(N, K)`.
-        scores: tensor `(N, K)`.
-
-    Returns:
-        Tensor `(N, K)`.
-    """
-    largest = ops.max(ops.abs(scores), axis=-1, keepdims=True)
-    masked = ops.where(targets > 0.5, -largest - 1e4, scores)
-    return ops.log_softmax(masked, axis=-1)
-
-
-def complement_entropy(y_true, scores):
+def complement_entropy(y_true: Tensor, scores: Tensor) -> Tensor:
     """Negative entropy `sum_{j != g} q_j log q_j` of the wrong classes' probabilities.
 
-    The papers *maximise* the entropy; this is its negative, to be minimised. It lies in
-    `[-log(K-1), 0]` and is smallest where all wrong classes are equally likely.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or one-hot rows `(N, K)`.
-        scores: tensor `(N, K)`.
-
-    Returns:
-        Tensor `(N,)`.
+    `q_j = p_j / (1 - p_g)` is the softmax over the K-1 wrong scores; it does not depend on the
+    true score, and is computed so. The papers *maximise* the entropy; this is its negative, to be
+    minimised. It lies in `[-log(K-1), 0]` and is smallest where all wrong classes are equally
+    likely.
 
     Source: Chen et al., *Complement Objective Training*, ICLR 2019, arXiv 1903.01182.
 
@@ -46,12 +24,15 @@ def complement_entropy(y_true, scores):
     [-0.6931472]
     """
     targets = label_distribution(y_true, scores)
-    log_q = complement_log_probabilities(targets, scores)
-    wrong = 1 - targets
-    return ops.sum(wrong * ops.exp(log_q) * ops.where(targets > 0.5, 0.0, log_q), axis=-1)
+    true = targets > 0.5
+    largest = ops.max(ops.abs(scores), axis=-1, keepdims=True)
+    # So low that q of the true class is exactly 0.
+    log_q = ops.log_softmax(ops.where(true, -largest - 1e4, scores), axis=-1)
+    terms = (1 - targets) * ops.exp(log_q) * ops.where(true, 0.0, log_q)
+    return nan_where_nan(ops.sum(terms, axis=-1), scores)
 
 
-def check_more_than_two_classes(num_classes, loss):
+def check_more_than_two_classes(num_classes: int, loss: str) -> None:
     """Refuse two classes: a single wrong class always has probability 1 among the wrong ones."""
     if num_classes < 3:
         raise ValueError(
@@ -67,25 +48,17 @@ class ComplementEntropy(ScoreLoss):
     It says nothing about the true class and is meant as a second objective beside another loss.
 
     Args:
-        reduction: as in `keras.losses.Loss`.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
-
-    Raises:
-        ValueError: for two classes, or if the labels do not fit.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Source: Chen et al., ICLR 2019, arXiv 1903.01182; see `keras_mmc.losses.complement_entropy`.
 
     Example:
-    >>> loss = keras_mmc.ComplementEntropy()
-    >>> loss([0], [[5.0, 1.0, 1.0]])
+    >>> keras_mmc.ComplementEntropy()([0], [[5.0, 1.0, 1.0]])
     -0.6931472
     """
 
-    def __init__(self, reduction="sum_over_batch_size", name="complement_entropy", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    min_classes = 3
+    says_true_class = False
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample from scores `y_pred`."""
-        check_more_than_two_classes(y_pred.shape[-1], "ComplementEntropy")
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return complement_entropy(y_true, y_pred)

@@ -3,26 +3,21 @@
 import keras
 from keras import ops
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss
 
 
-def differential(y_true, scores):
+def differential(y_true: Tensor, scores: Tensor) -> Tensor:
     """Mean over pairs of differently labelled samples of `softplus(-(s_i - s_j))`.
 
     For two classes this is the paper's loss on the difference `s = scores[:, 1] - scores[:, 0]`.
     For more, this package's extension: for sample i of class a and sample j of class b
     `softplus(-((s_ia - s_ib) - (s_ja - s_jb)))`, which the paper does not have.
 
-    Each pair's term is shared between its two samples and scaled so that the *mean* of the
-    returned values is the mean over pairs. A batch of one class has no pair and gives 0.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or one-hot rows `(N, K)`.
-        scores: tensor `(N, K)`.
-
-    Returns:
-        Tensor `(N,)`.
+    Each pair's term is split between its two samples and scaled so that the *mean* of the
+    returned values is the mean over pairs. A batch of one class has no pair and gives 0; a NaN
+    score makes the whole batch NaN, since every other sample is compared with that one.
 
     Source: Nar et al., *Cross-Entropy Loss and Low-Rank Features Have Responsibility for
     Adversarial Examples*, arXiv 1901.08360.
@@ -51,16 +46,10 @@ class DifferentialLoss(ScoreLoss):
     With a linear, bias-free binary head (`DifferentialHead`) gradient descent on separable
     features tends to the direction of the hard-margin support vector machine. The decision
     threshold is set after training: `keras_mmc.layers.fit_threshold`. A threshold cancels in
-    every pair, so it does not enter the loss. For more than two classes this is an extension of
-    this package, not of the paper.
+    every pair, so it does not enter the loss.
 
     Args:
-        reduction: as in `keras.losses.Loss`; the mean is the mean over pairs.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
-
-    Raises:
-        ValueError: if the labels do not fit.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`; the mean is that over pairs.
 
     Source: Nar et al., arXiv 1901.08360; see `keras_mmc.losses.differential`.
 
@@ -69,9 +58,7 @@ class DifferentialLoss(ScoreLoss):
     >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
     """
 
-    def __init__(self, reduction="sum_over_batch_size", name="differential_loss", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    pairwise = True
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample from scores `y_pred`."""
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return differential(y_true, y_pred)

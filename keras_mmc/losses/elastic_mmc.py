@@ -1,26 +1,22 @@
 """Elastic MMC: features gather on a shell about their centre."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
 from keras_mmc._scores import center_distances
-from keras_mmc.losses.base import ScoreLoss, check_number
+from keras_mmc._validation import check_number
+from keras_mmc.losses.base import ScoreLoss
 
 
-def elastic_mmc(y_true, scores, radius):
+def elastic_mmc(y_true: Tensor, scores: Tensor, radius: float) -> Tensor:
     """Half the squared distance to a shell of radius `r` about the own centre.
 
     `1/2 (||z - mu_y|| - r)^2` with `||z - mu_y|| = sqrt(-2 s_y)`. At the centre itself, where the
-    shell lies in no particular direction, the gradient is 0.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`; soft rows average the loss.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - mu_k||^2`.
-        radius: radius of the shell in feature space; 0 gives `mmc`.
-
-    Returns:
-        Tensor `(N,)`.
+    shell lies in no particular direction, the gradient is 0. A radius of 0 gives `mmc`.
 
     Example:
     >>> keras_mmc.losses.elastic_mmc([0], keras.ops.array([[-8.0, -50.0]]), radius=1.0)
@@ -36,27 +32,25 @@ class ElasticMMCLoss(ScoreLoss):
 
     Args:
         radius: radius of the shell in feature space, at least 0.
-        reduction: as in `keras.losses.Loss`.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if `radius` is negative or not finite, or if the labels do not fit.
+        ValueError: if `radius` is negative or not finite.
 
     Example:
     >>> model.compile(optimizer="adam", loss=keras_mmc.ElasticMMCLoss(radius=1.0))
     """
 
-    def __init__(
-        self, radius=1.0, reduction="sum_over_batch_size", name="elastic_mmc_loss", dtype=None
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        check_number("radius", radius, "ElasticMMCLoss", at_least=0.0)
+    needs_distances = True
+    needs_fixed_centers = True
+
+    def __init__(self, radius: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        check_number(self, "radius", radius, at_least=0)
         self.radius = radius
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample from scores `y_pred`."""
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return elastic_mmc(y_true, y_pred, self.radius)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "radius": self.radius}

@@ -1,37 +1,30 @@
 """Guided complement entropy (GCE)."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
-from keras_mmc.losses.base import ScoreLoss, check_positive
-from keras_mmc.losses.complement import check_more_than_two_classes, complement_entropy
-
-NORMALIZERS = ("classes-1", "classes")
-GUARDS = ("none", "released")
+from keras_mmc._validation import check_choice, check_number
+from keras_mmc.losses.base import ScoreLoss
+from keras_mmc.losses.complement import complement_entropy
 
 
-def guided_complement_entropy(y_true, scores, alpha=1 / 3, normalizer="classes-1", guard="none"):
-    """Complement entropy, guided by the probability of the true class and normalised.
+def guided_complement_entropy(
+    y_true: Tensor,
+    scores: Tensor,
+    alpha: float = 1 / 3,
+    normalizer: str = "classes-1",
+    guard: str = "none",
+) -> Tensor:
+    """Complement entropy, guided by the probability of the true class and normalized.
 
-    `p_g^alpha * (sum_{j != g} q_j log q_j) / log(K-1)` with `q_j = p_j / (1 - p_g)`. It lies in
-    `[-1, 0]`; the optimum -1 has `p_g = 1` and all wrong classes equally likely.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or one-hot rows `(N, K)`.
-        scores: tensor `(N, K)`, K at least 3.
-        alpha: guiding exponent; smaller for more classes.
-        normalizer: `"classes-1"` divides by `log(K-1)`, as the paper; `"classes"` by `log K`, as
-            the released code.
-        guard: `"none"` is the stable form above. `"released"` adds the released code's constants
-            (`1 - p_g + 1e-7`, `log(. + 1e-10)`, `p_g + 1e-7`): another objective for confident
-            samples, whose minimum lies at a score gap of 10 and whose gradient then lowers the
-            confidence.
-
-    Returns:
-        Tensor `(N,)`.
+    `p_g^alpha * (sum_{j != g} q_j log q_j) / log(K-1)` with `q_j = p_j / (1 - p_g)` and K at least
+    3. It lies in `[-1, 0]`; the optimum -1 has `p_g = 1` and all wrong classes equally likely.
+    The parameters are those of `GuidedComplementEntropy`.
 
     Source: Chen et al., *Improving Adversarial Robustness via Guided Complement Entropy*,
     ICCV 2019, arXiv 1903.09799.
@@ -49,11 +42,11 @@ def guided_complement_entropy(y_true, scores, alpha=1 / 3, normalizer="classes-1
     return ops.exp(alpha * log_p) * complement_entropy(targets, scores) / scale
 
 
-def _released(targets, scores, alpha):
+def _released(targets: Tensor, scores: Tensor, alpha: float) -> Tensor:
     probabilities = ops.softmax(scores, axis=-1)
     true = ops.sum(targets * probabilities, axis=-1)
-    share = probabilities / ((1 - true) + 1e-7)[:, None]
-    entropy = ops.sum((1 - targets) * share * ops.log(share + 1e-10), axis=-1)
+    wrong = probabilities / ((1 - true) + 1e-7)[:, None]
+    entropy = ops.sum((1 - targets) * wrong * ops.log(wrong + 1e-10), axis=-1)
     return (true + 1e-7) ** alpha * entropy
 
 
@@ -67,56 +60,42 @@ class GuidedComplementEntropy(ScoreLoss):
     Args:
         alpha: guiding exponent, above 0; 1/3 was released for MNIST, and it must shrink as the
             number of classes grows.
-        normalizer: `"classes-1"` (the paper) or `"classes"` (the released code).
-        guard: `"none"`, the stable form, or `"released"`, the released code's constants.
-        reduction: as in `keras.losses.Loss`.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
+        normalizer: `"classes-1"` divides by `log(K-1)`, as the paper; `"classes"` by `log K`, as
+            the released code.
+        guard: `"none"` is the stable form of the paper. `"released"` adds the released code's
+            constants (`1 - p_g + 1e-7`, `log(. + 1e-10)`, `p_g + 1e-7`): another objective for
+            confident samples, whose minimum lies at a score gap of 10 and whose gradient then
+            lowers the confidence.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: for two classes, for parameters out of range, or if the labels do not fit.
+        ValueError: for parameters out of range, or, when called, for two classes.
 
-    Source: Chen et al., ICCV 2019, arXiv 1903.09799; see
-    `keras_mmc.losses.guided_complement_entropy`.
+    Source: Chen et al., ICCV 2019; see `keras_mmc.losses.guided_complement_entropy`.
 
     Example:
     >>> model = keras_mmc.models.lenet5((28, 28, 1), num_classes=10)
     >>> model.compile(optimizer="adam", loss=keras_mmc.GuidedComplementEntropy(alpha=1 / 3))
     """
 
+    min_classes = 3
+
     def __init__(
         self,
-        alpha=1 / 3,
-        normalizer="classes-1",
-        guard="none",
-        reduction="sum_over_batch_size",
-        name="guided_complement_entropy",
-        dtype=None,
+        alpha: float = 1 / 3,
+        normalizer: str = "classes-1",
+        guard: str = "none",
+        **kwargs: Any,
     ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        check_positive("alpha", alpha, "GuidedComplementEntropy")
-        _check_choice("normalizer", normalizer, NORMALIZERS)
-        _check_choice("guard", guard, GUARDS)
-        self.alpha = alpha
-        self.normalizer = normalizer
-        self.guard = guard
+        super().__init__(**kwargs)
+        check_number(self, "alpha", alpha, above=0)
+        check_choice(self, "normalizer", normalizer, ("classes-1", "classes"))
+        check_choice(self, "guard", guard, ("none", "released"))
+        self.alpha, self.normalizer, self.guard = alpha, normalizer, guard
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample from scores `y_pred`."""
-        check_more_than_two_classes(y_pred.shape[-1], "GuidedComplementEntropy")
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return guided_complement_entropy(y_true, y_pred, self.alpha, self.normalizer, self.guard)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "alpha": self.alpha,
-            "normalizer": self.normalizer,
-            "guard": self.guard,
-        }
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(
-            f"GuidedComplementEntropy: `{name}` must be one of {choices}; received {value!r}."
-        )
+    def get_config(self) -> dict[str, Any]:
+        own = {"alpha": self.alpha, "normalizer": self.normalizer, "guard": self.guard}
+        return {**super().get_config(), **own}

@@ -1,23 +1,18 @@
 """Large-margin Gaussian mixture loss (L-GM)."""
 
+from typing import Any
+
 import keras
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
-from keras_mmc.losses.base import ScoreLoss, check_number, softmax_cross_entropy
+from keras_mmc._validation import check_number
+from keras_mmc.losses.base import ScoreLoss, softmax_cross_entropy
 from keras_mmc.losses.mmc import mmc
 
 
-def lgm(y_true, scores, margin, weight):
+def lgm(y_true: Tensor, scores: Tensor, margin: float, weight: float) -> Tensor:
     """Softmax cross-entropy with the true score times `1 + margin`, plus `weight * (-s_y)`.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - mu_k||^2`.
-        margin: classification margin `alpha`.
-        weight: weight `lambda` of the likelihood term.
-
-    Returns:
-        Tensor `(N,)`.
 
     Source: Wan et al., *Rethinking Feature Distribution for Loss Functions in Image
     Classification*, CVPR 2018.
@@ -41,12 +36,10 @@ class LGMLoss(ScoreLoss):
     Args:
         margin: classification margin `alpha`, at least 0; 0.1 in the paper's code.
         weight: weight `lambda` of the likelihood term, at least 0; 0.01 in the paper's code.
-        reduction: as in `keras.losses.Loss`.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if a parameter is negative or not finite, or if the labels do not fit.
+        ValueError: if a parameter is negative or not finite.
 
     Source: Wan et al., CVPR 2018; see `keras_mmc.losses.lgm`.
 
@@ -55,23 +48,16 @@ class LGMLoss(ScoreLoss):
     >>> model.compile(optimizer="adam", loss=keras_mmc.LGMLoss())
     """
 
-    def __init__(
-        self,
-        margin=0.1,
-        weight=0.01,
-        reduction="sum_over_batch_size",
-        name="lgm_loss",
-        dtype=None,
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        check_number("margin", margin, "LGMLoss", at_least=0.0)
-        check_number("weight", weight, "LGMLoss", at_least=0.0)
-        self.margin = margin
-        self.weight = weight
+    needs_distances = True
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample from scores `y_pred`."""
+    def __init__(self, margin: float = 0.1, weight: float = 0.01, **kwargs: Any):
+        super().__init__(**kwargs)
+        check_number(self, "margin", margin, at_least=0)
+        check_number(self, "weight", weight, at_least=0)
+        self.margin, self.weight = margin, weight
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return lgm(y_true, y_pred, self.margin, self.weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margin": self.margin, "weight": self.weight}

@@ -1,29 +1,33 @@
 """Max-Mahalanobis linear discriminant analysis (MM-LDA)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
-from keras_mmc.losses.base import ScoreLoss, check_number, check_positive, softmax_cross_entropy
+from keras_mmc._validation import check, check_number
+from keras_mmc.losses.base import ScoreLoss, softmax_cross_entropy
 
 
-def mm_lda(y_true, scores, sigma=1.0, priors=None, label_smoothing=0.0):
+def mm_lda(
+    y_true: Tensor,
+    scores: Tensor,
+    sigma: float = 1.0,
+    priors: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Softmax cross-entropy of the Gaussian mixture that the scores describe.
 
     The logits are `s_k / sigma^2 + log pi_k`, the log joint densities of `N(mu_k, sigma^2 I)` with
     class priors `pi` up to a constant. The released code's logits `-||z - mu_k||^2` are
-    `sigma = 1/sqrt(2)`.
+    `sigma = 1/sqrt(2)`. The parameters are those of `MMLDALoss`.
 
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - mu_k||^2`.
-        sigma: standard deviation of every class in feature space.
-        priors: K class probabilities, or `None` for uniform ones.
-        label_smoothing: share of the label spread evenly over all classes.
-
-    Returns:
-        Tensor `(N,)`.
+    Raises:
+        ValueError: if there is not one prior per class.
 
     Source: Pang et al., *Max-Mahalanobis Linear Discriminant Analysis Networks*, ICML 2018,
     arXiv 1802.09308.
@@ -33,11 +37,17 @@ def mm_lda(y_true, scores, sigma=1.0, priors=None, label_smoothing=0.0):
     [0.6931472]
     """
     logits = scores / sigma**2
+    num_classes = scores.shape[-1]
     if priors is not None:
+        if len(priors) != num_classes:
+            raise ValueError(
+                f"MM-LDA holds {len(priors)} priors; received scores of {num_classes} classes. "
+                "Give one prior per class."
+            )
         logits = logits + ops.log(ops.convert_to_tensor(priors, dtype=scores.dtype))
     targets = label_distribution(y_true, scores)
     if label_smoothing:
-        targets = targets * (1 - label_smoothing) + label_smoothing / scores.shape[-1]
+        targets = targets * (1 - label_smoothing) + label_smoothing / num_classes
     return softmax_cross_entropy(targets, logits)
 
 
@@ -51,14 +61,11 @@ class MMLDALoss(ScoreLoss):
     Args:
         sigma: standard deviation of every class in feature space, above 0.
         priors: K class probabilities that sum to 1, or `None` for uniform ones.
-        label_smoothing: share of the label spread evenly over all classes, in `[0, 1)`.
-        reduction: as in `keras.losses.Loss`.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
+        label_smoothing: fraction of the label spread evenly over all classes, in `[0, 1)`.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if a parameter is out of range, if `priors` are not K probabilities, or if the
-            labels do not fit.
+        ValueError: if a parameter is out of range, or `priors` are not K probabilities.
 
     Source: Pang et al., ICML 2018, arXiv 1802.09308; see `keras_mmc.losses.mm_lda`.
 
@@ -68,43 +75,24 @@ class MMLDALoss(ScoreLoss):
 
     def __init__(
         self,
-        sigma=1.0,
-        priors=None,
-        label_smoothing=0.0,
-        reduction="sum_over_batch_size",
-        name="mm_lda_loss",
-        dtype=None,
+        sigma: float = 1.0,
+        priors: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        **kwargs: Any,
     ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        check_positive("sigma", sigma, "MMLDALoss")
-        check_number("label_smoothing", label_smoothing, "MMLDALoss", at_least=0.0, below=1.0)
-        self.sigma = sigma
-        self.priors = None if priors is None else _check_priors(priors)
-        self.label_smoothing = label_smoothing
+        super().__init__(**kwargs)
+        check_number(self, "sigma", sigma, above=0)
+        check_number(self, "label_smoothing", label_smoothing, at_least=0, below=1)
+        if priors is not None:
+            values = np.asarray(priors, dtype="float64")
+            fits = values.ndim == 1 and np.all(values > 0) and abs(values.sum() - 1) <= 1e-6
+            check(self, "priors", priors, fits, "one positive probability per class, sum 1")
+            priors = values.tolist()
+        self.sigma, self.priors, self.label_smoothing = sigma, priors, label_smoothing
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample from scores `y_pred`."""
-        if self.priors is not None and len(self.priors) != y_pred.shape[-1]:
-            raise ValueError(
-                f"MMLDALoss holds {len(self.priors)} priors; received scores of "
-                f"{y_pred.shape[-1]} classes. Give one prior per class."
-            )
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return mm_lda(y_true, y_pred, self.sigma, self.priors, self.label_smoothing)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "sigma": self.sigma,
-            "priors": self.priors,
-            "label_smoothing": self.label_smoothing,
-        }
-
-
-def _check_priors(priors):
-    values = np.asarray(priors, dtype="float64")
-    if values.ndim != 1 or np.any(~(values > 0)) or abs(values.sum() - 1) > 1e-6:
-        raise ValueError(
-            "MMLDALoss: `priors` must be one positive probability per class, summing to 1; "
-            f"received {priors!r}. Divide class counts by their sum."
-        )
-    return values.tolist()
+    def get_config(self) -> dict[str, Any]:
+        own = {"sigma": self.sigma, "priors": self.priors, "label_smoothing": self.label_smoothing}
+        return {**super().get_config(), **own}

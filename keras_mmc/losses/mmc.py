@@ -1,32 +1,27 @@
 """Max-Mahalanobis center loss (MMC)."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
 from keras_mmc._scores import center_scores
 from keras_mmc.centers import check_centers
 from keras_mmc.losses.base import ScoreLoss
 
 
-def mmc(y_true, scores):
+def mmc(y_true: Tensor, scores: Tensor) -> Tensor:
     """Half the squared distance to the own centre, `1/2 ||z - mu_y||^2 = -s_y`.
-
-    Args:
-        y_true: labels, integers `(N,)` or `(N, 1)` or rows `(N, K)`; soft rows average the loss.
-        scores: tensor `(N, K)`, `s_k = -1/2 ||z - mu_k||^2`.
-
-    Returns:
-        Tensor `(N,)`.
 
     Source: Pang et al., *Rethinking Softmax Cross-Entropy Loss for Adversarial Robustness*,
     ICLR 2020, arXiv 1905.10626, the definition of the MMC loss. The released code uses
     `||z - mu_y||^2`, twice this value: the same optimum at half the learning rate.
 
     Example:
-    >>> scores = keras.ops.array([[-2.0, -8.0]])
-    >>> keras_mmc.losses.mmc([0], scores)
+    >>> keras_mmc.losses.mmc([0], keras.ops.array([[-2.0, -8.0]]))
     [2.0]
     """
     return -ops.sum(label_distribution(y_true, scores) * scores, axis=-1)
@@ -42,13 +37,11 @@ class MMCLoss(ScoreLoss):
     Args:
         centers: `None` if the model ends in a head that gives scores, such as
             `MaxMahalanobisCenters`; an array `(K, d)` if the model gives raw features `(N, d)`.
-        reduction: as in `keras.losses.Loss`.
-        name: name of the loss.
-        dtype: dtype of the computation, float32 or wider.
+        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
 
     Raises:
-        ValueError: if `centers` are not a finite `(K, d)` array, if the width of the features is
-            not `d`, or if the labels do not fit.
+        ValueError: if `centers` are not a finite `(K, d)` array, or, when called, if the width of
+            the features is not `d`.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626; see `keras_mmc.losses.mmc`.
 
@@ -57,27 +50,30 @@ class MMCLoss(ScoreLoss):
     >>> model.compile(optimizer="adam", loss=keras_mmc.MMCLoss(), metrics=["accuracy"])
     """
 
-    def __init__(self, centers=None, reduction="sum_over_batch_size", name="mmc_loss", dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.centers = None if centers is None else check_centers(np.asarray(centers))
+    needs_distances = True
+    needs_fixed_centers = True
 
-    def call(self, y_true, y_pred):
-        """One loss value per sample; `y_pred` are scores, or features if centres were given."""
+    def __init__(self, centers: np.typing.ArrayLike | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.centers = None if centers is None else check_centers(centers)
+        self.from_features = centers is not None
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.centers is None:
             return mmc(y_true, y_pred)
-        if y_pred.shape[-1] != self.centers.shape[1]:
+        dim = self.centers.shape[1]
+        if y_pred.shape[-1] != dim:
             raise ValueError(
-                f"MMCLoss(centers=...) holds centres of width {self.centers.shape[1]}; received "
-                f"features of shape {tuple(y_pred.shape)}. End the model in a Dense layer of "
-                f"{self.centers.shape[1]} units without activation, or make centres of width "
-                f"{y_pred.shape[-1]}."
+                f"MMCLoss(centers=...) holds centres of width {dim}; received features of shape "
+                f"{tuple(y_pred.shape)}. End the model in a Dense layer of {dim} units without "
+                f"activation, or make centres of width {y_pred.shape[-1]}."
             )
         centers = ops.convert_to_tensor(self.centers, dtype=y_pred.dtype)
         return mmc(y_true, center_scores(y_pred, centers))
 
-    def _num_classes(self, y_pred):
+    def _num_classes(self, y_pred: Tensor) -> int:
         return y_pred.shape[-1] if self.centers is None else len(self.centers)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         centers = None if self.centers is None else self.centers.tolist()
         return {**super().get_config(), "centers": centers}

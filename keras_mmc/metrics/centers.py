@@ -1,25 +1,37 @@
 """Metrics of features around their class centres, read off the scores."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_mmc._backend import Tensor, snake_case
 from keras_mmc._labels import label_distribution
-from keras_mmc._scores import center_distances
+from keras_mmc._scores import center_distances, nan_where_nan
+from keras_mmc._validation import check, is_number
 
 
 class _ScoreMetric(keras.metrics.Mean):
-    """Mean over samples of a function of labels and scores, float32 under any policy."""
+    """Mean over samples of a function of labels and scores, float32 under any policy.
 
-    def __init__(self, name, dtype="float32"):
-        super().__init__(name=name, dtype=dtype)
+    A subclass implements `values(targets, scores)`: from rows of class weights and scores, both
+    `(N, K)`, to one value per sample, NaN where the scores are.
+    """
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def __init__(self, name: str | None = None, dtype: Any = "float32"):
+        super().__init__(name=name or snake_case(type(self).__name__), dtype=dtype)
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Add a batch of labels `(N,)` or `(N, K)` and scores `(N, K)`."""
         scores = ops.cast(y_pred, self.dtype)
         targets = label_distribution(y_true, scores)
         return super().update_state(self.values(targets, scores), sample_weight)
 
-    def get_config(self):
+    def values(self, targets: Tensor, scores: Tensor) -> Tensor:
+        """One value per sample, `(N,)`."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement `values`.")
+
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
 
 
@@ -36,11 +48,7 @@ class CenterDistance(_ScoreMetric):
     4.0
     """
 
-    def __init__(self, name="center_distance", dtype="float32"):
-        super().__init__(name, dtype)
-
-    def values(self, targets, scores):
-        """Distance to the own centre, `(N,)`."""
+    def values(self, targets: Tensor, scores: Tensor) -> Tensor:
         return ops.sum(targets * center_distances(scores), axis=-1)
 
 
@@ -58,11 +66,7 @@ class NearestCenterMargin(_ScoreMetric):
     6.0
     """
 
-    def __init__(self, name="nearest_center_margin", dtype="float32"):
-        super().__init__(name, dtype)
-
-    def values(self, targets, scores):
-        """Distance to the nearest wrong centre less the distance to the own, `(N,)`."""
+    def values(self, targets: Tensor, scores: Tensor) -> Tensor:
         distances = center_distances(scores)
         own = ops.sum(targets * distances, axis=-1)
         farthest = ops.max(distances, axis=-1, keepdims=True)
@@ -72,17 +76,16 @@ class NearestCenterMargin(_ScoreMetric):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class CenterDensity(_ScoreMetric):
-    """Share of samples whose features lie within `radius` of the centre of their class.
+    """Fraction of samples whose features lie within `radius` of the centre of their class.
 
     `(1/N) #{i : ||z_i - mu_{y_i}|| <= r}`. Divided by the volume of the ball of that radius it is
     the sample density about the centres that the MMC paper argues with; in hundreds of dimensions
-    that volume is beyond floating point, so the share itself is given.
+    that volume is beyond floating point, so the fraction itself is given.
 
     Args:
         radius: radius r in feature space, above 0. Balls of radius up to half the distance of two
             centres, `scale * sqrt(K / (2 (K - 1)))` for a simplex, do not overlap.
-        name: name of the metric.
-        dtype: dtype of the metric.
+        **kwargs: `name` and `dtype` of the metric.
 
     Raises:
         ValueError: if `radius` is not above 0.
@@ -96,16 +99,15 @@ class CenterDensity(_ScoreMetric):
     0.5
     """
 
-    def __init__(self, radius, name="center_density", dtype="float32"):
-        super().__init__(name, dtype)
-        if not radius > 0:
-            raise ValueError(f"CenterDensity: `radius` must be above 0; received {radius!r}.")
+    def __init__(self, radius: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        check(self, "radius", radius, is_number(radius) and radius > 0, "above 0")
         self.radius = radius
 
-    def values(self, targets, scores):
-        """1 where the features lie in the ball about the own centre, else 0, `(N,)`."""
-        distances = ops.sum(targets * center_distances(scores), axis=-1)
-        return ops.cast(distances <= self.radius, scores.dtype)
+    def values(self, targets: Tensor, scores: Tensor) -> Tensor:
+        distances = targets * center_distances(scores)
+        inside = ops.sum(distances, axis=-1) <= self.radius
+        return nan_where_nan(ops.cast(inside, scores.dtype), distances)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "radius": self.radius}

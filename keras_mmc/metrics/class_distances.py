@@ -17,7 +17,7 @@ class ClassDistances(NamedTuple):
     inter: float
 
 
-def class_distances(features, labels) -> ClassDistances:
+def class_distances(features: np.typing.ArrayLike, labels: np.typing.ArrayLike) -> ClassDistances:
     """Intra-class and inter-class distances of features.
 
     Args:
@@ -29,7 +29,7 @@ def class_distances(features, labels) -> ClassDistances:
         networks: features can be scaled at will.
 
     Raises:
-        ValueError: if the shapes do not fit or fewer than two classes occur.
+        ValueError: if the shapes do not fit, a label is NaN, or fewer than two classes occur.
 
     Example:
     >>> keras_mmc.metrics.class_distances([[0.0], [2.0], [10.0]], [0, 0, 1])
@@ -40,6 +40,10 @@ def class_distances(features, labels) -> ClassDistances:
         raise ValueError(
             f"Expected features (N, d) and labels (N,); received {points.shape} and "
             f"{np.shape(labels)}."
+        )
+    if classes.dtype.kind == "f" and np.isnan(classes).any():
+        raise ValueError(
+            f"Labels must be integers; received NaN in {np.isnan(classes).sum()} rows."
         )
     found, index = np.unique(classes, return_inverse=True)
     if len(found) < 2:

@@ -1,22 +1,25 @@
-"""What every network shares: normalisation inside the model, and the way features get scored."""
+"""What every network shares: normalization inside the model, and the way features get scored."""
 
 import keras
 import numpy as np
 
+from keras_mmc._backend import Tensor
+from keras_mmc._validation import check, is_count
 
-def normalized_input(input_shape, mean, std):
-    """An image input and its normalisation `(x - mean) / std`.
+Shape = tuple[int, int, int]
+PerChannel = float | tuple[float, ...] | np.ndarray
 
-    The normalisation is a float32 layer of the model, so that images, attacks and served requests
-    all live in the same box.
 
-    Args:
-        input_shape: `(H, W, C)`.
-        mean: a number, or one per channel, in units of the input.
-        std: a number, or one per channel, above 0.
+def normalized_input(
+    input_shape: Shape, mean: PerChannel, std: PerChannel
+) -> tuple[Tensor, Tensor]:
+    """An image input and its normalization `(x - mean) / std`.
+
+    The normalization is a float32 layer of the model, so that images, attacks and served requests
+    all live in the same box. Arguments as in `keras_mmc.models`.
 
     Returns:
-        The pair of symbolic tensors `(inputs, normalised)`.
+        The pair of symbolic tensors `(inputs, normalized)`.
 
     Raises:
         ValueError: if the shape is not `(H, W, C)`, or `mean` and `std` do not fit the channels.
@@ -28,35 +31,39 @@ def normalized_input(input_shape, mean, std):
         )
     channels = input_shape[-1]
     inputs = keras.Input(input_shape, name="image")
-    normalise = keras.layers.Normalization(
+    normalize = keras.layers.Normalization(
         mean=_per_channel("mean", mean, channels),
         variance=np.square(_per_channel("std", std, channels, positive=True)),
         dtype="float32",
-        name="normalisation",
+        name="normalization",
     )
-    return inputs, normalise(inputs)
+    return inputs, normalize(inputs)
+
+
+def batch_norm_relu(x: Tensor) -> Tensor:
+    """Batch normalization and ReLU."""
+    return keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
 
 
 def classifier(
-    inputs,
-    features,
-    head,
-    num_classes,
-    feature_dim,
-    name,
-    activation=None,
-    kernel_initializer="he_normal",
-):
+    inputs: Tensor,
+    features: Tensor,
+    head: keras.layers.Layer | None,
+    num_classes: int | None,
+    feature_dim: int,
+    name: str,
+    activation: str | None = None,
+    kernel_initializer: str | keras.initializers.Initializer = "he_normal",
+) -> keras.Model:
     """End a network in a linear feature layer and a head, and make it a model.
 
     Args:
         inputs: symbolic input of the network.
         features: symbolic activations `(N, m)`.
-        head: layer from features `(N, feature_dim)` to scores `(N, K)`, or `None` for a dense
-            layer of logits.
-        num_classes: number of classes; needed, and only taken, without a head.
-        feature_dim: width of the feature layer.
-        name: name of the model.
+        head: as in `keras_mmc.models`, like `num_classes`, `feature_dim` and `name`.
+        num_classes: see there.
+        feature_dim: see there.
+        name: see there.
         activation: activation of the feature layer; none before a head with centres.
         kernel_initializer: initializer of the feature layer.
 
@@ -68,29 +75,24 @@ def classifier(
             layer.
     """
     if head is None:
-        if not isinstance(num_classes, int) or num_classes < 2:
-            raise ValueError(
-                f"{name}: without a `head`, `num_classes` must be an integer of at least 2; "
-                f"received {num_classes!r}."
-            )
+        expected = "an integer of at least 2 without a `head`"
+        check(name, "num_classes", num_classes, is_count(num_classes, 2), expected)
         head = keras.layers.Dense(num_classes, dtype="float32", name="scores")
-    elif not isinstance(head, keras.layers.Layer):
-        raise ValueError(
-            f"{name}: `head` must be a Keras layer such as "
-            f"keras_mmc.MaxMahalanobisCenters(10), or None; received {head!r}."
-        )
-    elif num_classes is not None:
-        raise ValueError(
-            f"{name}: the `head` fixes the number of classes; leave `num_classes` out "
-            f"(received {num_classes!r})."
-        )
+    else:
+        expected = "a Keras layer such as keras_mmc.MaxMahalanobisCenters(10), or None"
+        check(name, "head", head, isinstance(head, keras.layers.Layer), expected)
+        if num_classes is not None:
+            raise ValueError(
+                f"{name}: the `head` fixes the number of classes; leave `num_classes` out "
+                f"(received {num_classes!r})."
+            )
     features = keras.layers.Dense(
         feature_dim, activation=activation, kernel_initializer=kernel_initializer, name="features"
     )(features)
     return keras.Model(inputs, head(features), name=name)
 
 
-def _per_channel(name, value, channels, positive=False):
+def _per_channel(name: str, value: PerChannel, channels: int, positive: bool = False) -> np.ndarray:
     values = np.asarray(value, dtype="float64").reshape(-1)
     if len(values) == 1:
         values = np.repeat(values, channels)

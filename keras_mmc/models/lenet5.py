@@ -2,37 +2,25 @@
 
 import keras
 
-from keras_mmc.models.base import classifier, normalized_input
+from keras_mmc.models.base import PerChannel, Shape, classifier, normalized_input
 
 
 def lenet5(
-    input_shape,
-    num_classes=None,
-    head=None,
-    feature_dim=84,
-    mean=0.0,
-    std=1.0,
-    name="lenet5",
-):
+    input_shape: Shape,
+    num_classes: int | None = None,
+    head: keras.layers.Layer | None = None,
+    feature_dim: int = 84,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+    name: str = "lenet5",
+) -> keras.Model:
     """LeNet-5: convolutions 6@5x5 and 16@5x5 with max-pooling, dense 120, linear features.
 
     With a dense head the feature layer is followed by ReLU, which makes it LeNet-5's dense layer
     of 84; a head with centres takes the linear features themselves.
 
-    Args:
-        input_shape: `(H, W, C)`, at least 12 x 12 pixels.
-        num_classes: number of classes K, needed without a `head`.
-        head: layer from features to scores, or `None` for a dense layer of logits.
-        feature_dim: width d of the feature layer before the head.
-        mean: mean to subtract inside the model, a number or one per channel.
-        std: standard deviation to divide by inside the model, a number or one per channel.
-        name: name of the model.
-
-    Returns:
-        A `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`.
-
-    Raises:
-        ValueError: if the arguments contradict each other or the image is too small.
+    Arguments, result and errors are those of every builder, see `keras_mmc.models`. Images
+    have at least 12 x 12 pixels.
 
     Source: LeCun et al., 1998; layout of Chen et al., ICCV 2019, arXiv 1903.09799.
 

@@ -2,34 +2,22 @@
 
 import keras
 
-from keras_mmc.models.base import classifier, normalized_input
+from keras_mmc._backend import Tensor
+from keras_mmc.models.base import PerChannel, Shape, batch_norm_relu, classifier, normalized_input
 
 
 def preact_resnet18(
-    input_shape,
-    num_classes=None,
-    head=None,
-    feature_dim=256,
-    mean=0.0,
-    std=1.0,
-    name="preact_resnet18",
-):
+    input_shape: Shape,
+    num_classes: int | None = None,
+    head: keras.layers.Layer | None = None,
+    feature_dim: int = 256,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+    name: str = "preact_resnet18",
+) -> keras.Model:
     """Pre-activation ResNet-18: four stages of two basic blocks, 64 to 512 filters.
 
-    Args:
-        input_shape: `(H, W, C)`.
-        num_classes: number of classes K, needed without a `head`.
-        head: layer from features to scores, or `None` for a dense layer of logits.
-        feature_dim: width d of the feature layer before the head.
-        mean: mean to subtract inside the model, a number or one per channel.
-        std: standard deviation to divide by inside the model, a number or one per channel.
-        name: name of the model.
-
-    Returns:
-        A `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`.
-
-    Raises:
-        ValueError: if the arguments contradict each other.
+    Arguments, result and errors are those of every builder, see `keras_mmc.models`.
 
     Source: He et al., ECCV 2016, arXiv 1603.05027.
 
@@ -41,39 +29,29 @@ def preact_resnet18(
     x = _conv(64)(x)
     for filters in (64, 128, 256, 512):
         x = _stage(x, filters, blocks=2, strides=1 if filters == 64 else 2)
-    x = keras.layers.GlobalAveragePooling2D()(_activated(x))
+    x = keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
     return classifier(inputs, x, head, num_classes, feature_dim, name)
 
 
 def wide_resnet(
-    input_shape,
-    num_classes=None,
-    depth=34,
-    width=10,
-    head=None,
-    feature_dim=256,
-    mean=0.0,
-    std=1.0,
-    name=None,
-):
+    input_shape: Shape,
+    num_classes: int | None = None,
+    depth: int = 34,
+    width: int = 10,
+    head: keras.layers.Layer | None = None,
+    feature_dim: int = 256,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+    name: str | None = None,
+) -> keras.Model:
     """Wide residual network WRN-`depth`-`width`: three stages of `(depth - 4) / 6` basic blocks.
 
-    Args:
-        input_shape: `(H, W, C)`.
-        num_classes: number of classes K, needed without a `head`.
-        depth: `6n + 4`: 10, 16, 22, 28, 34, 70, ...
-        width: factor on the filters 16, 32 and 64 of the stages.
-        head: layer from features to scores, or `None` for a dense layer of logits.
-        feature_dim: width d of the feature layer before the head.
-        mean: mean to subtract inside the model, a number or one per channel.
-        std: standard deviation to divide by inside the model, a number or one per channel.
-        name: name of the model; "wrn_{depth}_{width}" by default.
-
-    Returns:
-        A `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`.
+    Arguments, result and errors are those of every builder, see `keras_mmc.models`. Here
+    `depth` is `6n + 4`: 10, 16, 22, 28, 34, 70, ..., and `width` a factor on the filters 16, 32
+    and 64 of the stages; the name is "wrn_{depth}_{width}" by default.
 
     Raises:
-        ValueError: if `depth` is not `6n + 4`, `width < 1`, or the arguments contradict each other.
+        ValueError: if `depth` is not `6n + 4` or `width < 1`.
 
     Source: Zagoruyko & Komodakis, *Wide Residual Networks*, BMVC 2016, arXiv 1605.07146.
 
@@ -91,28 +69,24 @@ def wide_resnet(
     x = _conv(16)(x)
     for filters in (16, 32, 64):
         x = _stage(x, filters * width, blocks, strides=1 if filters == 16 else 2)
-    x = keras.layers.GlobalAveragePooling2D()(_activated(x))
+    x = keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
     return classifier(inputs, x, head, num_classes, feature_dim, name or f"wrn_{depth}_{width}")
 
 
-def _stage(x, filters, blocks, strides):
+def _stage(x: Tensor, filters: int, blocks: int, strides: int) -> Tensor:
     """Pre-activation basic blocks; the first changes size and so projects its shortcut."""
     for block in range(blocks):
         step = strides if block == 0 else 1
-        activated = _activated(x)
+        activated = batch_norm_relu(x)
         y = _conv(filters, step)(activated)
-        y = _conv(filters)(_activated(y))
+        y = _conv(filters)(batch_norm_relu(y))
         if step != 1 or x.shape[-1] != filters:
             x = _conv(filters, step, size=1)(activated)
         x = keras.layers.Add()([x, y])
     return x
 
 
-def _conv(filters, strides=1, size=3):
+def _conv(filters: int, strides: int = 1, size: int = 3) -> keras.layers.Layer:
     return keras.layers.Conv2D(
         filters, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
     )
-
-
-def _activated(x):
-    return keras.layers.ReLU()(keras.layers.BatchNormalization()(x))

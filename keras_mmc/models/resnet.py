@@ -2,38 +2,29 @@
 
 import keras
 
-from keras_mmc.models.base import classifier, normalized_input
+from keras_mmc.models.base import PerChannel, Shape, batch_norm_relu, classifier, normalized_input
 
 _L2 = 1e-4
 
 
 def resnet_v1(
-    input_shape,
-    num_classes=None,
-    depth=20,
-    head=None,
-    feature_dim=64,
-    mean=0.0,
-    std=1.0,
-    name=None,
-):
+    input_shape: Shape,
+    num_classes: int | None = None,
+    depth: int = 20,
+    head: keras.layers.Layer | None = None,
+    feature_dim: int = 64,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+    name: str | None = None,
+) -> keras.Model:
     """ResNet with basic blocks: three stages of `(depth - 2) / 6` blocks, 16 to 64 filters.
 
-    Args:
-        input_shape: `(H, W, C)`.
-        num_classes: number of classes K, needed without a `head`.
-        depth: number of weighted layers, `6n + 2`: 8, 14, 20, 32, 44, 56, 110, ...
-        head: layer from features to scores, or `None` for a dense layer of logits.
-        feature_dim: width d of the feature layer before the head.
-        mean: mean to subtract inside the model, a number or one per channel.
-        std: standard deviation to divide by inside the model, a number or one per channel.
-        name: name of the model; "resnet{depth}_v1" by default.
-
-    Returns:
-        A `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`.
+    Arguments, result and errors are those of every builder, see `keras_mmc.models`. Here
+    `depth` is the number of weighted layers, `6n + 2`: 8, 14, 20, 32, 44, 56, 110, ...; the name is
+    "resnet{depth}_v1" by default.
 
     Raises:
-        ValueError: if `depth` is not `6n + 2`, or the arguments contradict each other.
+        ValueError: if `depth` is not `6n + 2`.
 
     Source: He et al., CVPR 2016, arXiv 1512.03385, the CIFAR networks of Section 4.2.
 
@@ -43,11 +34,11 @@ def resnet_v1(
     """
     blocks = _blocks_per_stage(depth, 6, "resnet_v1")
     inputs, x = normalized_input(input_shape, mean, std)
-    x = _activated(_conv(16, 3)(x))
+    x = batch_norm_relu(_conv(16, 3)(x))
     for filters in (16, 32, 64):
         for block in range(blocks):
             strides = 2 if block == 0 and filters > 16 else 1
-            y = _activated(_conv(filters, 3, strides)(x))
+            y = batch_norm_relu(_conv(filters, 3, strides)(x))
             y = keras.layers.BatchNormalization()(_conv(filters, 3)(y))
             if strides == 2:
                 x = _conv(filters, 1, strides)(x)
@@ -57,35 +48,26 @@ def resnet_v1(
 
 
 def resnet_v2(
-    input_shape,
-    num_classes=None,
-    depth=29,
-    head=None,
-    feature_dim=256,
-    mean=0.0,
-    std=1.0,
-    name=None,
-):
+    input_shape: Shape,
+    num_classes: int | None = None,
+    depth: int = 29,
+    head: keras.layers.Layer | None = None,
+    feature_dim: int = 256,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+    name: str | None = None,
+) -> keras.Model:
     """Pre-activation bottleneck ResNet: three stages of `(depth - 2) / 9` blocks, 64 to 256 maps.
 
     The names of the reference count differently: its "resnet32v2" is `depth=47` here and its
     "ResNet110" `depth=164`.
 
-    Args:
-        input_shape: `(H, W, C)`.
-        num_classes: number of classes K, needed without a `head`.
-        depth: number of weighted layers, `9n + 2`: 11, 20, 29, 47, 56, 110, 164, ...
-        head: layer from features to scores, or `None` for a dense layer of logits.
-        feature_dim: width d of the feature layer before the head.
-        mean: mean to subtract inside the model, a number or one per channel.
-        std: standard deviation to divide by inside the model, a number or one per channel.
-        name: name of the model; "resnet{depth}_v2" by default.
-
-    Returns:
-        A `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`.
+    Arguments, result and errors are those of every builder, see `keras_mmc.models`. Here
+    `depth` is the number of weighted layers, `9n + 2`: 11, 20, 29, 47, 56, 110, 164, ...; the name
+    is "resnet{depth}_v2" by default.
 
     Raises:
-        ValueError: if `depth` is not `9n + 2`, or the arguments contradict each other.
+        ValueError: if `depth` is not `9n + 2`.
 
     Source: He et al., *Identity Mappings in Deep Residual Networks*, ECCV 2016, arXiv 1603.05027.
 
@@ -96,23 +78,23 @@ def resnet_v2(
     """
     blocks = _blocks_per_stage(depth, 9, "resnet_v2")
     inputs, x = normalized_input(input_shape, mean, std)
-    x = _activated(_conv(16, 3)(x))
+    x = batch_norm_relu(_conv(16, 3)(x))
     for stage, filters in enumerate((16, 64, 128)):
         out_filters = 64 if stage == 0 else 2 * filters
         for block in range(blocks):
             strides = 2 if block == 0 and stage > 0 else 1
-            first = stage == 0 and block == 0  # its input is already normalised and activated
-            y = _conv(filters, 1, strides)(x if first else _activated(x))
-            y = _conv(filters, 3)(_activated(y))
-            y = _conv(out_filters, 1)(_activated(y))
+            first = stage == 0 and block == 0  # its input is already normalized and activated
+            y = _conv(filters, 1, strides)(x if first else batch_norm_relu(x))
+            y = _conv(filters, 3)(batch_norm_relu(y))
+            y = _conv(out_filters, 1)(batch_norm_relu(y))
             if block == 0:
                 x = _conv(out_filters, 1, strides)(x)
             x = keras.layers.Add()([x, y])
-    x = keras.layers.GlobalAveragePooling2D()(_activated(x))
+    x = keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
     return classifier(inputs, x, head, num_classes, feature_dim, name or f"resnet{depth}_v2")
 
 
-def _conv(filters, size, strides=1):
+def _conv(filters: int, size: int, strides: int = 1) -> keras.layers.Layer:
     return keras.layers.Conv2D(
         filters,
         size,
@@ -123,11 +105,7 @@ def _conv(filters, size, strides=1):
     )
 
 
-def _activated(x):
-    return keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-
-
-def _blocks_per_stage(depth, step, name):
+def _blocks_per_stage(depth: int, step: int, name: str) -> int:
     blocks, rest = divmod(depth - 2, step)
     if rest or blocks < 1:
         options = [step * n + 2 for n in (1, 2, 3, 4)]

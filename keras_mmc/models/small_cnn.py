@@ -2,34 +2,22 @@
 
 import keras
 
-from keras_mmc.models.base import classifier, normalized_input
+from keras_mmc.models.base import PerChannel, Shape, classifier, normalized_input
 
 
 def small_cnn(
-    input_shape,
-    num_classes=None,
-    head=None,
-    feature_dim=256,
-    mean=0.0,
-    std=1.0,
-    name="small_cnn",
-):
+    input_shape: Shape,
+    num_classes: int | None = None,
+    head: keras.layers.Layer | None = None,
+    feature_dim: int = 256,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+    name: str = "small_cnn",
+) -> keras.Model:
     """Four 3x3 convolutions (32, 32, 64, 64) in two pooled stages, and a linear feature layer.
 
-    Args:
-        input_shape: `(H, W, C)`, at least 4 x 4 pixels.
-        num_classes: number of classes K, needed without a `head`.
-        head: layer from features to scores, or `None` for a dense layer of logits.
-        feature_dim: width d of the feature layer before the head.
-        mean: mean to subtract inside the model, a number or one per channel.
-        std: standard deviation to divide by inside the model, a number or one per channel.
-        name: name of the model.
-
-    Returns:
-        A `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`.
-
-    Raises:
-        ValueError: if the arguments contradict each other or the image is too small.
+    Arguments, result and errors are those of every builder, see `keras_mmc.models`. Images
+    have at least 4 x 4 pixels.
 
     Example:
     >>> model = keras_mmc.models.small_cnn((28, 28, 1), head=keras_mmc.MaxMahalanobisCenters(10))

@@ -116,18 +116,18 @@ def identity():
 
 
 @pytest.mark.parametrize(
-    ("share", "expected"),
+    ("fraction", "expected"),
     [(0.5, [1, 3, 5, 6, 7]), (0.25, [1, 6, 7]), (1e-6, [1, 6, 7]), (1, list(range(8)))],
 )
-def test_working_set_by_hand(share, expected, identity):
+def test_working_set_by_hand(fraction, expected, identity):
     """Fails if another score than the best wrong one counts, or a class is left out."""
-    rows = working_set(identity, SCORES, CLASSES, share, batch_size=3)
+    rows = working_set(identity, SCORES, CLASSES, fraction, batch_size=3)
     assert rows.tolist() == expected
-    assert working_set(identity, SCORES, np.eye(3)[CLASSES], share).tolist() == expected
+    assert working_set(identity, SCORES, np.eye(3)[CLASSES], fraction).tolist() == expected
 
 
 @pytest.mark.parametrize(
-    ("scores", "labels", "share", "message"),
+    ("scores", "labels", "fraction", "message"),
     [
         (SCORES, CLASSES, 0, "above 0 and at most 1; received 0"),
         (SCORES, CLASSES, 1.5, "received 1.5"),
@@ -136,7 +136,7 @@ def test_working_set_by_hand(share, expected, identity):
         (np.where(SCORES == 10, np.nan, SCORES), CLASSES, 0.5, "NaN scores for 1 of 8"),
     ],
 )
-def test_working_set_refusals(scores, labels, share, message, identity):
+def test_working_set_refusals(scores, labels, fraction, message, identity):
     """Fails if indices are returned that mean nothing."""
     with pytest.raises(ValueError, match=message):
-        working_set(identity, scores, labels, share)
+        working_set(identity, scores, labels, fraction)

@@ -95,10 +95,10 @@ GOOD = np.full((2, 4, 4, 1), 0.5, "float32")
         (GOOD, [0, 1, 2], "2 images but 3 labels"),
     ],
 )
-def test_check_images_refusals(images, labels, message):
+def test_check_dataset_refusals(images, labels, message):
     """Fails if bad pixels or labels get through, or the message does not name them."""
     with pytest.raises(ValueError, match=message):
-        datasets.check_images(images, labels, num_classes=3)
+        datasets.check_dataset(images, labels, num_classes=3)
 
 
 @pytest.mark.parametrize(

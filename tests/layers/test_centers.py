@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mmc import LearnedCenters, MaxMahalanobisCenters
+from keras_mmc import DifferentialHead, LearnedCenters, MaxMahalanobisCenters
 from keras_mmc.centers import max_mahalanobis_centers, minimum_angle
+from keras_mmc.layers import ScoreHead
 
 
 def longhand_scores(z, mu):
@@ -19,6 +20,12 @@ def test_scores_equal_longhand(rng):
     np.testing.assert_allclose(MaxMahalanobisCenters(5, scale=7.0)(z), expected, rtol=2e-6)
     in_float64 = MaxMahalanobisCenters(5, scale=7.0, dtype="float64")(z)
     np.testing.assert_allclose(in_float64, expected, rtol=1e-12)
+
+
+def test_what_each_head_gives():
+    """Fails if a loss of distances would be refused on centres, or let through on projections."""
+    assert MaxMahalanobisCenters(3).gives_distances and LearnedCenters(3).gives_distances
+    assert not DifferentialHead().gives_distances and not ScoreHead().gives_distances
 
 
 def test_own_centers_are_taken_as_they_are(rng):
@@ -38,7 +45,7 @@ def test_centers_are_not_trained():
     assert (len(learned.trainable_weights), len(learned.non_trainable_weights)) == (1, 0)
 
 
-def test_more_classes_than_a_simplex_holds_are_optimised_once():
+def test_more_classes_than_a_simplex_holds_are_optimized_once():
     """Fails if K > d + 1 is refused, or if a reloaded head has other centres."""
     head = MaxMahalanobisCenters(6, scale=2.0)
     head.build((None, 3))

@@ -141,20 +141,20 @@ FINITE = [
 
 @pytest.mark.parametrize("make", FINITE)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_finite_at_the_centre_and_at_extreme_scores(make, policy):
+def test_finite_at_the_center_and_at_extreme_scores(make, policy):
     """Fails on 0 * inf, log 0, 0/0 or an overflow in value or gradient."""
     keras.config.set_dtype_policy(policy)
     loss, y = make(), np.array([1, 2])
     compute = keras.config.dtype_policy().compute_dtype
     centers = tf.constant(max_mahalanobis_centers(5, 8), "float32")
-    at_centre = tf.cast(tf.gather(centers, y), compute)
+    at_center = tf.cast(tf.gather(centers, y), compute)
     extreme = 1e4 * np.array([[1, -1, 1, -1, 1], [-1, -1, 1, -1, -1]])
 
     def from_features(z):
         return loss(y, center_scores(tf.cast(z, "float32"), centers))
 
     for function, x in (
-        (from_features, at_centre),
+        (from_features, at_center),
         (lambda s: loss(y, s), tf.constant(extreme, compute)),
         (lambda s: loss(y, s), tf.constant(-extreme, compute)),
         (lambda s: loss(y, s), tf.zeros((2, 5), compute)),

@@ -80,6 +80,7 @@ def test_class_distances_longhand():
         (np.zeros((2, 3)), [0], r"\(2, 3\) and \(1,\)"),
         (np.zeros(3), [0, 0, 0], r"features \(N, d\)"),
         (np.zeros((2, 3)), [1, 1], "two of them; received 1"),
+        (np.zeros((3, 3)), [0, 1, np.nan], "integers; received NaN in 1 rows"),
     ],
 )
 def test_class_distances_refusals(features, labels, message):

@@ -95,13 +95,13 @@ def test_scores_stay_float32_under_mixed_precision(name, policy, rng):
         assert model(x).dtype == "float32"
 
 
-def test_normalisation_is_part_of_the_model(rng):
+def test_normalization_is_part_of_the_model(rng):
     """Fails if the model does not subtract the mean and divide by the standard deviation."""
     model = models.small_cnn((4, 4, 3), num_classes=3, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0))
     x = rng.uniform(size=(2, 4, 4, 3)).astype("float32")
-    normalised = keras.Model(model.input, model.get_layer("normalisation").output)(x)
+    normalized = keras.Model(model.input, model.get_layer("normalization").output)(x)
     expected = (x - np.array([0.1, 0.2, 0.3])) / np.array([0.5, 1.0, 2.0])
-    np.testing.assert_allclose(normalised, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(normalized, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_weight_decay_is_on_the_convolutions_of_the_reference_only():
