@@ -47,7 +47,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
             f"this order: a learning rate below the present {rate:g} (a tenth of it), or the "
             "optimizer 'adam'; `clipnorm=1.0` in the optimizer; a smaller `scale` of the centers. "
             "A label outside [0, num_classes) or a NaN pixel gives a NaN loss at once: check the "
-            "data with keras_mmc.datasets.check_images(x, y, num_classes)."
+            "data with keras_mmc.datasets.check_dataset(x, y, num_classes)."
         )
 
     def _weights(self):

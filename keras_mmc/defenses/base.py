@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_mmc._backend import require_tensorflow
 from keras_mmc._serialization import Configurable
 from keras_mmc.attacks import Attack
-from keras_mmc.losses.base import ScoreLoss
+from keras_mmc.losses import ScoreLoss
 
 require_tensorflow("keras_mmc.defenses")
 
@@ -105,13 +105,15 @@ class Defense(Configurable):
         Raises:
             ValueError: if it cannot, with the reason.
         """
-        stated, name = properties_of(loss), type(loss).__name__
-        if not stated.says_true_class:
+        if not isinstance(loss, ScoreLoss):
+            return
+        if not loss.says_true_class:
             raise ValueError(
-                f"{type(self).__name__} cannot train with {name} alone: it says nothing about the "
-                "true class. Use GuidedComplementEntropy, or ComplementTraining with another loss."
+                f"{type(self).__name__} cannot train with {type(loss).__name__} alone: it says "
+                "nothing about the true class. Use GuidedComplementEntropy, or ComplementTraining "
+                "with another loss."
             )
-        check_num_classes(name, num_classes, stated.min_classes)
+        loss.check_classes(num_classes)
 
     def perturb(self, context: StepContext, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """The images to train on, in the shape and dtype of `x`; no gradient flows through them.
@@ -159,19 +161,6 @@ class Defense(Configurable):
 def properties_of(loss: keras.losses.Loss) -> ScoreLoss | type[ScoreLoss]:
     """What a loss says of itself; one that is no `ScoreLoss` says what is usual of losses."""
     return loss if isinstance(loss, ScoreLoss) else ScoreLoss
-
-
-def check_num_classes(name: str, num_classes: int, least: int) -> None:
-    """Refuses a model of too few classes.
-
-    Raises:
-        ValueError: naming the loss or defence that needs more.
-    """
-    if num_classes < least:
-        raise ValueError(
-            f"{name} needs at least {least} classes; received scores of {num_classes}. Use another "
-            "loss or defence."
-        )
 
 
 def check_attack(owner: str, attack: Any, in_training: bool = True) -> None:

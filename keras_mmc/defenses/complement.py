@@ -5,8 +5,8 @@ import dataclasses
 import keras
 
 from keras_mmc._validation import check_choice, check_number
-from keras_mmc.defenses.base import Defense, SampleLosses, check_num_classes
-from keras_mmc.losses import complement_entropy
+from keras_mmc.defenses.base import Defense, SampleLosses
+from keras_mmc.losses import ComplementEntropy, complement_entropy
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -41,7 +41,7 @@ class ComplementTraining(Defense):
 
     def check(self, loss, num_classes):
         super().check(loss, num_classes)
-        check_num_classes("ComplementTraining", num_classes, 3)
+        ComplementEntropy().check_classes(num_classes)
 
     @property
     def num_optimizers(self) -> int:

@@ -11,7 +11,7 @@ from keras_mmc import _arrays as arrays
 from keras_mmc._validation import check
 from keras_mmc.attacks import PGD
 from keras_mmc.defenses.base import Defense, check_attack, properties_of
-from keras_mmc.layers.base import ScoreHead
+from keras_mmc.layers import ScoreHead
 from keras_mmc.regularizers import Regularizer
 
 _MEANS = ("sum_over_batch_size", "mean")

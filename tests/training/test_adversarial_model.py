@@ -8,7 +8,7 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 import keras_mmc
 from keras_mmc import AdversarialModel, attacks, defenses
-from keras_mmc.losses.base import ScoreLoss
+from keras_mmc.losses import ScoreLoss
 from keras_mmc.training._checks import softmax_temperature
 
 EPS = 0.1
