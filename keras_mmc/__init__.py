@@ -25,6 +25,7 @@ from keras_mmc.losses import (
 
 _TENSORFLOW_MODULES = (
     "attacks",
+    "callbacks",
     "datasets",
     "defenses",
     "evaluation",

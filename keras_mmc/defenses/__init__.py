@@ -1,7 +1,8 @@
 """Defences: how an `AdversarialModel` trains."""
 
 from keras_mmc.defenses.adversarial_training import AdversarialTraining
-from keras_mmc.defenses.base import AttackDefense, Defense, Learner, Losses
+from keras_mmc.defenses.attack_defense import AttackDefense
+from keras_mmc.defenses.base import Defense, SampleLosses, StepContext
 from keras_mmc.defenses.cleverhans_training import CleverHansTraining
 from keras_mmc.defenses.complement import ComplementTraining
 from keras_mmc.defenses.differential import DifferentialTraining
@@ -25,7 +26,7 @@ __all__ = [
     "DifferentialTraining",
     "FastAdversarialTraining",
     "FreeAdversarialTraining",
-    "Learner",
-    "Losses",
+    "SampleLosses",
     "StandardTraining",
+    "StepContext",
 ]

@@ -4,23 +4,23 @@ import dataclasses
 
 import keras
 
-from keras_mmc.defenses.base import AttackDefense, Losses
+from keras_mmc._validation import check_number
+from keras_mmc.defenses.attack_defense import AttackDefense
+from keras_mmc.defenses.base import SampleLosses
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class AdversarialTraining(AttackDefense):
-    """Adversarial training: the compiled loss at the points of an attack.
+    """Adversarial training: the compiled loss of the adversarial examples of an attack.
 
     Args:
         attack: any attack, untargeted or targeted.
-        clean_fraction: share `r` of the clean loss, `r * L(x) + (1 - r) * L(x')`, in `[0, 1)`; 0
-            trains on adversarial points only, 0.5 is the mixture of Goodfellow et al.
-        objective: what the attack maximises; `None` for the attack's own objective, by default
+        clean_fraction: fraction `r` of the clean loss, `r * L(x) + (1 - r) * L(x')`, in `[0, 1)`;
+            0 trains on adversarial examples only, 0.5 is the mixture of Goodfellow et al.
+        objective: what the attack maximizes; `None` for the attack's own objective, by default
             the margin, `"training_loss"` for the compiled loss as in the paper.
-        eps_schedule: function of the epoch that gives `eps`.
-        steps_schedule: function of the epoch that gives the number of steps, rounded.
-        start_epoch: epoch from which on the attack runs.
+        **schedules: `eps_schedule`, `steps_schedule` and `start_epoch` of `AttackDefense`.
 
     Raises:
         ValueError: if a field does not fit; see `AttackDefense`.
@@ -36,22 +36,20 @@ class AdversarialTraining(AttackDefense):
 
     clean_fraction: float = 0.0
 
+    mail_defaults = 10.0, -0.5
+
     def __post_init__(self):
         super().__post_init__()
-        if not (isinstance(self.clean_fraction, (int, float)) and 0 <= self.clean_fraction < 1):
-            raise ValueError(
-                "AdversarialTraining: `clean_fraction` must be a number in [0, 1); received "
-                f"{self.clean_fraction!r}."
-            )
+        check_number(self, "clean_fraction", self.clean_fraction, at_least=0, below=1)
 
-    def loss(self, learner, x, x_adv, y):
-        losses = super().loss(learner, x, x_adv, y)
+    def loss(self, context, x, x_adv, y):
+        losses = super().loss(context, x, x_adv, y)
         if not self.clean_fraction:
             return losses
-        clean = learner.scores(x)
-        return Losses(
+        clean = context.scores(x)
+        return SampleLosses(
             (1 - self.clean_fraction) * losses.weighted,
             losses.adversarial,
             clean,
-            fixed=self.clean_fraction * learner.loss(clean),
+            fixed=self.clean_fraction * context.loss(clean),
         )

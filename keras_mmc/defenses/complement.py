@@ -5,9 +5,8 @@ import dataclasses
 import keras
 
 from keras_mmc._validation import check_choice, check_number
-from keras_mmc.defenses.base import Defense, Losses
-from keras_mmc.losses import complement_entropy
-from keras_mmc.losses.complement import check_more_than_two_classes
+from keras_mmc.defenses.base import Defense, SampleLosses
+from keras_mmc.losses import ComplementEntropy, complement_entropy
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -42,31 +41,28 @@ class ComplementTraining(Defense):
 
     def check(self, loss, num_classes):
         super().check(loss, num_classes)
-        check_more_than_two_classes(num_classes, "ComplementTraining")
+        ComplementEntropy().check_classes(num_classes)
 
     @property
-    def needs_second_optimizer(self) -> bool:
-        """Whether steps alternate between two optimizers."""
-        return not self.single_step
+    def num_optimizers(self) -> int:
+        """2 where steps alternate."""
+        return 1 if self.single_step else 2
 
-    def perturb(self, learner, x, y, seed):
-        return x
-
-    def loss(self, learner, x, x_adv, y):
-        losses = super().loss(learner, x, x_adv, y)
+    def loss(self, context, x, x_adv, y):
+        losses = super().loss(context, x, x_adv, y)
         if not self.single_step:
             return losses
         return dataclasses.replace(losses, fixed=self._complement(y, losses.clean))
 
-    def update(self, learner, x, y, seed, descend):
-        losses = super().update(learner, x, y, seed, descend)
+    def update(self, context, x, y, update_weights):
+        losses = super().update(context, x, y, update_weights)
         if self.single_step:
             return losses
 
-        def complement(points):
-            return Losses(self._complement(y, learner.scores(points)))
+        def complement(images):
+            return SampleLosses(self._complement(y, context.scores(images)))
 
-        second, _ = descend(complement, x, second=True)
+        second, _ = update_weights(complement, x, optimizer=1)
         return dataclasses.replace(losses, fixed=second.weighted)
 
     def _complement(self, y, scores):

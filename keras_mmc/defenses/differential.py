@@ -4,9 +4,8 @@ import dataclasses
 
 import keras
 
-from keras_mmc.attacks.base import Attack
-from keras_mmc.defenses.base import Defense, check_attack_in_graph
-from keras_mmc.losses import DifferentialLoss
+from keras_mmc.attacks import Attack
+from keras_mmc.defenses.base import Defense, check_attack, properties_of
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -19,10 +18,10 @@ class DifferentialTraining(Defense):
     samples nearest to the boundary (`working_set`).
 
     Args:
-        attack: attack whose points take the place of the images; `None` for none.
+        attack: attack whose adversarial examples take the place of the images; `None` for none.
 
     Raises:
-        ValueError: if `attack` is not an attack, or for another loss than `DifferentialLoss`.
+        ValueError: if `attack` is not an attack, or for a loss that is not of pairs.
 
     Source: Nar et al., arXiv 1901.08360.
 
@@ -35,16 +34,16 @@ class DifferentialTraining(Defense):
 
     def __post_init__(self):
         if self.attack is not None:
-            check_attack_in_graph("DifferentialTraining", self.attack)
+            check_attack("DifferentialTraining", self.attack)
+
+    @property
+    def training_attack(self) -> Attack | None:
+        """The attack."""
+        return self.attack
 
     def check(self, loss, num_classes):
-        if not isinstance(loss, DifferentialLoss):
+        if not properties_of(loss).pairwise:
             raise ValueError(
-                f"DifferentialTraining trains with DifferentialLoss; received {loss!r}. Compile "
+                f"DifferentialTraining trains with a loss of pairs; received {loss!r}. Compile "
                 "with loss=keras_mmc.DifferentialLoss(), or use another defence."
             )
-
-    def perturb(self, learner, x, y, seed):
-        if self.attack is None:
-            return x
-        return self.attack.generate(learner.attacked, x, y, seed)

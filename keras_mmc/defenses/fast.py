@@ -1,29 +1,34 @@
 """Fast adversarial training: one step from a random start."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 
-from keras_mmc._validation import is_number
+from keras_mmc._validation import check_number
 from keras_mmc.attacks import PGD
+from keras_mmc.defenses._wrapper import WrappingDefense
 from keras_mmc.defenses.adversarial_training import AdversarialTraining
+from keras_mmc.defenses.attack_defense import Schedule
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
-@dataclasses.dataclass(frozen=True, init=False)
-class FastAdversarialTraining(AdversarialTraining):
+@dataclasses.dataclass(frozen=True)
+class FastAdversarialTraining(WrappingDefense):
     """Fast adversarial training (FGSM-RS): one long step from a random start of the ball.
 
     It costs about 1.7 plain steps per batch. It can collapse within an epoch: the network becomes
     robust to this one step and to nothing else. Pass
-    `keras_mmc.training.StopOnCatastrophicOverfitting` to `fit`.
+    `keras_mmc.callbacks.StopOnCatastrophicOverfitting` to `fit`.
 
     Args:
         eps: radius of the L-infinity ball, in input units.
         step_size: length of the step, in input units; `None` takes `1.25 * eps`.
         box: `(low, high)`, where images live.
-        **options: `clean_fraction`, `objective`, `eps_schedule` and `start_epoch` of
-            `AdversarialTraining`; `objective` is `"training_loss"` if left out, as in the paper.
+        clean_fraction: as in `AdversarialTraining`.
+        objective: as in `AdversarialTraining`; by default the compiled loss, as in the paper.
+        eps_schedule: as in `AttackDefense`; the step keeps its length.
+        start_epoch: as in `AttackDefense`.
 
     Raises:
         ValueError: if a field does not fit.
@@ -35,21 +40,27 @@ class FastAdversarialTraining(AdversarialTraining):
     >>> robust = keras_mmc.AdversarialModel(model, defense)
     """
 
-    def __init__(self, eps, step_size=None, box=(0.0, 1.0), **options):
-        if not (is_number(eps) and eps > 0):
-            raise ValueError(
-                f"FastAdversarialTraining: `eps` must be a finite number > 0; received {eps!r}."
-            )
-        step_size = 1.25 * eps if step_size is None else step_size
-        attack = PGD(eps, steps=1, step_size=step_size, box=box)
-        super().__init__(attack, **{"objective": "training_loss", **options})
+    eps: float
+    step_size: float | None = None
+    box: tuple[float, float] = (0.0, 1.0)
+    clean_fraction: float = dataclasses.field(default=0.0, kw_only=True)
+    objective: "str | Callable | keras.losses.Loss | None" = dataclasses.field(
+        default="training_loss", kw_only=True
+    )
+    eps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
+    start_epoch: int = dataclasses.field(default=0, kw_only=True)
 
-    def get_config(self):
-        config = super().get_config()
-        del config["attack"], config["steps_schedule"]
-        return {
-            "eps": self.attack.eps,
-            "step_size": self.attack.step_size,
-            "box": self.attack.box,
-            **config,
-        }
+    mail_defaults = AdversarialTraining.mail_defaults
+
+    def __post_init__(self):
+        check_number(self, "eps", self.eps, above=0)
+        step_size = 1.25 * self.eps if self.step_size is None else self.step_size
+        self.wrap(
+            AdversarialTraining(
+                PGD(self.eps, steps=1, step_size=step_size, box=self.box),
+                self.clean_fraction,
+                objective=self.objective,
+                eps_schedule=self.eps_schedule,
+                start_epoch=self.start_epoch,
+            )
+        )

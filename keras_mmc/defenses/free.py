@@ -5,9 +5,9 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc._validation import check_count, check_number
+from keras_mmc._validation import check_box, check_count, check_number
 from keras_mmc.attacks import PGD
-from keras_mmc.attacks._engine.projections import project
+from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.defenses.base import Defense
 
 
@@ -48,28 +48,30 @@ class FreeAdversarialTraining(Defense):
     def __post_init__(self):
         check_number(self, "eps", self.eps, above=0)
         check_count(self, "replays", self.replays)
-        _ = self.attack  # the step and the box are checked where it is made
+        if self.step_size is not None:
+            check_number(self, "step_size", self.step_size, above=0)
+        check_box(self, self.box)
 
     @property
-    def attack(self):
+    def training_attack(self) -> PGD:
         """The ball and the steps as an attack."""
         step_size = self.eps if self.step_size is None else self.step_size
         return PGD(self.eps, steps=self.replays, step_size=step_size, box=self.box)
 
-    def perturb(self, learner, x, y, seed):
-        return self.attack.start(x, seed)
+    def perturb(self, context, x, y):
+        seeds = image_seeds(context.seed, context.index)
+        return self.training_attack.ball.random_start(x, seeds)
 
-    def update(self, learner, x, y, seed, descend):
-        points, step_size = self.perturb(learner, x, y, seed), self.attack.step_size
+    def update(self, context, x, y, update_weights):
+        x_adv, attack = self.perturb(context, x, y), self.training_attack
         for replay in range(self.replays):
-            losses, gradient = descend(
-                lambda here: self.loss(learner, x, here, y),
-                points,
+            losses, gradient = update_weights(
+                lambda images: self.loss(context, x, images, y),
+                x_adv,
                 input_gradient=replay < self.replays - 1,
             )
             if gradient is not None:
-                # A loss-scaling optimizer overflows at times; such a step leaves the points alone.
+                # A loss-scaling optimizer overflows at times; such a step leaves images alone.
                 gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
-                stepped = points + step_size * tf.sign(gradient)
-                points = project(stepped, x, self.eps, "linf", self.box)
+                x_adv = attack.ball.project(x_adv + attack.step_size * tf.sign(gradient), x)
         return losses

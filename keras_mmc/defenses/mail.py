@@ -5,13 +5,11 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_mmc._validation import check_choice, check_count, check_number
-from keras_mmc.defenses.adversarial_training import AdversarialTraining
-from keras_mmc.defenses.base import Defense, refuse_differential
-from keras_mmc.defenses.checks import check_temperature
-from keras_mmc.defenses.mart import MART
-from keras_mmc.defenses.probabilities import true_and_best_wrong
-from keras_mmc.defenses.trades import TRADES
+from keras_mmc._validation import check, check_choice, check_count, check_number
+from keras_mmc.defenses._checks import check_single_samples, check_temperature
+from keras_mmc.defenses._probabilities import true_and_best_wrong
+from keras_mmc.defenses._wrapper import WrappingDefense
+from keras_mmc.defenses.base import Defense
 
 _NORMALIZATIONS = ("constant", "batch")
 _CONSTANT = 3.0
@@ -19,19 +17,20 @@ _CONSTANT = 3.0
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class MAIL(Defense):
-    """MAIL: more weight on samples whose attacked points are near or across the boundary.
+class MAIL(WrappingDefense):
+    """MAIL: more weight on samples whose adversarial examples are near or across the boundary.
 
-    The weight of a sample is `sigmoid(-slope * (m - bias))` of its margin of probabilities at the
-    attacked point, `m = p'_y - max_{k != y} p'_k`; no gradient flows through it. It multiplies
-    the loss of `AdversarialTraining`, the divergence of `TRADES`, or the boosted loss of `MART`.
+    The weight of a sample is `sigmoid(-slope * (m - bias))` of the margin of probabilities of its
+    adversarial example, `m = p'_y - max_{k != y} p'_k`; no gradient flows through it. It
+    multiplies the loss of `AdversarialTraining`, the divergence of `TRADES`, or the boosted loss
+    of `MART`.
 
     Defences that weight samples look strong under PGD and less so under AutoAttack; judge them
     with `keras_mmc.audit`.
 
     Args:
-        defense: the defence whose samples are weighted: `AdversarialTraining`, `TRADES` or
-            `MART`.
+        defense: the defence whose samples are weighted: `AdversarialTraining` in any form,
+            `TRADES` or `MART`.
         slope: steepness of the weight, above 0; `None` takes 10, with `TRADES` 2.
         bias: margin at which the weight is one half; `None` takes -0.5, with `TRADES` 0.
         burn_in: number of epochs before weights apply; until then all are 1.
@@ -51,7 +50,7 @@ class MAIL(Defense):
     >>> defense = keras_mmc.defenses.MAIL(trades, slope=2.0, bias=0.0, burn_in=75)
     """
 
-    defense: AdversarialTraining | TRADES | MART
+    defense: Defense
     slope: float | None = None
     bias: float | None = None
     burn_in: int = 0
@@ -59,53 +58,48 @@ class MAIL(Defense):
     temperature: float | None = None
 
     def __post_init__(self):
-        if not isinstance(self.defense, (AdversarialTraining, TRADES, MART)):
-            raise ValueError(
-                "MAIL: `defense` must be AdversarialTraining, TRADES or MART, whose samples it "
-                f"weights; received {self.defense!r}."
-            )
-        slope, bias = (2.0, 0.0) if isinstance(self.defense, TRADES) else (10.0, -0.5)
-        object.__setattr__(self, "slope", slope if self.slope is None else self.slope)
-        object.__setattr__(self, "bias", bias if self.bias is None else self.bias)
-        check_number(self, "slope", self.slope, above=0)
-        check_temperature(self)
-        if not isinstance(self.bias, (int, float)) or not -1 <= self.bias <= 1:
-            raise ValueError(
-                f"MAIL: `bias` must be a margin of probabilities in [-1, 1]; received "
-                f"{self.bias!r}."
-            )
+        weightable = isinstance(self.defense, Defense) and self.defense.mail_defaults is not None
+        expected = "AdversarialTraining, TRADES or MART, whose samples it weights"
+        check(self, "defense", self.defense, weightable, expected)
+        self.wrap(self.defense)
+        slope, bias = self.slope_and_bias
+        check_number(self, "slope", slope, above=0)
+        check_number(self, "bias", bias, at_least=-1, at_most=1)
+        check_temperature(self, self.temperature)
         check_count(self, "burn_in", self.burn_in, least=0)
         check_choice(self, "normalization", self.normalization, _NORMALIZATIONS)
 
     @property
-    def attack(self):
-        """The attack of the weighted defence."""
-        return self.defense.attack
+    def slope_and_bias(self) -> tuple[float, float]:
+        """Slope and bias, those of the weighted defence where none were given."""
+        slope, bias = self.defense.mail_defaults
+        return (
+            slope if self.slope is None else self.slope,
+            bias if self.bias is None else self.bias,
+        )
 
     def check(self, loss, num_classes):
-        self.defense.check(loss, num_classes)
-        refuse_differential(self, loss)
+        super().check(loss, num_classes)
+        check_single_samples(self, loss)
 
-    def perturb(self, learner, x, y, seed):
-        return self.defense.perturb(learner, x, y, seed)
-
-    def loss(self, learner, x, x_adv, y):
-        losses = self.defense.loss(learner, x, x_adv, y)
-        temperature = self.temperature or learner.temperature
+    def loss(self, context, x, x_adv, y):
+        losses = super().loss(context, x, x_adv, y)
+        temperature = self.temperature or context.temperature
         weights = self.weights(losses.adversarial, y, temperature)
-        weights = tf.where(learner.epoch >= self.burn_in, weights, 1.0)
+        weights = tf.where(context.epoch >= self.burn_in, weights, 1.0)
         return dataclasses.replace(losses, weighted=weights * losses.weighted)
 
-    def weights(self, adversarial, y, temperature: float) -> tf.Tensor:
-        """Weights `(N,)` of samples with the given scores at their attacked points.
+    def weights(self, adversarial: tf.Tensor, y: tf.Tensor, temperature: float) -> tf.Tensor:
+        """Weights `(N,)` of samples by the scores of their adversarial examples.
 
         Args:
             adversarial: scores `(N, K)`.
             y: labels, `int32`, `(N,)`.
             temperature: what scores are divided by before the softmax.
         """
+        slope, bias = self.slope_and_bias
         true, best_wrong = true_and_best_wrong(adversarial, y, temperature)
-        weights = tf.sigmoid(-self.slope * (true - best_wrong - self.bias))
+        weights = tf.sigmoid(-slope * (true - best_wrong - bias))
         if self.normalization == "constant":
             weights *= _CONSTANT
         else:

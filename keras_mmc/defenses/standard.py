@@ -20,6 +20,3 @@ class StandardTraining(Defense):
     ...     model, keras_mmc.defenses.StandardTraining(),
     ...     validation_attack=keras_mmc.attacks.PGD(eps=0.1))
     """
-
-    def perturb(self, learner, x, y, seed):
-        return x

@@ -7,19 +7,19 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check_number
-from keras_mmc.attacks import APGD
-from keras_mmc.defenses.base import AttackDefense, Losses
-from keras_mmc.defenses.checks import check_gradient_attack, check_temperature, starting_near
-from keras_mmc.defenses.probabilities import divergence
+from keras_mmc.defenses._checks import check_climbs, check_temperature
+from keras_mmc.defenses._probabilities import divergence
+from keras_mmc.defenses.attack_defense import AttackDefense
+from keras_mmc.defenses.base import SampleLosses
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class TRADES(AttackDefense):
-    """TRADES: the clean loss plus `beta` times the divergence of clean and attacked scores.
+    """TRADES: the clean loss plus `beta` times the divergence of clean and adversarial scores.
 
     `L(f(x), y) + beta * KL(softmax f(x) || softmax f(x'))`; the gradient flows through both
-    arguments. The attack maximises the same divergence, from normal noise of standard deviation
+    arguments. The attack maximizes the same divergence, from normal noise of standard deviation
     0.001 if it has a random start.
 
     Args:
@@ -27,12 +27,10 @@ class TRADES(AttackDefense):
             divergence has no gradient.
         beta: weight of the divergence, above 0.
         temperature: what scores are divided by before the softmax; the divergence is multiplied
-            by it. `None` takes the head's: 1 for logits, more for scores of fixed centres, whose
+            by it. `None` takes the head's: 1 for logits, more for scores of fixed centers, whose
             softmax at 1 is one-hot and has no gradient.
-        objective: what the attack maximises instead of the divergence.
-        eps_schedule: function of the epoch that gives `eps`.
-        steps_schedule: function of the epoch that gives the number of steps, rounded.
-        start_epoch: epoch from which on the attack runs.
+        objective: what the attack maximizes instead of the divergence.
+        **schedules: `eps_schedule`, `steps_schedule` and `start_epoch` of `AttackDefense`.
 
     Raises:
         ValueError: if a field does not fit; see `AttackDefense`.
@@ -47,53 +45,48 @@ class TRADES(AttackDefense):
     beta: float = 6.0
     temperature: float | None = None
 
+    mail_defaults = 2.0, 0.0
+    starts_near = True
+
     def __post_init__(self):
         super().__post_init__()
-        check_gradient_attack(self)
-        if self.objective is None and not _leaves_the_image(self.attack):
+        check_climbs(self, self.attack)
+        if self.objective is None and not self.attack.starts_at_random:
             raise ValueError(
                 "TRADES: at the image itself the divergence has no gradient, and "
                 f"{type(self.attack).__name__} starts there. Pass an attack with a random start, "
                 "such as PGD(8 / 255), or an objective."
             )
         check_number(self, "beta", self.beta, above=0)
-        check_temperature(self)
+        check_temperature(self, self.temperature)
 
-    def perturb(self, learner, x, y, seed):
-        objective = self.objective
-        if objective is None:
-            temperature = self.temperature or learner.temperature
-            clean = learner.attacked(x) / temperature
+    def own_objective(self, context, x):
+        temperature = self.temperature or context.temperature
+        clean = context.attacked(x) / temperature
+        return lambda scores, labels: objectives.kl(scores / temperature, clean)
 
-            def objective(scores, labels):
-                return objectives.kl(scores / temperature, clean)
-
-        return self.craft(learner, x, y, seed, objective, **starting_near(self.attack))
-
-    def loss(self, learner, x, x_adv, y):
-        clean, adversarial = learner.scores(x), learner.scores(x_adv)
-        temperature = self.temperature or learner.temperature
+    def loss(self, context, x, x_adv, y):
+        clean, adversarial = context.scores(x), context.scores(x_adv)
+        temperature = self.temperature or context.temperature
         weighted = self.beta * divergence(clean, adversarial, temperature)
-        return Losses(weighted, adversarial, clean, fixed=learner.loss(clean))
+        return SampleLosses(weighted, adversarial, clean, fixed=context.loss(clean))
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class BinaryTRADES(AttackDefense):
-    """TRADES for two classes: a hinge on the product of the clean and the attacked decision.
+    """TRADES for two classes: a hinge on the product of the clean and the adversarial decision.
 
     With the decision value `f = s_1 - s_0` it is `L(f(x), y) + max(0, 1 - beta * f(x) f(x'))`: a
     perturbed image must fall on the side of its clean image, whatever its label. The attack
-    maximises the same hinge, from normal noise of standard deviation 0.001 if it has a random
+    maximizes the same hinge, from normal noise of standard deviation 0.001 if it has a random
     start.
 
     Args:
         attack: a gradient attack, not targeted.
         beta: the paper's `1 / lambda`, above 0.
-        objective: what the attack maximises instead of the hinge.
-        eps_schedule: function of the epoch that gives `eps`.
-        steps_schedule: function of the epoch that gives the number of steps, rounded.
-        start_epoch: epoch from which on the attack runs.
+        objective: what the attack maximizes instead of the hinge.
+        **schedules: `eps_schedule`, `steps_schedule` and `start_epoch` of `AttackDefense`.
 
     Raises:
         ValueError: if a field does not fit, or for another number of classes than 2.
@@ -106,9 +99,11 @@ class BinaryTRADES(AttackDefense):
 
     beta: float = 1.0
 
+    starts_near = True
+
     def __post_init__(self):
         super().__post_init__()
-        check_gradient_attack(self)
+        check_climbs(self, self.attack)
         check_number(self, "beta", self.beta, above=0)
 
     def check(self, loss, num_classes):
@@ -118,27 +113,16 @@ class BinaryTRADES(AttackDefense):
                 f"BinaryTRADES is for 2 classes; the model has {num_classes}. Use TRADES."
             )
 
-    def perturb(self, learner, x, y, seed):
-        objective = self.objective
-        if objective is None:
-            clean = _decision(learner.attacked(x))
+    def own_objective(self, context, x):
+        """The hinge without its flat part, which has no gradient to follow."""
+        clean = _decision(context.attacked(x))
+        return lambda scores, labels: -clean * _decision(scores)
 
-            def objective(scores, labels):
-                # The hinge without its flat part, which has no gradient to follow.
-                return -clean * _decision(scores)
-
-        return self.craft(learner, x, y, seed, objective, **starting_near(self.attack))
-
-    def loss(self, learner, x, x_adv, y):
-        clean, adversarial = learner.scores(x), learner.scores(x_adv)
+    def loss(self, context, x, x_adv, y):
+        clean, adversarial = context.scores(x), context.scores(x_adv)
         product = _decision(clean) * _decision(adversarial)
         hinge = tf.nn.relu(1 - self.beta * product)
-        return Losses(hinge, adversarial, clean, fixed=learner.loss(clean))
-
-
-def _leaves_the_image(attack):
-    """Whether an attack starts away from the image, by its own field or always."""
-    return getattr(attack, "random_start", isinstance(attack, APGD))
+        return SampleLosses(hinge, adversarial, clean, fixed=context.loss(clean))
 
 
 def _decision(scores):

@@ -4,6 +4,11 @@ from keras_mmc.evaluation.audit import audit
 from keras_mmc.evaluation.binarization import BinarizationResult, binarization_test
 from keras_mmc.evaluation.detection_auc import DetectionAUC, detection_auc
 from keras_mmc.evaluation.diagnostics import zero_gradient_fraction
+from keras_mmc.evaluation.effective_margin import (
+    EffectiveMargin,
+    EffectiveWeightNorm,
+    effective_margins,
+)
 from keras_mmc.evaluation.intervals import wilson_interval
 from keras_mmc.evaluation.minimal_perturbations import (
     MinimalPerturbations,
@@ -20,6 +25,8 @@ __all__ = [
     "BinarizationResult",
     "DetectionAUC",
     "Diagnostic",
+    "EffectiveMargin",
+    "EffectiveWeightNorm",
     "ExtraRow",
     "MinimalPerturbations",
     "RobustnessCurve",
@@ -27,6 +34,7 @@ __all__ = [
     "audit",
     "binarization_test",
     "detection_auc",
+    "effective_margins",
     "minimal_perturbations",
     "robustness_curve",
     "transfer_matrix",

@@ -1,6 +1,7 @@
 """Adversarial weight perturbation (AWP)."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -9,7 +10,9 @@ from keras_mmc._validation import check_count, check_number
 from keras_mmc.regularizers.base import Regularizer
 
 
-def weight_perturbations(weights, gradients, gamma: float) -> list[tf.Tensor]:
+def weight_perturbations(
+    weights: Sequence, gradients: Sequence, gamma: float | tf.Tensor
+) -> list[tf.Tensor]:
     """`gamma * ||w|| * g / ||g||` for every tensor of rank 2 or more, 0 for biases and scales.
 
     Norms are those of whole tensors. A gradient that is 0 or not finite gives 0: no direction.
@@ -49,12 +52,12 @@ def _perturbation(weight, gradient, gamma):
 class AdversarialWeightPerturbation(Regularizer):
     """Adversarial weight perturbation: the gradient is taken where the weights are at their worst.
 
-    After the images, the weights are attacked: every kernel is moved by `gamma` times its norm
+    After the images, the weights are attacked: every kernel is perturbed by `gamma` times its norm
     along the gradient of the loss of the defence, summed over all replicas. The training gradient,
-    with weight decay and what layers add to the loss, is that of the moved weights; the optimizer
-    applies it to the weights as they were, and no variable ever holds a moved one. Batch
-    statistics follow the moved weights, once per step. So do the loss and the accuracy that `fit`
-    reports for training images: expect them worse than those of validation.
+    with weight decay and what layers add to the loss, is that of the perturbed weights; the
+    optimizer applies it to the weights as they were, and no variable ever holds a perturbed one.
+    Batch statistics follow the perturbed weights, once per step. So do the loss and the accuracy
+    that `fit` reports for training images: expect them worse than those of validation.
 
     Costs one more forward and backward pass per step, before `start_epoch` too. `DecayRegularizer`
     leaves `gamma` alone.
@@ -62,7 +65,7 @@ class AdversarialWeightPerturbation(Regularizer):
     Args:
         gamma: length of a perturbation relative to the norm of its kernel, above 0; 0.01 for
             adversarial training and 0.005 for TRADES in the released code.
-        start_epoch: epoch from which on weights are moved.
+        start_epoch: epoch from which on weights are perturbed.
 
     Raises:
         ValueError: if a field does not fit.
@@ -79,13 +82,12 @@ class AdversarialWeightPerturbation(Regularizer):
     gamma: float = 0.01
     start_epoch: int = 0
 
-    # Not annotated, so not a field.
-    moves_weights = True
+    perturbs_weights = True
 
     def __post_init__(self):
         check_number(self, "gamma", self.gamma, above=0)
         check_count(self, "start_epoch", self.start_epoch, least=0)
 
-    def offsets(self, weights, gradients, epoch):
+    def perturbations(self, weights, gradients, epoch):
         gamma = tf.where(epoch >= self.start_epoch, self.gamma, 0.0)
         return weight_perturbations(weights, gradients, gamma)

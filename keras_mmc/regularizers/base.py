@@ -1,12 +1,13 @@
 """The base class of regularizers of an `AdversarialModel`."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import tensorflow as tf
 
 from keras_mmc._backend import require_tensorflow
 from keras_mmc._serialization import Configurable
-from keras_mmc.attacks.base import ScoreFn
 
 require_tensorflow("keras_mmc.regularizers")
 
@@ -15,14 +16,15 @@ require_tensorflow("keras_mmc.regularizers")
 class Regularizer(Configurable):
     """Base class of regularizers: a frozen dataclass of parameters, without state.
 
-    A subclass overrides `penalty`, which is added to the loss, or `offsets`, which says where in
-    weight space the gradient is taken; the latter sets `moves_weights`.
+    A subclass overrides `penalty`, which is added to the loss, or `perturbations`, which says where
+    in weight space the gradient is taken; the latter sets `perturbs_weights`.
     """
 
-    # Not annotated, so not a field: whether `offsets` is to be asked.
-    moves_weights = False
+    perturbs_weights: ClassVar[bool] = False
 
-    def penalty(self, score_fn: ScoreFn, x, y) -> tf.Tensor | float:
+    def penalty(
+        self, score_fn: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor | float:
         """What is added to the loss of every sample, `(N,)`; differentiable in the weights.
 
         Args:
@@ -32,7 +34,9 @@ class Regularizer(Configurable):
         """
         return 0.0
 
-    def offsets(self, weights, gradients, epoch) -> list[tf.Tensor]:
+    def perturbations(
+        self, weights: Sequence, gradients: Sequence[tf.Tensor], epoch: tf.Tensor
+    ) -> list[tf.Tensor]:
         """What is added to the weights, as a constant, while the training gradient is taken.
 
         Args:
@@ -44,4 +48,4 @@ class Regularizer(Configurable):
         Returns:
             Tensors in the shapes of the weights.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not implement `offsets`.")
+        raise NotImplementedError(f"{type(self).__name__} does not implement `perturbations`.")

@@ -1,6 +1,7 @@
 """Effective margin regularization (EMR)."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -10,7 +11,9 @@ from keras_mmc.regularizers.base import Regularizer
 from keras_mmc.regularizers.squared_gradient import squared_gradient
 
 
-def effective_weight_penalty(score_fn, x, temperature: float) -> tf.Tensor:
+def effective_weight_penalty(
+    score_fn: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor, temperature: float
+) -> tf.Tensor:
     """`|| sum_k p_k grad_x s_k ||^2` per sample, with `p = softmax(s / temperature)` held fixed.
 
     Args:
@@ -39,7 +42,7 @@ def effective_weight_penalty(score_fn, x, temperature: float) -> tf.Tensor:
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class EffectiveMarginRegularizer(Regularizer):
-    """Effective margin regularization: small gradients of the scores at the trained points.
+    """Effective margin regularization: small gradients of the scores at the trained images.
 
     Adds `weight / reference_batch * || sum_k p_k grad_x s_k ||^2` to the loss of every sample,
     with `p = softmax(s / temperature)` held fixed and the model in inference mode, by double

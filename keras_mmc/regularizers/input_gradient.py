@@ -12,7 +12,12 @@ from keras_mmc.regularizers.base import Regularizer
 from keras_mmc.regularizers.squared_gradient import squared_gradient
 
 
-def input_gradient_penalty(score_fn, x, y, objective="cross_entropy") -> tf.Tensor:
+def input_gradient_penalty(
+    score_fn: Callable[[tf.Tensor], tf.Tensor],
+    x: tf.Tensor,
+    y: tf.Tensor,
+    objective: "str | Callable | keras.losses.Loss" = "cross_entropy",
+) -> tf.Tensor:
     """`|| grad_x objective(s, y) ||^2` per sample.
 
     Args:
@@ -38,13 +43,13 @@ def input_gradient_penalty(score_fn, x, y, objective="cross_entropy") -> tf.Tens
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class InputGradientPenalty(Regularizer):
-    """Input gradient regularization: a loss that changes little about the trained points.
+    """Input gradient regularization: a loss that changes little about the trained images.
 
     Adds `weight * || grad_x objective(s(x), y) ||^2` to the loss of every sample, with the model in
     inference mode, by double back-propagation.
 
     A regularizer does not know the compiled loss. The default is the cross-entropy of the paper,
-    which suits losses of softmax; its gradient vanishes on scores of fixed centres, so pass the
+    which suits losses of softmax; its gradient vanishes on scores of fixed centers, so pass the
     compiled loss itself there: `objective=keras_mmc.MMCLoss()`.
 
     Args:

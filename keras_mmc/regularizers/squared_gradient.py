@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_mmc._gradients import value_and_gradient
 
 
-def squared_gradient(fn: Callable[[tf.Tensor], tf.Tensor], x) -> tf.Tensor:
+def squared_gradient(fn: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
     """`|| grad_x fn(x) ||^2` per sample, by double back-propagation.
 
     Args:

@@ -4,6 +4,8 @@ The loss of every defence is written out in NumPy and differentiated by central 
 perturbed points of a linear model are known in closed form.
 """
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -11,12 +13,12 @@ import tensorflow as tf
 from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 from keras_mmc import AdversarialModel, MaxMahalanobisCenters, attacks, defenses
-from keras_mmc.attacks._engine.projections import normal_noise, random_start
 from keras_mmc.losses import DifferentialLoss
 
 from .conftest import BIAS, IMAGES, LABELS, RATE, WEIGHTS, linear_model, sgd_step, softmax
 
 EPS = 0.15
+SEED = [1, 2]
 ROWS = np.arange(len(LABELS))
 
 
@@ -46,10 +48,21 @@ def margin_points(box=(0, 1)):
 
 def fast_points():
     """One step of 1.25 eps from the random start of the first batch, cut to ball and box."""
-    x, seed = tf.constant(IMAGES, tf.float32), tf.constant([1, 0])
-    start = random_start(x, EPS, "linf", (0.0, 1.0), seed).numpy().astype("float64")
+    start = start_of(attacks.PGD(EPS), [0, 1])
     moved = start + 1.25 * EPS * np.sign(cross_entropy_gradient(start))
     return np.clip(np.clip(moved, IMAGES - EPS, IMAGES + EPS), 0, 1)
+
+
+def start_of(attack, seed):
+    """Where an attack begins: its one step is too short to count in float32."""
+    attack = dataclasses.replace(attack, steps=1, step_size=1e-30)
+    x = tf.constant(IMAGES, tf.float32)
+    return attack.generate(linear_model(), x, LABELS, seed).numpy().astype("float64")
+
+
+def small_noise(seed):
+    """The clipped normal noise that TRADES and MART start at."""
+    return start_of(attacks.PGD(EPS, random_start=0.001), seed)
 
 
 def cross_entropy(weights, bias, x):
@@ -241,8 +254,7 @@ def test_free_replays(mode, step_size, trained_step):
     """Fails unless every replay moves weights and points along the gradients of one pass."""
     defense = defenses.FreeAdversarialTraining(EPS, replays=3, step_size=step_size)
     weights, bias = trained_step(defense, **MODES[mode])
-    seed = tf.constant([1, 0])
-    points = defense.attack.start(tf.constant(IMAGES, tf.float32), seed).numpy().astype("float64")
+    points = start_of(attacks.PGD(EPS), [0, 1])
     expected = WEIGHTS, BIAS
     for _ in range(3):
         before, here = expected, points
@@ -255,29 +267,30 @@ def test_free_replays(mode, step_size, trained_step):
     np.testing.assert_allclose(bias, expected[1], atol=1e-5)
 
 
-def learner_of(model, temperature=1.0):
+def context_of(model, temperature=1.0):
     """What a defence sees of a model in its first epoch, with the cross-entropy compiled."""
 
     def loss(scores):
         return tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, scores)
 
-    return defenses.Learner(model, model, loss, tf.constant(0), temperature)
+    return defenses.StepContext(
+        model, model, loss, tf.constant(0), temperature, tf.constant(SEED), tf.range(4)
+    )
 
 
-def perturbed(defense, learner):
-    """The points of a defence, and the normal noise that goes with their seed."""
-    seed, images = tf.constant([1, 2]), tf.constant(IMAGES, tf.float32)
-    points = defense.perturb(learner, images, tf.constant(LABELS, tf.int32), seed)
-    return points.numpy(), normal_noise([4, 4], seed, tf.float32).numpy()
+def perturbed(defense, context):
+    """The adversarial examples of a defence."""
+    images = tf.constant(IMAGES, tf.float32)
+    return defense.perturb(context, images, tf.constant(LABELS, tf.int32)).numpy()
 
 
 @pytest.mark.parametrize(("own", "of_head"), [(None, 1.0), (None, 4.0), (0.25, 4.0)])
 def test_trades_attacks_the_divergence(own, of_head):
     """Fails unless the inner loop starts at small noise and climbs KL(clean || attacked) at T."""
     defense = defenses.TRADES(attacks.PGD(EPS, steps=2, step_size=0.1), temperature=own)
-    points, noise = perturbed(defense, learner_of(linear_model(), of_head))
+    points = perturbed(defense, context_of(linear_model(), of_head))
     temperature = own or of_head
-    expected = np.clip(IMAGES + 0.001 * noise, 0, 1)
+    expected = small_noise(SEED)
     clean = softmax((IMAGES @ WEIGHTS + BIAS) / temperature)
     for _ in range(2):
         attacked = softmax((expected @ WEIGHTS + BIAS) / temperature)
@@ -289,12 +302,11 @@ def test_trades_attacks_the_divergence(own, of_head):
 @pytest.mark.parametrize("make", [defenses.TRADES, defenses.BinaryTRADES, defenses.MART])
 def test_starts_at_small_noise(make):
     """Fails if an attack with a random start begins anywhere in the ball, or at the image."""
-    points, noise = perturbed(
-        make(attacks.PGD(EPS, steps=1, step_size=1e-6)), learner_of(linear_model())
-    )
-    np.testing.assert_allclose(points, np.clip(IMAGES + 0.001 * noise, 0, 1), atol=2e-6)
+    points = perturbed(make(attacks.PGD(EPS, steps=1, step_size=1e-6)), context_of(linear_model()))
+    np.testing.assert_allclose(points, small_noise(SEED), atol=2e-6)
+    assert 1e-3 < np.abs(points - IMAGES).max() < 5e-3
     bim = attacks.BIM(EPS, steps=1, step_size=1e-6)
-    points, _ = perturbed(make(bim, objective="margin"), learner_of(linear_model()))
+    points = perturbed(make(bim, objective="margin"), context_of(linear_model()))
     np.testing.assert_allclose(points, IMAGES, atol=2e-6)
 
 
@@ -303,7 +315,7 @@ def test_trades_in_training(mode, trained_step):
     """Fails if the divergence is climbed otherwise in the training graph."""
     attack = attacks.PGD(EPS, steps=1, step_size=0.1)
     found = trained_step(defenses.TRADES(attack, beta=2.0), **MODES[mode])
-    start = np.clip(IMAGES + 0.001 * normal_noise([4, 4], [1, 0], tf.float32).numpy(), 0, 1)
+    start = small_noise([0, 1])
     clean, started = (softmax(x @ WEIGHTS + BIAS) for x in (IMAGES, start))
     moved = start + 0.1 * np.sign((started - clean) @ WEIGHTS.T)
     points = np.clip(np.clip(moved, IMAGES - EPS, IMAGES + EPS), 0, 1)
@@ -322,7 +334,7 @@ def test_steps_follow_their_schedule():
     def points(steps, schedule=None):
         attack = attacks.PGD(EPS, steps=steps, step_size=0.02, random_start=False)
         defense = defenses.AdversarialTraining(attack, steps_schedule=schedule)
-        return perturbed(defense, learner_of(linear_model()))[0]
+        return perturbed(defense, context_of(linear_model()))
 
     scheduled = points(7, lambda epoch: 2.6 + tf.cast(epoch, tf.float32))
     np.testing.assert_allclose(scheduled, points(3), atol=1e-6)
@@ -403,7 +415,7 @@ def test_binary_trades():
 def test_two_replicas(run_python):
     """Fails unless two replicas of half a batch make the step of one with the whole batch.
 
-    Their random starts differ: the seeds of the replicas do.
+    That holds for random starts too: every image draws by its place in the whole batch.
     """
     printed = run_python(
         "import sys\n"
@@ -415,7 +427,7 @@ def test_two_replicas(run_python):
         "from tests.defenses.conftest import *\n"
         "from tests.defenses.test_oracles import *\n"
         "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
-        "names = 'madry', 'trades', 'mart', 'mail-at', 'mail-trades', 'mail-mart', 'complement'\n"
+        "names = 'madry', 'trades', 'mart', 'mail-at', 'mail-trades', 'mail-mart', 'fast'\n"
         "runs = {name: (ORACLES[name][0], sgd_step(ORACLES[name][1])) for name in names}\n"
         "runs['in turn'] = defenses.ComplementTraining(0.7), complement_in_turn()\n"
         "for name, (defense, expected) in runs.items():\n"
@@ -427,20 +439,23 @@ def test_two_replicas(run_python):
         "    found = robust.model.get_weights()\n"
         "    print(name, max(abs(f - e).max() for f, e in zip(found, expected)))\n"
         "class Told(defenses.StandardTraining):\n"
-        "    def perturb(self, learner, x, y, seed):\n"
-        "        tf.print('seed', seed, output_stream=sys.stdout)\n"
+        "    def perturb(self, context, x, y):\n"
+        "        tf.print('seed', context.seed, context.index, output_stream=sys.stdout)\n"
         "        return x\n"
         "with strategy.scope():\n"
         "    robust = keras_mmc.AdversarialModel(linear_model(), Told(), seed=3)\n"
         "    robust.compile('sgd', keras.losses.SparseCategoricalCrossentropy(from_logits=True))\n"
-        "robust.fit(IMAGES, LABELS, batch_size=4, epochs=2, shuffle=False, verbose=0)\n"
+        "x, y = np.concatenate([IMAGES, IMAGES[:3]]), np.append(LABELS, LABELS[:3])\n"
+        "robust.fit(x, y, batch_size=4, shuffle=False, verbose=0)\n"
     )
     lines = printed.splitlines()
     differences = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("seed"))
     assert list(differences) == [
-        *("madry", "trades", "mart", "mail-at", "mail-trades", "mail-mart", "complement"),
+        *("madry", "trades", "mart", "mail-at", "mail-trades", "mail-mart", "fast"),
         "in turn",
     ]
     assert max(map(float, differences.values())) < 1e-5
     seeds = [line for line in lines if line.startswith("seed")]
-    assert sorted(seeds) == ["seed [1 3]", "seed [1 4]", "seed [2 3]", "seed [2 4]"]
+    four, three = ("[0 1]", "[2 3]"), ("[0 1]", "[2]")
+    expected = [f"seed [3 1] {rows}" for rows in four] + [f"seed [3 2] {rows}" for rows in three]
+    assert sorted(seeds) == expected

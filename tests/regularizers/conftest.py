@@ -18,7 +18,7 @@ def problem():
 
 
 def one_step(regularizer, optimizer=None, layers=(), dense=None, callbacks=None, **options):
-    """The `AdversarialModel` of that problem after one step at the points of FGSM.
+    """The `AdversarialModel` of that problem after one step on the adversarial examples of FGSM.
 
     Args:
         regularizer: a regularizer or `None`.
@@ -62,7 +62,7 @@ class Longhand:
         return self.softmax(x @ kernel + bias) - self.y
 
     def gradients(self, kernel, bias):
-        """Gradient of the mean cross-entropy at the adversarial points in kernel and bias."""
+        """Gradient of the mean cross-entropy at the adversarial examples in kernel and bias."""
         residual = self.residual(self.x_adv, kernel, bias)
         return self.x_adv.T @ residual / 8, residual.mean(axis=0)
 
@@ -70,8 +70,8 @@ class Longhand:
         """Kernel and bias after plain gradient descent."""
         return [w - RATE * g for w, g in zip((self.kernel, self.bias), gradients, strict=True)]
 
-    def moved(self, gamma):
-        """The kernel that AWP takes the gradient at; biases are not moved."""
+    def perturbed(self, gamma):
+        """The kernel that AWP takes the gradient at; biases are not perturbed."""
         gradient, _ = self.gradients(self.kernel, self.bias)
         length = gamma * np.sqrt((self.kernel**2).sum()) / np.sqrt((gradient**2).sum())
         return self.kernel + length * gradient

@@ -20,7 +20,7 @@ AWP = AdversarialWeightPerturbation(GAMMA)
     factor=st.sampled_from([1e-6, 1.0, 2.0**15]),
 )
 def test_length_and_direction(seed, gamma, factor):
-    """Fails if a kernel moves by another share of its norm, another way, or with the loss scale."""
+    """Fails if length or direction of a perturbation is off, or follows the loss scale."""
     rng = np.random.default_rng(seed)
     shapes = [(3, 3, 2, 4), (7, 2), (4,)]
     weights = [rng.normal(size=shape).astype("float32") for shape in shapes]
@@ -42,19 +42,19 @@ def test_without_a_direction_weights_stay(value):
 
 
 def test_start_epoch(one_step, longhand):
-    """Fails if weights are moved before the epoch, or a step without a move is not a plain one."""
+    """Fails if weights are perturbed before the epoch, or a step before it is not a plain one."""
     late = AdversarialWeightPerturbation(GAMMA, start_epoch=1)
     kernel, bias = one_step(late).model.get_weights()
     expected = longhand.step(longhand.gradients(longhand.kernel, longhand.bias))
     np.testing.assert_allclose(kernel, expected[0], rtol=0, atol=1e-5)
     np.testing.assert_allclose(bias, expected[1], rtol=0, atol=1e-5)
-    offsets = late.offsets([np.ones((2, 2), "float32")], [np.ones((2, 2), "float32")], 1)
+    offsets = late.perturbations([np.ones((2, 2), "float32")], [np.ones((2, 2), "float32")], 1)
     np.testing.assert_allclose(offsets[0], np.full((2, 2), GAMMA), rtol=1e-6)
 
 
 def test_gradient_clipping_sees_the_gradient_of_the_moved_weights(one_step, longhand):
     """Fails if the perturbation is clipped too, or the step is not."""
-    gradient, _ = longhand.gradients(longhand.moved(GAMMA), longhand.bias)
+    gradient, _ = longhand.gradients(longhand.perturbed(GAMMA), longhand.bias)
     norm = np.sqrt((gradient**2).sum())
     assert norm > 0.1
     kernel, _ = one_step(AWP, keras.optimizers.SGD(0.5, clipnorm=0.1)).model.get_weights()
@@ -64,7 +64,7 @@ def test_gradient_clipping_sees_the_gradient_of_the_moved_weights(one_step, long
 
 def test_weight_decay_of_layers_is_taken_at_the_moved_weights(one_step, longhand):
     """Fails if L2 regularization enters the perturbation, or is lost on the way."""
-    moved = longhand.moved(GAMMA)
+    moved = longhand.perturbed(GAMMA)
     gradient, bias_gradient = longhand.gradients(moved, longhand.bias)
     expected = longhand.step([gradient + 2 * 0.3 * moved, bias_gradient])
     options = {"kernel_regularizer": keras.regularizers.L2(0.3)}
@@ -74,7 +74,7 @@ def test_weight_decay_of_layers_is_taken_at_the_moved_weights(one_step, longhand
 
 def test_losses_of_activities_count_once(one_step, longhand):
     """Fails if what layers add to the loss is lost, or counted for the first pass as well."""
-    moved = longhand.moved(GAMMA)
+    moved = longhand.perturbed(GAMMA)
     gradients = longhand.gradients(moved, longhand.bias)
     slopes = 2 * 0.3 * (longhand.x_adv @ moved + longhand.bias) / 8
     added = [longhand.x_adv.T @ slopes, slopes.sum(axis=0)]
@@ -104,7 +104,9 @@ def test_mixed_precision(policy, mode, one_step, longhand):
     keras.config.set_dtype_policy(policy)
     kernel, _ = one_step(AWP, **mode).model.get_weights()
     before = longhand.kernel
-    expected = longhand.step(longhand.gradients(longhand.moved(GAMMA), longhand.bias))[0] - before
+    expected = (
+        longhand.step(longhand.gradients(longhand.perturbed(GAMMA), longhand.bias))[0] - before
+    )
     plain = longhand.step(longhand.gradients(before, longhand.bias))[0] - before
     error = np.abs(kernel - before - expected).max()
     assert error < 0.02 * np.abs(expected).max()
@@ -112,7 +114,7 @@ def test_mixed_precision(policy, mode, one_step, longhand):
 
 
 def test_failure_leaves_weights_and_statistics_as_they_were(digits):
-    """Fails if an error in the pass with moved weights leaves anything moved."""
+    """Fails if an error in the pass with perturbed weights leaves anything moved."""
     passes = []
 
     def loss(y, scores):

@@ -49,8 +49,8 @@ def input_gradient(longhand):
 
 
 def weight_perturbation(longhand):
-    """The gradient of the moved weights, applied to those that are not moved."""
-    return longhand.step(longhand.gradients(longhand.moved(0.2), longhand.bias))
+    """The gradient of the perturbed weights, applied to those that are not perturbed."""
+    return longhand.step(longhand.gradients(longhand.perturbed(0.2), longhand.bias))
 
 
 CASES = {

@@ -23,8 +23,8 @@ def test_differentiable_in_the_weights():
 
 
 def test_a_regularizer_adds_nothing_unless_it_says_so():
-    """Fails if the base class changes the loss, or claims to move weights."""
+    """Fails if the base class changes the loss, or claims to perturb weights."""
     assert Regularizer().penalty(None, None, None) == 0.0
-    assert not Regularizer.moves_weights
-    with pytest.raises(NotImplementedError, match="does not implement `offsets`"):
-        Regularizer().offsets([], [], 0)
+    assert not Regularizer.perturbs_weights
+    with pytest.raises(NotImplementedError, match="does not implement `perturbations`"):
+        Regularizer().perturbations([], [], 0)

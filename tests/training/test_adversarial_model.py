@@ -8,7 +8,8 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 import keras_mmc
 from keras_mmc import AdversarialModel, attacks, defenses
-from keras_mmc.training.classifier import softmax_temperature
+from keras_mmc.losses import ScoreLoss
+from keras_mmc.training._checks import softmax_temperature
 
 EPS = 0.1
 FGSM = attacks.FGSM(EPS)
@@ -135,15 +136,15 @@ def test_what_is_reported(data):
     }
     x, y = tf.constant(data[0]), tf.constant(data[1])
     start = small_model()
-    points = FGSM.generate(start, x, y, tf.constant([0, 0]))
-    right = np.argmax(start(points), axis=1) == data[1]
+    x_adv = FGSM.generate(start, x, y, tf.constant([0, 0]))
+    right = np.argmax(start(x_adv), axis=1) == data[1]
     assert history["robust_accuracy"][0] == pytest.approx(right.mean())
-    assert history["loss"][0] == pytest.approx(float(LOSS(y, start(points))), rel=1e-5)
+    assert history["loss"][0] == pytest.approx(float(LOSS(y, start(x_adv))), rel=1e-5)
     clean = np.argmax(model(x), axis=1) == data[1]
     assert history["val_accuracy"][0] == pytest.approx(clean.mean())
     assert history["val_loss"][0] == pytest.approx(float(LOSS(y, model(x))), rel=1e-5)
-    points = attack.generate(model, x, y, tf.constant([3, 0]))
-    right = np.argmax(model(points), axis=1) == data[1]
+    x_adv = attack.generate(model, x, y, tf.constant([3, 0]))
+    right = np.argmax(model(x_adv), axis=1) == data[1]
     assert history["val_robust_accuracy"][0] == pytest.approx(right.mean())
 
 
@@ -166,9 +167,9 @@ def test_one_trace_whatever_the_batches(data):
     traces = []
 
     class Counting(defenses.AdversarialTraining):
-        def loss(self, learner, x, x_adv, y):
+        def loss(self, context, x, x_adv, y):
             traces.append(1)
-            return super().loss(learner, x, x_adv, y)
+            return super().loss(context, x, x_adv, y)
 
     robust = AdversarialModel(small_model(), Counting(attacks.PGD(EPS, steps=2)))
     robust.compile("sgd", LOSS)
@@ -208,10 +209,10 @@ def test_attack_leaves_batch_statistics_alone(data):
         robust.compile(keras.optimizers.SGD(0.0), LOSS)
         robust.fit(x, y, batch_size=len(x), verbose=0)
         means[in_training_mode] = inner.layers[2].moving_mean.numpy()
-    points = attacks.BIM(EPS, steps=5).generate(
+    x_adv = attacks.BIM(EPS, steps=5).generate(
         small_model(norm=True), tf.constant(x), tf.constant(y), tf.constant([0, 0])
     )
-    hidden = keras.Sequential(small_model(norm=True).layers[:2])(points)
+    hidden = keras.Sequential(small_model(norm=True).layers[:2])(x_adv)
     np.testing.assert_allclose(means[False], 0.01 * np.mean(hidden, axis=0), atol=1e-5)
     assert np.abs(means[True] - means[False]).max() > 1e-4
 
@@ -385,8 +386,8 @@ def test_dropout_in_training_and_under_attack(fidelity, data):
     seen = {}
 
     class Watching(defenses.StandardTraining):
-        def perturb(self, learner, x, y, seed):
-            seen.update(attacked=learner.attacked(x), trained=learner.scores(x))
+        def perturb(self, context, x, y):
+            seen.update(attacked=context.attacked(x), trained=context.scores(x))
             return x
 
     model = small_model(dropout=0.5)
@@ -405,6 +406,7 @@ def test_the_default_validation_attack():
         (attacks.PGD(0.2, norm="l2", box=box), "l2"),
         (attacks.MIM(0.2, box=box), "linf"),
         (attacks.CleverHans(fast_gradient_method, eps=0.2, norm=2, box=box), "l2"),
+        (attacks.Transfer(attacks.PGD(0.2, norm="l2", box=box), small_model()), "l2"),
     ):
         robust = AdversarialModel(small_model(), defenses.AdversarialTraining(attack))
         assert robust.validation_attack == attacks.PGD(0.2, steps=20, norm=norm, box=box)
@@ -473,6 +475,37 @@ def test_the_temperature_of_a_nested_head():
     expected = 0.1 * 0.5 * 200 * (1 + 1 / 9)
     assert softmax_temperature(inner) == pytest.approx(expected, rel=1e-5)
     assert softmax_temperature(outer) == softmax_temperature(inner)
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnDistance(ScoreLoss):
+    """Half the squared distance, by somebody who has not heard of `MMCLoss`."""
+
+    needs_distances = True
+
+    def call(self, y_true, y_pred):
+        return keras_mmc.objectives.distance(y_pred, y_true)
+
+
+@pytest.mark.parametrize(
+    ("ending", "layer"),
+    [
+        ([keras.layers.Dense(10)], "Dense"),
+        ([keras.layers.Dense(10), keras.layers.Activation("tanh")], "Activation"),
+        ([keras_mmc.MaxMahalanobisCenters(10), keras.layers.Activation("tanh")], "Activation"),
+        ([keras_mmc.layers.DifferentialHead()], "DifferentialHead"),
+    ],
+    ids=["dense", "activation", "centers and activation", "other head"],
+)
+@pytest.mark.parametrize("loss", [keras_mmc.MMCLoss(), OwnDistance(name="own")])
+def test_distances_need_a_head_that_gives_them(loss, ending, layer):
+    """Fails if a loss of distances, of this package or a user's own, meets scores of another."""
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), *ending])
+    with pytest.raises(ValueError, match=f"scores of {layer}.*no lower bound"):
+        AdversarialModel(model).compile("sgd", loss)
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+    model.add(keras_mmc.MaxMahalanobisCenters(10))
+    AdversarialModel(model).compile("sgd", loss)
 
 
 SAVING = """

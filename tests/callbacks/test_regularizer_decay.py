@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_mmc
-from keras_mmc.training import DecayRegularizer
+from keras_mmc.callbacks import DecayRegularizer
 
 EMR = keras_mmc.EffectiveMarginRegularizer(3.0, temperature=1.0)
 

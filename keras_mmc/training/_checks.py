@@ -1,19 +1,45 @@
 """What an `AdversarialModel` asks of the classifier and of the compiled loss."""
 
 import inspect
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc.attacks import checks
-from keras_mmc.attacks.base import score_function
-from keras_mmc.layers.base import ScoreHead
-from keras_mmc.losses import CenterLoss, ElasticMMCLoss, LGMLoss, MMCLoss
+from keras_mmc import _arrays as arrays
+from keras_mmc._validation import check
+from keras_mmc.attacks import PGD
+from keras_mmc.defenses.base import Defense, check_attack, properties_of
+from keras_mmc.layers import ScoreHead
+from keras_mmc.regularizers import Regularizer
 
 _MEANS = ("sum_over_batch_size", "mean")
 # Losses of probabilities that have no from_logits.
 _OF_PROBABILITIES = ("kl_divergence", "poisson")
+
+
+def check_parts(defense: Any, regularizer: Any, validation_attack: Any) -> None:
+    """Refuses what is no defence, no regularizer or no attack that can run in a graph.
+
+    Raises:
+        ValueError: naming the part.
+    """
+    owner, example = "AdversarialModel", "one of keras_mmc.defenses, such as StandardTraining()"
+    check(owner, "defense", defense, isinstance(defense, Defense), example)
+    fits = regularizer is None or isinstance(regularizer, Regularizer)
+    check(owner, "regularizer", regularizer, fits, "one of keras_mmc.regularizers, or None")
+    if validation_attack is not None:
+        check_attack("AdversarialModel, validation_attack", validation_attack)
+
+
+def validation_attack_of(defense: Defense) -> PGD | None:
+    """20 steps of PGD on the margin in the ball of the attack of a defence, if it has one."""
+    attack = defense.training_attack
+    if attack is None or attack.ball is None:
+        return None
+    ball = attack.ball
+    return PGD(ball.eps, steps=20, norm=ball.norm, box=ball.box)
 
 
 def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
@@ -37,8 +63,8 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
         )
     draw = np.random.default_rng(0).uniform(*box, (2, *model.input_shape[1:]))
     images = tf.constant(draw, tf.float32)
-    first, second = (score_function(model)(images).numpy() for _ in range(2))
-    checks.check_scores(first)
+    first, second = (keras.ops.convert_to_numpy(model(images, training=False)) for _ in range(2))
+    arrays.check_scores(first.astype("float32"))
     if not np.array_equal(first, second):
         raise ValueError(
             f"AdversarialModel: two forward passes of {model.name!r} differ in inference mode. "
@@ -47,7 +73,7 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
         )
 
 
-def check_loss(loss) -> keras.losses.Loss:
+def check_loss(loss: Any) -> keras.losses.Loss:
     """The compiled loss as a Keras loss of scores.
 
     Raises:
@@ -79,34 +105,33 @@ def check_loss(loss) -> keras.losses.Loss:
     return loss
 
 
-def check_head(loss, model: keras.Model) -> None:
+def check_head(loss: keras.losses.Loss, model: keras.Model) -> None:
     """Checks that the compiled loss is bounded on the scores of the model's last layer.
 
     Raises:
-        ValueError: if the loss measures distances from centres and the layer is a `Dense`, or the
-            loss brings centres of its own, so that the model gives no scores to attack.
+        ValueError: if the loss measures distances from centers and the layer gives none, or the
+            loss brings centers of its own, so that the model gives no scores to attack.
     """
-    if not isinstance(loss, (MMCLoss, ElasticMMCLoss, CenterLoss, LGMLoss)):
-        return
-    name = type(loss).__name__
-    if getattr(loss, "centers", None) is not None:
+    stated, name, last = properties_of(loss), type(loss).__name__, _last_layer(model)
+    if stated.from_features:
         raise ValueError(
             f"{name}(centers=...) trains features, but attacks need scores. End the model in "
             f"MaxMahalanobisCenters(num_classes, centers=...) and compile with {name}()."
         )
-    if isinstance(_last_layer(model), keras.layers.Dense):
+    if stated.needs_distances and not (isinstance(last, ScoreHead) and last.gives_distances):
         raise ValueError(
-            f"{name} measures distances from centres; on the logits of a Dense layer it has no "
-            "lower bound. End the model in MaxMahalanobisCenters or LearnedCenters."
+            f"{name} measures distances from centers; on the scores of {type(last).__name__}, the "
+            "last layer, it has no lower bound. End the model in MaxMahalanobisCenters or "
+            "LearnedCenters."
         )
-
-
-def _last_layer(model):
-    last = model.layers[-1]
-    return _last_layer(last) if isinstance(last, keras.Model) else last
 
 
 def softmax_temperature(model: keras.Model) -> float:
     """The temperature of the softmax that the model's head asks for; 1 if it says nothing."""
     head = _last_layer(model)
     return head.softmax_temperature if isinstance(head, ScoreHead) else 1.0
+
+
+def _last_layer(model):
+    last = model.layers[-1]
+    return _last_layer(last) if isinstance(last, keras.Model) else last

@@ -1,8 +1,11 @@
 """Robust accuracy of a fixed subset, in the logs of every epoch."""
 
-from keras_mmc._validation import check_count
-from keras_mmc.attacks.base import misclassified, scores_of
-from keras_mmc.training.subset import SubsetCallback
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from keras_mmc.attacks import Attack
+from keras_mmc.callbacks.base import SubsetCallback
 
 
 class RobustAccuracy(SubsetCallback):
@@ -17,7 +20,7 @@ class RobustAccuracy(SubsetCallback):
     `BestRobustCheckpoint`. `History` and the progress bar always come last.
 
     Args:
-        attack: the attack; it is traced once for all epochs.
+        attack: the attack; it is traced once for all epochs of a training.
         x: images `(N, ...)`, floats inside the box of the attack. Take them from the validation
             split.
         y: integer labels `(N,)`.
@@ -30,25 +33,23 @@ class RobustAccuracy(SubsetCallback):
 
     Example:
     >>> x, y = x_validation[:500], y_validation[:500]
-    >>> strong = keras_mmc.training.RobustAccuracy(keras_mmc.attacks.APGD(8 / 255), x, y, every=5)
+    >>> strong = keras_mmc.callbacks.RobustAccuracy(keras_mmc.attacks.APGD(8 / 255), x, y, every=5)
     >>> model.fit(train, callbacks=[strong, keras.callbacks.CSVLogger("history.csv")])
     """
 
     def __init__(
         self,
-        attack,
-        x,
-        y,
+        attack: Attack,
+        x: ArrayLike,
+        y: ArrayLike,
         every: int = 1,
         batch_size: int = 128,
         name: str = "robust_accuracy_subset",
     ):
-        super().__init__(attack, x, y, every)
-        self.batch_size = batch_size
+        super().__init__(attack, x, y, every, batch_size)
         self.name = name
-        check_count(self, "batch_size", self.batch_size)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Attack, if it is time, and write the accuracy into the logs."""
         if self.name in logs:
             raise ValueError(
@@ -57,9 +58,7 @@ class RobustAccuracy(SubsetCallback):
         logs[self.name] = float("nan")
         if not self.due():
             return
-        points = self.attack(self.model, self.x, self.y, batch_size=self.batch_size)
-        broken = misclassified(scores_of(self.model, points, self.batch_size), self.y)
-        logs[self.name] = 1 - float(broken.numpy().mean())
+        logs[self.name] = self.runner.robust_accuracy(self.attack, self.x, self.y)
         if (self.params or {}).get("verbose"):
             print(
                 f"\nEpoch {epoch + 1}: {self.name} {logs[self.name]:.4f} "

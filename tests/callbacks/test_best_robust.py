@@ -6,7 +6,7 @@ import pytest
 
 import keras_mmc
 from keras_mmc.attacks import PGD
-from keras_mmc.training import BestRobustCheckpoint
+from keras_mmc.callbacks import BestRobustCheckpoint
 
 X, Y = np.random.default_rng(0).uniform(size=(32, 6)).astype("float32"), np.arange(32) % 3
 

@@ -1,12 +1,15 @@
 """Adversarial images in TensorBoard."""
 
+import os
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from keras_mmc.attacks.base import scores_of
-from keras_mmc.training.subset import SubsetCallback
+from keras_mmc.attacks import Attack
+from keras_mmc.callbacks.base import SubsetCallback
 
 _MOST_IMAGES = 64
 
@@ -17,8 +20,8 @@ class AdversarialImages(SubsetCallback):
     Writes to `log_dir/adversarial`, with the epoch, from 0, as the step:
 
     - `images`: one row per image, with the clean image, the adversarial one and their difference.
-      Grey is no difference; black and white are the largest one of the picture.
-    - `classes`: a table of labels and answers, a line per row of the picture, and that largest
+      Gray is no difference; black and white are the largest one of the picture.
+    - `classes`: a table of labels and predictions, a line per row of the picture, and that largest
       difference.
 
     An image that is misclassified as it is has no difference. Scalars are left to
@@ -37,12 +40,19 @@ class AdversarialImages(SubsetCallback):
 
     Example:
     >>> attack = keras_mmc.attacks.PGD(8 / 255)
-    >>> pictures = keras_mmc.training.AdversarialImages("logs", x[:8], y[:8], attack, every=5)
+    >>> pictures = keras_mmc.callbacks.AdversarialImages("logs", x[:8], y[:8], attack, every=5)
     >>> model.fit(train, epochs=50, callbacks=[keras.callbacks.TensorBoard("logs"), pictures])
     """
 
-    def __init__(self, log_dir, x, y, attack, every: int = 1):
-        super().__init__(attack, x, y, every)
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        x: ArrayLike,
+        y: ArrayLike,
+        attack: Attack,
+        every: int = 1,
+    ):
+        super().__init__(attack, x, y, every, batch_size=_MOST_IMAGES)
         self.log_dir = pathlib.Path(log_dir)
         if self.x.ndim != 4 or self.x.shape[-1] not in (1, 3) or len(self.x) > _MOST_IMAGES:
             raise ValueError(
@@ -50,19 +60,19 @@ class AdversarialImages(SubsetCallback):
                 f"1 or 3 channels; received shape {self.x.shape}."
             )
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Open the file."""
         super().on_train_begin(logs)
         self._writer = tf.summary.create_file_writer(str(self.log_dir / "adversarial"))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Attack, if it is time, and write the picture and the table."""
         if not self.due():
             return
-        points = self.attack(self.model, self.x, self.y)
-        answers = [scores_of(self.model, x, len(x)).argmax(axis=-1) for x in (self.x, points)]
-        largest = np.abs(points - self.x).max()
-        rows = zip(range(len(self.y)), self.y, *answers, strict=True)
+        x_adv = self.runner.attack(self.attack, self.x, self.y)
+        predictions = [self.runner.scores(x).argmax(axis=-1) for x in (self.x, x_adv)]
+        largest = np.abs(x_adv - self.x).max()
+        rows = zip(range(len(self.y)), self.y, *predictions, strict=True)
         lines = [
             "| row | label | clean | adversarial |",
             "|---|---|---|---|",
@@ -70,16 +80,17 @@ class AdversarialImages(SubsetCallback):
             f"\nLargest difference: {largest:.4g} in input units; {self.attack!r}.",
         ]
         with self._writer.as_default(step=epoch):
-            tf.summary.image("images", image_rows(self.x, points, self.attack.box)[None])
+            tf.summary.image("images", image_rows(self.x, x_adv, self.attack.box)[None])
             tf.summary.text("classes", "\n".join(lines))
         self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the file."""
+        super().on_train_end(logs)
         self._writer.close()
 
 
-def image_rows(clean, adversarial, box: tuple[float, float]) -> np.ndarray:
+def image_rows(clean: np.ndarray, adversarial: np.ndarray, box: tuple[float, float]) -> np.ndarray:
     """One picture with a row per image: clean, adversarial, difference, one white pixel apart.
 
     Args:
@@ -94,8 +105,8 @@ def image_rows(clean, adversarial, box: tuple[float, float]) -> np.ndarray:
     low, high = box
     change = adversarial - clean
     largest = np.abs(change).max()
-    grey = 0.5 + change / (2 * largest if largest > 0 else 1.0)
-    columns = [(clean - low) / (high - low), (adversarial - low) / (high - low), grey]
+    gray = 0.5 + change / (2 * largest if largest > 0 else 1.0)
+    columns = [(clean - low) / (high - low), (adversarial - low) / (high - low), gray]
     cells = np.pad(
         np.stack(columns, axis=1), [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)], constant_values=1.0
     )

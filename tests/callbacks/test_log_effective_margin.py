@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import keras_mmc
-from keras_mmc.training import LogEffectiveMargin, effective_margins
+from keras_mmc.callbacks import LogEffectiveMargin
+from keras_mmc.evaluation import effective_margins
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_logs_of_an_adversarial_model(policy, data, tmp_path):
     callbacks = [log, Count(), keras.callbacks.CSVLogger(str(path))]
     history = robust.fit(x, y, batch_size=50, epochs=3, verbose=0, callbacks=callbacks).history
     assert counts[0] == counts[1] == counts[2]
-    score_fn = keras_mmc.attacks.base.score_function(model)
+    score_fn = lambda x: tf.cast(model(x, training=False), tf.float32)  # noqa: E731
     margins, norms = effective_margins(score_fn, tf.constant(x), tf.constant(y, tf.int32))
     tolerance = {"rtol": 1e-4 if policy == "float32" else 2e-2}
     last = history["val_effective_margin"][-1], history["val_effective_weight_norm"][-1]
@@ -86,6 +87,17 @@ def test_refused_in_fit(x, y, message, data):
     robust.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match=message):
         robust.fit(*data, verbose=0, callbacks=[LogEffectiveMargin(x, y)])
+
+
+def test_flat_images_are_told(data):
+    """Fails if images about which the scores do not change vanish from the mean without a word."""
+    x, y = data
+    model = network()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.optimizer.learning_rate = 0.0
+    model.layers[-1].kernel.assign(keras.ops.zeros((16, 10)))
+    with pytest.warns(UserWarning, match="Epoch 1: the scores do not change about 100 of 100"):
+        model.fit(x, y, verbose=0, callbacks=[LogEffectiveMargin(x, y)])
 
 
 def test_batch_size():

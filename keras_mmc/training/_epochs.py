@@ -27,7 +27,7 @@ class CountEpochs(keras.callbacks.Callback):
         if not int(self.model.used.numpy()):
             raise ValueError(
                 f"No image of epoch {epoch + 1} could be trained on. Every one had {reasons}. Look "
-                "at the data with keras_mmc.datasets.check_images(x, y, num_classes)."
+                "at the data with keras_mmc.datasets.check_dataset(x, y, num_classes)."
             )
         warnings.warn(
             f"Epoch {epoch + 1}: {skipped} images were not trained on, for {reasons}.", stacklevel=2

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_mmc
-from keras_mmc.training import EffectiveMargin, EffectiveWeightNorm, effective_margins
+from keras_mmc.evaluation import EffectiveMargin, EffectiveWeightNorm, effective_margins
 
 
 @settings(max_examples=40, deadline=None)
@@ -74,6 +74,28 @@ def test_samples_without_a_gradient_have_no_margin():
         metric.update_state([0, 0], [[2.0], [-2.0]])
     np.testing.assert_allclose(margin.result(), 5 / 2)
     np.testing.assert_allclose(norm.result(), (2 + 0) / 2)
+    assert (int(margin.flat), int(norm.flat)) == (1, 0)
+    margin.reset_state()
+    assert int(margin.flat) == 0
+
+
+@pytest.mark.parametrize("spoil", ["pixel", "weight", "label"])
+def test_what_is_not_valid_is_nan(spoil, linear):
+    """Fails if a NaN image, NaN scores or a label of no class look like a sample left out."""
+    model, kernel, x, y = linear
+    x, y = np.copy(x), np.copy(y)
+    if spoil == "pixel":
+        x[2, 0, 0] = np.nan
+    elif spoil == "label":
+        y[2] = 4
+    else:
+        model.set_weights([np.where(np.arange(4) == 1, np.nan, kernel)])
+    expected = np.full(9, spoil == "weight") | (np.arange(9) == 2)
+    for values in effective_margins(lambda x: model(x, training=False), x, y):
+        np.testing.assert_array_equal(np.isnan(values), expected)
+    for metric in (EffectiveMargin(model), EffectiveWeightNorm(model)):
+        metric.update_state(y, x)
+        assert np.isnan(metric.result()) and int(metric.flat) == 0
 
 
 def test_the_door(linear):

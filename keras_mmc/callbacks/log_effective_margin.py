@@ -1,20 +1,26 @@
 """Effective margin and effective weight norm in the logs of training."""
 
+import warnings
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
+from keras_mmc import _arrays as arrays
+from keras_mmc._tracing import CLASSES, batches, images_spec
 from keras_mmc._validation import check_count
-from keras_mmc.attacks import checks
-from keras_mmc.attacks.graphs import CLASSES, batches, images_spec
-from keras_mmc.training.effective_margin import EffectiveMargin, EffectiveWeightNorm
+from keras_mmc.evaluation import EffectiveMargin, EffectiveWeightNorm
+from keras_mmc.training import AdversarialModel
 
 
 class LogEffectiveMargin(keras.callbacks.Callback):
     """Measures effective margin and effective weight norm after every epoch.
 
     Adds `val_effective_margin` and `val_effective_weight_norm`, means over the given images, to
-    the logs of the epoch; list it before callbacks that read them. The model, plain or an
+    the logs of the epoch, and warns of images about which the scores do not change; list it before
+    callbacks that read the values. The model, plain or an
     `AdversarialModel`, runs in inference mode.
 
     Args:
@@ -28,35 +34,43 @@ class LogEffectiveMargin(keras.callbacks.Callback):
     Source: Liu & Chan, BMVC 2022, arXiv 2210.05118.
 
     Example:
-    >>> log = keras_mmc.training.LogEffectiveMargin(x_val, y_val)
+    >>> log = keras_mmc.callbacks.LogEffectiveMargin(x_val, y_val)
     >>> history = robust.fit(train, validation_data=val, epochs=10, callbacks=[log])
     >>> history.history["val_effective_margin"]
     """
 
-    def __init__(self, x, y, batch_size: int = 128):
+    def __init__(self, x: ArrayLike, y: ArrayLike, batch_size: int = 128):
         super().__init__()
         self.x, self.y, self.batch_size = x, y, batch_size
         check_count(self, "batch_size", self.batch_size)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Check the data against the model, and trace the measurement once for all epochs."""
         margin = EffectiveMargin(self.model, "val_effective_margin")
         norm = EffectiveWeightNorm(self.model, "val_effective_weight_norm")
         self._metrics = (margin, norm)
-        self.x = checks.check_images(self.x, getattr(self.model, "box", (-np.inf, np.inf)))
-        self.y = checks.check_classes(self.y, len(self.x), margin.num_classes, "y")
+        box = self.model.box if isinstance(self.model, AdversarialModel) else (-np.inf, np.inf)
+        self.x = arrays.check_images(self.x, box)
+        self.y = arrays.check_classes(self.y, len(self.x), margin.num_classes, "y")
 
         def update(x, y):
             for metric in self._metrics:
                 metric.update_state(y, x)
 
-        images = images_spec(self.x.shape)
-        self._update = tf.function(update, input_signature=[images, CLASSES], autograph=False)
+        signature = [images_spec(self.x.shape), CLASSES]
+        self._update = tf.function(update, input_signature=signature, autograph=False)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Measure, and write the means into the logs."""
         for metric in self._metrics:
             metric.reset_state()
         for rows in batches(len(self.x), self.batch_size):
             self._update(tf.constant(self.x[rows], tf.float32), tf.constant(self.y[rows]))
         logs |= {metric.name: float(metric.result()) for metric in self._metrics}
+        flat = int(self._metrics[0].flat)
+        if flat:
+            warnings.warn(
+                f"Epoch {epoch + 1}: the scores do not change about {flat} of {len(self.x)} "
+                "images, which have no effective margin and are left out of its mean.",
+                stacklevel=2,
+            )

@@ -1,11 +1,11 @@
-"""A model computes with moved weights, and no variable is moved."""
+"""A model computes with perturbed weights, and no variable is perturbed."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc.training.moved_weights import moved_weights, reduced_gradients
+from keras_mmc.training._step import perturbed_weights, reduced_gradients
 
 
 @pytest.fixture
@@ -19,15 +19,17 @@ def state_of(model):
     return [np.copy(variable.numpy()) for variable in model.variables]
 
 
-def test_the_model_computes_with_the_moved_weights(model, rng):
-    """Fails if offsets do not reach the layers, or stay behind."""
+def test_the_model_computes_with_the_perturbed_weights(model, rng):
+    """Fails if perturbations do not reach the layers, or stay behind."""
     x = rng.normal(size=(5, 4)).astype("float32")
     before = state_of(model)
-    offsets = [tf.constant(rng.normal(size=w.shape), "float32") for w in model.trainable_variables]
-    with moved_weights(model, offsets):
+    perturbations = [
+        tf.constant(rng.normal(size=w.shape), "float32") for w in model.trainable_variables
+    ]
+    with perturbed_weights(model, perturbations):
         scores = model(x, training=False).numpy()
     kernel, bias, gamma, beta = (
-        w.numpy() + o.numpy() for w, o in zip(model.trainable_variables, offsets, strict=True)
+        w.numpy() + o.numpy() for w, o in zip(model.trainable_variables, perturbations, strict=True)
     )
     expected = (x @ kernel + bias) / np.sqrt(1 + 1e-3) * gamma + beta
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
@@ -35,13 +37,13 @@ def test_the_model_computes_with_the_moved_weights(model, rng):
         np.testing.assert_array_equal(value, old)
 
 
-def test_gradients_are_those_of_the_moved_weights_only(model):
-    """Fails if a gradient flows through the offset itself."""
+def test_gradients_are_those_of_the_perturbed_weights_only(model):
+    """Fails if a gradient flows through the perturbation itself."""
     kernel = model.layers[0].kernel
-    offsets = [tf.zeros(w.shape) for w in model.trainable_variables]
+    perturbations = [tf.zeros(w.shape) for w in model.trainable_variables]
     with tf.GradientTape() as tape:
-        offsets[0] = 2 * kernel.value  # moved to 3 w, of which the constant part is 2 w
-        with moved_weights(model, offsets):
+        perturbations[0] = 2 * kernel.value  # perturbed to 3 w, of which the constant part is 2 w
+        with perturbed_weights(model, perturbations):
             total = tf.reduce_sum(kernel.value**2)
     np.testing.assert_allclose(tape.gradient(total, kernel.value), 6 * kernel.numpy(), rtol=1e-5)
 
@@ -65,7 +67,7 @@ def test_statistics_and_random_states_move_as_in_one_call(model, rng):
         np.testing.assert_array_equal(gradient, np.zeros(gradient.shape))
     for value, old in zip(state_of(model), before, strict=True):
         np.testing.assert_array_equal(value, old)
-    with moved_weights(model, [tf.zeros(w.shape) for w in model.trainable_variables]):
+    with perturbed_weights(model, [tf.zeros(w.shape) for w in model.trainable_variables]):
         scores.append(model(x, training=True).numpy())
     np.testing.assert_array_equal(scores[0], scores[1])
     np.testing.assert_array_equal(scores[0], scores[2])
@@ -77,10 +79,10 @@ def test_statistics_and_random_states_move_as_in_one_call(model, rng):
 
 
 def test_nothing_moves_where_the_pass_fails(model):
-    """Fails if an error leaves a weight moved or a statistic half updated."""
+    """Fails if an error leaves a weight perturbed or a statistic half updated."""
     before = state_of(model)
-    offsets = [tf.ones(w.shape) for w in model.trainable_variables]
-    with pytest.raises(RuntimeError, match="in between"), moved_weights(model, offsets):
+    perturbations = [tf.ones(w.shape) for w in model.trainable_variables]
+    with pytest.raises(RuntimeError, match="in between"), perturbed_weights(model, perturbations):
         model(tf.ones([5, 4]), training=True)
         raise RuntimeError("in between")
     for value, old in zip(state_of(model), before, strict=True):

@@ -2,10 +2,10 @@
 
 import warnings
 
-from keras_mmc.training.monitor import RobustnessMonitor
-from keras_mmc.training.subset import classifier_of
+from keras_mmc._validation import check_number
+from keras_mmc.callbacks.base import RobustnessMonitor, classifier_of
 
-# A network that answers with one class whatever it sees has a robust accuracy of 1 / K, which it
+# A network that predicts one class whatever it sees has a robust accuracy of 1 / K, which it
 # loses as soon as it learns. Until the best is well above that, nothing is judged.
 _ABOVE_CHANCE = 1.5
 
@@ -33,7 +33,7 @@ class StopOnCatastrophicOverfitting(RobustnessMonitor):
     Example:
     >>> defense = keras_mmc.defenses.FastAdversarialTraining(eps=8 / 255)
     >>> robust = keras_mmc.AdversarialModel(model, defense)
-    >>> stop = keras_mmc.training.StopOnCatastrophicOverfitting()
+    >>> stop = keras_mmc.callbacks.StopOnCatastrophicOverfitting()
     >>> robust.fit(train, validation_data=validation, epochs=30, callbacks=[stop])
     """
 
@@ -46,11 +46,7 @@ class StopOnCatastrophicOverfitting(RobustnessMonitor):
         super().__init__(monitor)
         self.training_monitor = training_monitor
         self.fraction = fraction
-        if not 0 < fraction < 1:
-            raise ValueError(
-                "StopOnCatastrophicOverfitting: `fraction` must lie between 0 and 1; received "
-                f"{fraction!r}."
-            )
+        check_number(self, "fraction", fraction, above=0, below=1)
 
     def on_train_begin(self, logs=None):
         """Forget an earlier training, perhaps of another network."""

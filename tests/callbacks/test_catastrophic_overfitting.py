@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from keras_mmc.attacks import FGSM, PGD
+from keras_mmc.callbacks import StopOnCatastrophicOverfitting
 from keras_mmc.defenses import AdversarialTraining
-from keras_mmc.training import AdversarialModel, StopOnCatastrophicOverfitting
+from keras_mmc.training import AdversarialModel
 
 X, Y = np.random.default_rng(0).uniform(size=(40, 6)).astype("float32"), np.arange(40) % 10
 
@@ -84,7 +85,7 @@ def test_a_second_training_starts_afresh():
 @pytest.mark.parametrize("fraction", [0, 1, -0.5])
 def test_a_fraction_out_of_range_is_refused(fraction):
     """Fails if a fraction that never or always stops is accepted."""
-    with pytest.raises(ValueError, match=f"between 0 and 1; received {fraction}"):
+    with pytest.raises(ValueError, match=f"`fraction` must be .* > 0 and < 1; received {fraction}"):
         StopOnCatastrophicOverfitting(fraction=fraction)
 
 

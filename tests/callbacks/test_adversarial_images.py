@@ -7,8 +7,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_mmc.attacks import PGD
-from keras_mmc.training import AdversarialImages
-from keras_mmc.training.tensorboard import image_rows
+from keras_mmc.callbacks import AdversarialImages
+from keras_mmc.callbacks.adversarial_images import image_rows
 
 ATTACK = PGD(0.2, steps=5)
 
@@ -54,34 +54,34 @@ def test_the_picture_holds_clean_adversarial_and_difference(images, model, tmp_p
     width, height, png = pictures[0][1]
     assert (int(width), int(height)) == (3 * 7, 4 * 6)
     picture = tf.io.decode_png(png).numpy() / 255
-    points = ATTACK(model, x, y)
-    change = points.astype("float64") - x
+    x_adv = ATTACK(model, x, y)
+    change = x_adv.astype("float64") - x
     for i in range(4):
         rows = slice(6 * i, 6 * i + 5)
         np.testing.assert_allclose(picture[rows, 0:6], x[i], atol=1 / 255)
-        np.testing.assert_allclose(picture[rows, 7:13], points[i], atol=1 / 255)
-        grey = 0.5 + 0.5 * change[i] / np.abs(change).max()
-        np.testing.assert_allclose(picture[rows, 14:20], grey, atol=1 / 255)
+        np.testing.assert_allclose(picture[rows, 7:13], x_adv[i], atol=1 / 255)
+        gray = 0.5 + 0.5 * change[i] / np.abs(change).max()
+        np.testing.assert_allclose(picture[rows, 14:20], gray, atol=1 / 255)
     assert (picture[5::6] == 1).all() and (picture[:, 6::7] == 1).all()
 
 
-def test_the_table_holds_labels_and_answers(images, model, tmp_path):
-    """Fails if answers are those of other images, or the largest difference is missing."""
+def test_the_table_holds_labels_and_predictions(images, model, tmp_path):
+    """Fails if predictions are those of other images, or the largest difference is missing."""
     x, y = images
     model.fit(x, y, verbose=0, callbacks=[AdversarialImages(tmp_path, x, y, ATTACK)])
     tags = written(tmp_path / "adversarial")
     assert set(tags) == {"images", "classes"}
-    points = ATTACK(model, x, y)
-    clean, fooled = (model(images).numpy().argmax(axis=-1) for images in (x, points))
+    x_adv = ATTACK(model, x, y)
+    clean, fooled = (model(images).numpy().argmax(axis=-1) for images in (x, x_adv))
     assert (clean != fooled).any() and clean[-1] != y[-1]
     [(step, (text,))] = tags["classes"]
     lines = text.decode().splitlines()
     assert step == 0
     assert lines[2:6] == [f"| {i} | {y[i]} | {clean[i]} | {fooled[i]} |" for i in range(4)]
-    assert lines[-1].startswith(f"Largest difference: {np.abs(points - x).max():.4g} in input")
+    assert lines[-1].startswith(f"Largest difference: {np.abs(x_adv - x).max():.4g} in input")
 
 
-def test_no_difference_is_grey(rng):
+def test_no_difference_is_gray(rng):
     """Fails if 0 / 0 blackens the picture, or a box other than [0, 1] is ignored."""
     x = rng.uniform(-1, 1, size=(2, 3, 3, 1))
     picture = image_rows(x, x, (-1.0, 1.0))

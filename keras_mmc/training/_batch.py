@@ -1,10 +1,10 @@
 """Which samples of a batch can be trained on."""
 
 import dataclasses
+from typing import Any
 
+import keras
 import tensorflow as tf
-
-from keras_mmc.attacks.ascent import per_sample
 
 _ROUNDING = 1e-5
 
@@ -31,12 +31,26 @@ class Batch:
         return tf.math.count_nonzero(self.usable)
 
 
-def is_one_hot(y, num_classes: int) -> bool:
+def tensors_of(data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Images, labels and weights as tensors: an eager `train_on_batch` passes arrays on."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    return tf.convert_to_tensor(x), tf.convert_to_tensor(y), sample_weight
+
+
+def index_in_global_batch(rows: tf.Tensor) -> tf.Tensor:
+    """Numbers `(N,)` of the rows of this replica in the batch of all, whatever their sizes."""
+    context, count = tf.distribute.get_replica_context(), tf.shape(rows)[0]
+    replica, replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
+    sizes = context.all_reduce("sum", count * tf.one_hot(replica, replicas, dtype=tf.int32))
+    return tf.reduce_sum(sizes[:replica]) + tf.range(count)
+
+
+def is_one_hot(y: tf.Tensor, num_classes: int) -> bool:
     """Whether labels are rows `(N, num_classes)`."""
     return len(y.shape) == 2 and y.shape[-1] == num_classes
 
 
-def label_ids(y, num_classes: int) -> tf.Tensor:
+def label_ids(y: tf.Tensor, num_classes: int) -> tf.Tensor:
     """Labels as `int32` `(N,)`, from integers `(N,)` or `(N, 1)` or one-hot rows."""
     if is_one_hot(y, num_classes):
         return tf.argmax(y, axis=-1, output_type=tf.int32)
@@ -44,7 +58,12 @@ def label_ids(y, num_classes: int) -> tf.Tensor:
 
 
 def keep_usable(
-    x, y, sample_weight, box: tuple[float, float], num_classes: int, in_pairs: bool
+    x: tf.Tensor,
+    y: tf.Tensor,
+    sample_weight: tf.Tensor | None,
+    box: tuple[float, float],
+    num_classes: int,
+    in_pairs: bool,
 ) -> Batch:
     """The batch with the samples marked that cannot be trained on.
 
@@ -80,7 +99,8 @@ def keep_usable(
     # Comparisons with NaN are false.
     inside = tf.reduce_all((x >= low) & (x <= high), axis=list(range(1, x.shape.rank)))
     usable = inside & _are_classes(y, ids, num_classes)
-    x = tf.where(per_sample(inside, x), tf.clip_by_value(x, *box), _stand_in(x, usable, box))
+    fits = tf.reshape(inside, [-1] + [1] * (x.shape.rank - 1))
+    x = tf.where(fits, tf.clip_by_value(x, *box), _stand_in(x, usable, box))
     usable &= tf.math.count_nonzero(usable) > 1
     if in_pairs:
         usable &= tf.reduce_all(usable) & tf.reduce_any(ids != ids[:1])

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import keras_mmc
 from keras_mmc.attacks import PGD
-from keras_mmc.training import RobustAccuracy
+from keras_mmc.callbacks import RobustAccuracy
 
 EPS = 0.03
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -4,8 +4,7 @@ import os
 import pathlib
 
 from keras_mmc._files import PathLike, check_writable, replacing
-from keras_mmc.training.monitor import RobustnessMonitor
-from keras_mmc.training.subset import classifier_of
+from keras_mmc.callbacks.base import RobustnessMonitor, classifier_of
 
 
 class BestRobustCheckpoint(RobustnessMonitor):
@@ -25,7 +24,7 @@ class BestRobustCheckpoint(RobustnessMonitor):
         OSError: if the file cannot be written.
 
     Example:
-    >>> best = keras_mmc.training.BestRobustCheckpoint("runs/best.keras")
+    >>> best = keras_mmc.callbacks.BestRobustCheckpoint("runs/best.keras")
     >>> robust.fit(train, validation_data=validation, epochs=100, callbacks=[best])
     >>> model = keras.models.load_model("runs/best.keras")
     """

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_mmc import objectives
 
 
-def divergence(clean, adversarial, temperature: float) -> tf.Tensor:
+def divergence(clean: tf.Tensor, adversarial: tf.Tensor, temperature: float) -> tf.Tensor:
     """`T * KL(softmax(clean / T) || softmax(adversarial / T))`, `(N,)`.
 
     The gradient flows through both arguments.
@@ -22,7 +22,9 @@ def divergence(clean, adversarial, temperature: float) -> tf.Tensor:
     return temperature * objectives.kl(adversarial / temperature, clean / temperature)
 
 
-def true_and_best_wrong(scores, y, temperature: float) -> tuple[tf.Tensor, tf.Tensor]:
+def true_and_best_wrong(
+    scores: tf.Tensor, y: tf.Tensor, temperature: float
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Probability of the true class and the largest one of a wrong class, both `(N,)`.
 
     Args:

@@ -3,7 +3,7 @@
 import keras
 
 from keras_mmc._validation import check_number
-from keras_mmc.training.adversarial_model import AdversarialModel
+from keras_mmc.training import AdversarialModel
 
 
 class DecayRegularizer(keras.callbacks.Callback):
@@ -28,7 +28,7 @@ class DecayRegularizer(keras.callbacks.Callback):
     Example:
     >>> plateau = keras.callbacks.ReduceLROnPlateau("val_robust_accuracy", mode="max")
     >>> robust.fit(train, validation_data=val, epochs=100,
-    ...            callbacks=[plateau, keras_mmc.training.DecayRegularizer()])
+    ...            callbacks=[plateau, keras_mmc.callbacks.DecayRegularizer()])
     """
 
     def __init__(self, initial_learning_rate: float | None = None):

@@ -1,0 +1,104 @@
+"""The base class of defences that train on an attack of one's choice."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import keras
+import tensorflow as tf
+
+from keras_mmc._validation import check_count
+from keras_mmc.attacks import Attack
+from keras_mmc.defenses._checks import starting_near
+from keras_mmc.defenses.base import Defense, StepContext, check_attack
+
+Schedule = Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackDefense(Defense):
+    """Base class of defences that train on the adversarial examples of an attack.
+
+    Args:
+        attack: the attack; training uses its training view, with a fixed number of steps.
+        objective: what the attack maximizes in training: `None` for the objective of the attack
+            or of the paper (see the class), `"training_loss"` for the compiled loss, or anything
+            that the attack itself takes.
+        eps_schedule: function of the epoch that gives `eps`, such as a
+            `keras.optimizers.schedules.LearningRateSchedule`; `None` keeps that of the attack.
+        steps_schedule: function of the epoch that gives the number of steps, rounded.
+        start_epoch: epoch from which on the attack runs; before it the clean images stay as they
+            are.
+
+    Raises:
+        ValueError: for something else than an attack, an attack with `eps=0`, or an objective or
+            schedule that the attack cannot take.
+
+    Attributes:
+        starts_near: whether a random start is small noise about the image, as in TRADES.
+    """
+
+    attack: Attack
+    objective: "str | Callable | keras.losses.Loss | None" = dataclasses.field(
+        default=None, kw_only=True
+    )
+    eps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
+    steps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
+    start_epoch: int = dataclasses.field(default=0, kw_only=True)
+
+    starts_near: ClassVar[bool] = False
+
+    def __post_init__(self):
+        owner = type(self).__name__
+        check_attack(owner, self.attack)
+        name = type(self.attack).__name__
+        self._check_schedule("eps", self.eps_schedule, self.attack.fixed_eps)
+        self._check_schedule("steps", self.steps_schedule, self.attack.fixed_steps)
+        if self.objective is not None and not self.attack.has_objective:
+            raise ValueError(f"{owner}: {name} has no objective to replace; leave `objective` out.")
+        if self.objective == "training_loss" and self.attack.targeted:
+            raise ValueError(
+                f"{owner}: the training loss has no target. Leave `objective` out, or pass an "
+                "attack that is not targeted."
+            )
+        check_count(self, "start_epoch", self.start_epoch, least=0)
+
+    def _check_schedule(self, name, schedule, is_fixed):
+        if schedule is not None and (is_fixed or not callable(schedule)):
+            raise ValueError(
+                f"{type(self).__name__}: `{name}_schedule` must be a function of the epoch, and "
+                f"the `{name}` of the attack one that can change at run time, as that of PGD, BIM "
+                f"or MIM; received {schedule!r} with {self.attack!r}."
+            )
+
+    @property
+    def training_attack(self) -> Attack:
+        """The attack."""
+        return self.attack
+
+    def own_objective(self, context: StepContext, x: tf.Tensor) -> Any:
+        """What the attack maximizes where `objective` is `None`; `None` for its own objective."""
+        return None
+
+    def perturb(self, context, x, y):
+        attack = starting_near(self.attack) if self.starts_near else self.attack
+        objective = self.objective
+        if objective is None:
+            objective = self.own_objective(context, x)
+        if objective == "training_loss":
+            attack = dataclasses.replace(attack, objective=lambda scores, _: context.loss(scores))
+        elif objective is not None:
+            attack = dataclasses.replace(attack, objective=objective)
+        eps = steps = None
+        if self.eps_schedule is not None:
+            eps = tf.cast(self.eps_schedule(context.epoch), x.dtype)
+        if self.steps_schedule is not None:
+            steps = tf.cast(self.steps_schedule(context.epoch), tf.float32)
+            steps = tf.cast(tf.round(steps), tf.int32)
+
+        def perturbed():
+            return context.generate(attack, x, y, eps, steps)
+
+        if self.start_epoch:
+            return tf.cond(context.epoch >= self.start_epoch, perturbed, lambda: tf.identity(x))
+        return perturbed()

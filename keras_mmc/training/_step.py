@@ -1,0 +1,159 @@
+"""One update of the weights of an `AdversarialModel`."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_mmc.defenses import SampleLosses
+from keras_mmc.training._batch import Batch
+
+
+class WeightUpdate:
+    """Updates the weights of an `AdversarialModel` on one batch; see `Defense.update`.
+
+    Args:
+        robust: the `AdversarialModel`.
+        batch: the batch of the step.
+    """
+
+    def __init__(self, robust: Any, batch: Batch):
+        self._robust = robust
+        self._batch = batch
+        self._lost = tf.constant(False)
+
+    def __call__(
+        self,
+        loss: Callable[[tf.Tensor], SampleLosses],
+        x: tf.Tensor,
+        input_gradient: bool = False,
+        optimizer: int = 0,
+    ) -> tuple[SampleLosses, tf.Tensor | None]:
+        """Moves the weights down the gradient of the mean of `loss(x)` and what belongs to it.
+
+        Returns:
+            The losses, and the gradient of the images or `None`.
+        """
+        robust, is_first = self._robust, optimizer == 0
+        regularizer = robust.regularizer if is_first else None
+        optimizer = robust.optimizers[optimizer]
+        variables = robust.model.trainable_variables
+        perturbed = contextlib.nullcontext()
+        if regularizer is not None and regularizer.perturbs_weights:
+            perturbed = self._perturbed_weights(lambda: self._mean(loss(x).values))
+        with tf.GradientTape() as tape, perturbed:
+            if input_gradient:
+                tape.watch(x)
+            losses = loss(x)
+            # Before another forward pass replaces them.
+            of_layers = [tf.cast(value, tf.float32) for value in robust.losses if is_first]
+            values = losses.values
+            if regularizer is not None:
+                penalty = regularizer.penalty(robust.score_fn(False), x, self._batch.y)
+                values += robust.regularizer_scale * tf.cast(penalty, tf.float32)
+            total = self._mean(values) + sum(of_layers)
+            scaled = optimizer.scale_loss(total / replicas())
+        gradients = tape.gradient(scaled, [*variables, x] if input_gradient else variables)
+        gradient = gradients.pop() if input_gradient else None
+        self._apply(optimizer, gradients, variables, total)
+        if is_first:
+            robust.loss_tracker.update_state(total, sample_weight=self._batch.count)
+        return losses, gradient
+
+    def _mean(self, values):
+        """The weighted mean over the samples that can be used."""
+        # Not a product: 0 * NaN is NaN.
+        values = tf.where(self._batch.usable, self._batch.weight * values, 0.0)
+        return tf.math.divide_no_nan(
+            tf.reduce_sum(values), tf.cast(self._batch.count, values.dtype)
+        )
+
+    def _perturbed_weights(self, loss):
+        """A context in which the model computes with weights perturbed by the regularizer."""
+        robust = self._robust
+        gradients = reduced_gradients(robust.model, lambda: robust.optimizer.scale_loss(loss()))
+        perturbations = robust.regularizer.perturbations(
+            robust.model.trainable_variables, gradients, robust.epoch + 0
+        )
+        return perturbed_weights(robust.model, perturbations)
+
+    def _apply(self, optimizer, gradients, variables, total):
+        """One step of the optimizer; none, and the batch counts as skipped, where it has no use.
+
+        That is where the batch has no usable sample or a gradient is not finite. A loss-scaling
+        optimizer meets such gradients regularly and skips them itself; there the loss decides.
+        """
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            finite = tf.math.is_finite(total)
+        else:
+            known = [gradient for gradient in gradients if gradient is not None]
+            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
+        newly_lost = tf.where(finite | self._lost, tf.constant(0, tf.int64), self._batch.count)
+        self._lost |= ~finite
+        self._robust.used.assign_add(-newly_lost)
+        self._robust.skipped.assign_add(newly_lost)
+        usable = finite & (self._batch.count > 0)
+        if not optimizer.built:
+            optimizer.build(variables)
+        if replicas() == 1:
+            pairs = list(zip(gradients, variables, strict=True))
+            tf.cond(usable, lambda: _nothing(optimizer.apply_gradients(pairs)), _nothing)
+            return
+        # Replicas step together: one without use adds nothing to the sum of the gradients.
+        gradients = [g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients]
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+
+def reduced_gradients(model: keras.Model, value: Callable[[], tf.Tensor]) -> list[tf.Tensor]:
+    """Gradients of a scalar in the trainable weights, summed over replicas.
+
+    What the model changes meanwhile, batch statistics and random states, is dropped: the pass that
+    follows sees the same and changes it once.
+
+    Args:
+        model: Keras model.
+        value: function without arguments that computes the scalar with the model.
+
+    Returns:
+        One tensor for each trainable weight, 0 where the scalar does not depend on it.
+    """
+    weights = [weight.value for weight in model.trainable_variables]
+    with keras.StatelessScope(), tf.GradientTape() as tape:
+        total = value()
+    gradients = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return tf.distribute.get_replica_context().all_reduce("sum", gradients)
+
+
+@contextlib.contextmanager
+def perturbed_weights(model: keras.Model, perturbations: list[tf.Tensor]) -> Iterator[None]:
+    """Within it, the model computes with trainable weights perturbed by constants.
+
+    No variable is assigned to perturb it, so none can stay perturbed. What the model changes by
+    itself, such as batch statistics, is assigned at the end.
+
+    Args:
+        model: Keras model.
+        perturbations: tensors in the shapes of its trainable weights.
+    """
+    values = [
+        (weight, tf.convert_to_tensor(weight.value) + tf.stop_gradient(perturbation))
+        for weight, perturbation in zip(model.trainable_variables, perturbations, strict=True)
+    ]
+    with keras.StatelessScope(values, collect_losses=True) as scope:
+        yield
+    for variable in model.non_trainable_variables:
+        value = scope.get_current_value(variable)
+        if value is not None:
+            variable.assign(value)
+
+
+def replicas() -> int:
+    """Number of replicas whose gradients are summed."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _nothing(*_):
+    """The result of both branches of a condition that only acts."""
+    return tf.constant(0)
