@@ -59,7 +59,7 @@ TABLE = {
     **{f"{loss.name} of an attack": objective(objectives.training_loss(loss)) for loss in LOSSES},
     **{metric.name: one_by_one(metric) for metric in METRICS},
     **{name: objective(objectives.get(name)) for name in UNTARGETED},
-    **{name: objective(objectives.get(name), LABELS[::-1]) for name in objectives.TARGETED},
+    **{name: objective(objectives.get(name), LABELS[::-1]) for name in sorted(objectives.TARGETED)},
 }
 WITHOUT_LABELS = {
     **{head.name: lambda y, features, head=head: head(features) for head in HEADS},
