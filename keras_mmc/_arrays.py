@@ -28,6 +28,19 @@ def check_call(model: Any, batch_size: Any, seed: Any) -> None:
         raise ValueError(f"`seed` must be an integer in [0, 2**31); received {seed!r}.")
 
 
+def check_targets_fit(attack: Any, targets: Any) -> None:
+    """Refuses targets for an attack that has none.
+
+    Raises:
+        ValueError: if there are any.
+    """
+    if targets is not None and not attack.targeted:
+        raise ValueError(
+            f"`targets` were given, but {attack!r} is not targeted. Make the attack with "
+            "targeted=True, or leave `targets` out."
+        )
+
+
 def check_images(x: ArrayLike, box: tuple[float, float]) -> np.ndarray:
     """The images as a NumPy array.
 

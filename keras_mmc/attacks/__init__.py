@@ -1,8 +1,11 @@
-"""Attacks: one a file, all frozen dataclasses with `generate`, `search` and a call."""
+"""Attacks: one a file, all frozen dataclasses with one hook, two views of it and a call."""
 
+from keras_mmc.attacks._engine.predictions import misclassified
+from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.auto_attack import AutoAttack, AutoAttackResult
-from keras_mmc.attacks.base import Attack
+from keras_mmc.attacks.ball import Ball
+from keras_mmc.attacks.base import Attack, BallAttack
 from keras_mmc.attacks.bim import BIM
 from keras_mmc.attacks.carlini_wagner import CarliniWagner
 from keras_mmc.attacks.cleverhans_adapter import CleverHans
@@ -16,7 +19,9 @@ from keras_mmc.attacks.mim import MIM
 from keras_mmc.attacks.multi_targeted import MultiTargeted
 from keras_mmc.attacks.nearest_wrong import NearestWrongCenter
 from keras_mmc.attacks.pgd import PGD
+from keras_mmc.attacks.result import AttackResult, Broken
 from keras_mmc.attacks.rotation import Rotation
+from keras_mmc.attacks.runner import Runner
 from keras_mmc.attacks.spsa import SPSA
 from keras_mmc.attacks.square import Square
 from keras_mmc.attacks.transfer import Transfer
@@ -32,8 +37,12 @@ __all__ = [
     "PGD",
     "SPSA",
     "Attack",
+    "AttackResult",
     "AutoAttack",
     "AutoAttackResult",
+    "Ball",
+    "BallAttack",
+    "Broken",
     "CarliniWagner",
     "CleverHans",
     "DeepFool",
@@ -41,6 +50,9 @@ __all__ = [
     "MultiTargeted",
     "NearestWrongCenter",
     "Rotation",
+    "Runner",
     "Square",
     "Transfer",
+    "image_seeds",
+    "misclassified",
 ]

@@ -77,9 +77,7 @@ class PenaltyAttack(Attack):
         zero = tf.ensure_shape(tf.zeros(tf.shape(x)[:1]), x.shape[:1])
 
         def one_round(low, high, constant, best, size):
-            best, size, won = self._round(
-                score_fn, x, targets, constant, best, size, early_stop
-            )
+            best, size, won = self._round(score_fn, x, targets, constant, best, size, early_stop)
             high = tf.where(won, tf.minimum(high, constant), high)
             low = tf.where(won, low, tf.maximum(low, constant))
             larger = tf.minimum(_GROWTH * constant, _LARGEST)

@@ -35,7 +35,7 @@ class AutoAttackResult(AttackResult):
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class AutoAttack(BallAttack):
-    """AutoAttack: APGD on two objectives, FAB and Square, each on the images that those before it did not break.
+    """AutoAttack: APGD on two objectives, FAB and Square, each on the images that are left.
 
     - `"standard"`: `apgd-ce`, `apgd-t` (targeted DLR, 9 targets), `fab-t` (9 targets), `square`
       (5,000 queries).
@@ -112,7 +112,7 @@ class AutoAttack(BallAttack):
             attacks |= {"fab-t": fab_t, "square": Square(**ball)}
         standard = {"apgd-dlr": "dlr", "apgd-t": "targeted_dlr"}
         notes = tuple(
-            f"{name} maximised {attacks[name].objective!r}: {objective!r} is not defined for "
+            f"{name} maximized {attacks[name].objective!r}: {objective!r} is not defined for "
             f"{num_classes} classes."
             for name, objective in standard.items()
             if name in attacks and attacks[name].objective != objective

@@ -80,7 +80,9 @@ class Ball:
 
     def sizes(self, x_adv: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Sizes of perturbations in float64, `(N,)`, in input units."""
-        offsets = (np.asarray(x_adv, "float64") - x).reshape(len(x), -1)
+        offsets = (np.asarray(x_adv, "float64") - x).reshape(
+            len(x), np.prod(x.shape[1:], dtype=int)
+        )
         return np.linalg.norm(offsets, projections.NORMS[self.norm], axis=1)
 
     def holds(self, x_adv: np.ndarray, x: np.ndarray, eps: Any = None) -> np.ndarray:

@@ -164,6 +164,10 @@ class Attack(Configurable):
         runner = Runner(model, batch_size, seed, first_index=first_index, verbose=verbose)
         return runner.attack(self, x, y, targets)
 
+    def starting_near(self, deviation: float) -> "Attack":
+        """The attack with its random start, if it has one, at normal noise of that deviation."""
+        return self
+
     def succeeded(self, scores: ArrayLike, y: ArrayLike, targets: ArrayLike) -> tf.Tensor:
         """Boolean `(N,)`: these scores are what the attack is after."""
         return reached(scores, targets) if self.targeted else misclassified(scores, y)

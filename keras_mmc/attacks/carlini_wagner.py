@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from keras_mmc._gradients import value_gradient_aux
 from keras_mmc.attacks._engine.adam import adam_step
-from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
 from keras_mmc.attacks._engine.projections import clip_to_box
+from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
 
 _INSIDE = 0.999999
 
@@ -71,9 +71,7 @@ class CarliniWagner(PenaltyAttack):
 
         value, gradient, (x_adv, size, scores) = value_gradient_aux(loss, w)
         move, memory = adam_step(gradient, memory, i, self.learning_rate)
-        found = Evaluation(
-            clip_to_box(x_adv, self.box), tf.cast(size, tf.float32), value, scores
-        )
+        found = Evaluation(clip_to_box(x_adv, self.box), tf.cast(size, tf.float32), value, scores)
         return (w - move, memory), found
 
 

@@ -86,7 +86,7 @@ class CleverHans(Attack):
 
     @property
     def aims(self) -> bool:
-        """cleverhans minimizes the untargeted objective of the target."""
+        """Cleverhans minimizes the untargeted objective of the target."""
         return False
 
     @property

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from keras_mmc._gradients import value_and_gradient
 from keras_mmc._validation import check_choice, check_number
-from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
 from keras_mmc.attacks._engine.planes import rows_sum
 from keras_mmc.attacks._engine.projections import clip_to_box
+from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
 
 
 @keras.saving.register_keras_serializable("keras_mmc")

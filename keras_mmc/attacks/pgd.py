@@ -58,6 +58,11 @@ class PGD(BallAttack):
     def starts_at_random(self) -> bool:
         return self.random_start is not False
 
+    def starting_near(self, deviation: float) -> "PGD":
+        if self.random_start is not True:
+            return self
+        return dataclasses.replace(self, random_start=deviation)
+
     def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
         ascent = self.ascent(score_fn, eps, steps)
         if not early_stop:

@@ -65,13 +65,13 @@ class Runner:
         self.seed = seed
         self.first_index = first_index
         self.verbose = verbose
-        self._remember = remember
+        self.remember = remember
         self._graphs: dict = {}
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any graph."""
-        parts = [self._score_fn(tf.constant(x[b], tf.float32)).numpy() for b in self._batches(x)]
-        return np.concatenate(parts)
+        parts = (x[part] for part in batches(len(x), self.batch_size))
+        return np.concatenate([self._score_fn(tf.constant(p, tf.float32)).numpy() for p in parts])
 
     def labels(self, y: ArrayLike | None, scores: np.ndarray) -> np.ndarray:
         """Checked labels `(N,)`, int32: `y`, or the classes of the scores `(N, K)` if it is `None`.
@@ -95,11 +95,7 @@ class Runner:
     ) -> np.ndarray:
         """Attacks images; see `Attack.__call__`."""
         x = arrays.check_images(x, attack.box)
-        if targets is not None and not attack.targeted:
-            raise ValueError(
-                f"`targets` were given, but {attack!r} is not targeted. Make the attack with "
-                "targeted=True, or leave `targets` out."
-            )
+        arrays.check_targets_fit(attack, targets)
         if not len(x):
             return x.copy()
         scores = self.scores(x)
@@ -124,8 +120,8 @@ class Runner:
             labels: checked labels `(N,)`.
         """
         self._forget_if_edited(x)
-        batches = self._batches(np.arange(len(x)))
-        made = [self._craft(attack, x, labels, batch, early_stop=False) for batch in batches]
+        rows = self._batches(np.arange(len(x)))
+        made = [self._craft(attack, x, labels, batch, early_stop=False) for batch in rows]
         return np.concatenate(made)
 
     def robust_accuracy(self, attack: Any, x: ArrayLike, y: ArrayLike) -> float:
@@ -211,7 +207,7 @@ class Runner:
 
         parts, done = [], 0
         for batch in self._batches(rows):
-            parts.append(self._remember(f"{name} {done}", lambda batch=batch: judged(batch)))
+            parts.append(self.remember(f"{name} {done}", lambda batch=batch: judged(batch)))
             done += len(batch)
             progress.update(done)
         found, x_adv = (np.concatenate([part[key] for part in parts]) for key in ("rows", "x_adv"))

@@ -1,14 +1,10 @@
-"""What several defences check, and how their attacks start."""
-
-import dataclasses
+"""What several defences check."""
 
 import keras
 
 from keras_mmc._validation import check_number
 from keras_mmc.attacks import Attack
 from keras_mmc.defenses.base import Defense, properties_of
-
-_NOISE = 0.001
 
 
 def check_temperature(owner: Defense, temperature: float | None) -> None:
@@ -33,13 +29,3 @@ def check_single_samples(owner: Defense, loss: keras.losses.Loss) -> None:
             f"{type(owner).__name__} needs the loss of single samples; {type(loss).__name__} "
             "compares pairs. Use DifferentialTraining or AdversarialTraining."
         )
-
-
-def starting_near(attack: Attack) -> Attack:
-    """The attack, with a random start, if it has one, at normal noise of deviation 0.001.
-
-    TRADES and MART start there: at the image itself the divergence has no gradient.
-    """
-    if getattr(attack, "random_start", False) is True:
-        return dataclasses.replace(attack, random_start=_NOISE)
-    return attack

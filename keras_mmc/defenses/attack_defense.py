@@ -9,10 +9,12 @@ import tensorflow as tf
 
 from keras_mmc._validation import check_count
 from keras_mmc.attacks import Attack
-from keras_mmc.defenses._checks import starting_near
 from keras_mmc.defenses.base import Defense, StepContext, check_attack
 
 Schedule = Callable[[Any], Any]
+
+# TRADES and MART start there: at the image itself the divergence has no gradient.
+_NOISE = 0.001
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +83,7 @@ class AttackDefense(Defense):
         return None
 
     def perturb(self, context, x, y):
-        attack = starting_near(self.attack) if self.starts_near else self.attack
+        attack = self.attack.starting_near(_NOISE) if self.starts_near else self.attack
         objective = self.objective
         if objective is None:
             objective = self.own_objective(context, x)

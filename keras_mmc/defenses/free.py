@@ -6,8 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_mmc._validation import check_box, check_count, check_number
-from keras_mmc.attacks import PGD
-from keras_mmc.attacks._engine.random import image_seeds
+from keras_mmc.attacks import PGD, image_seeds
 from keras_mmc.defenses.base import Defense
 
 

@@ -1,45 +1,45 @@
 """The audit: naive and strong attacks side by side, and whether the naive number can be trusted."""
 
 import contextlib
+import dataclasses
+import os
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
+from keras_mmc import _arrays as arrays
 from keras_mmc._validation import is_number
 from keras_mmc._version import __version__
-from keras_mmc.attacks import Transfer, checks
-from keras_mmc.attacks.auto_attack import run_in_turn
-from keras_mmc.attacks.base import labels_or_answers, misclassified, scores_of
-from keras_mmc.attacks.judged import attack_rows, compute_anew
+from keras_mmc.attacks import Ball, Runner, Transfer, misclassified
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
-from keras_mmc.evaluation.inputs import check_points, sizes_of
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.rows import AttackRow, ExtraRow
 from keras_mmc.evaluation.suites import NAIVE, Suite, make_suite
 
 
 def audit(
-    model,
-    x,
-    y,
+    model: keras.Model,
+    x: ArrayLike | tf.data.Dataset,
+    y: ArrayLike | None,
     eps: float,
     suite: str = "standard",
     *,
     norm: str = "linf",
     box: tuple[float, float] = (0.0, 1.0),
-    substitute=None,
+    substitute: keras.Model | None = None,
     batch_size: int = 128,
     seed: int = 0,
-    state_directory=None,
+    state_directory: str | os.PathLike[str] | None = None,
     verbose: int = 1,
 ) -> AuditReport:
     """Measure how robust a classifier is, and how far a weak attack would have misled.
 
     An image counts as robust only if *no* attack of the suite breaks it. The suite starts with the
-    naive control, PGD on the cross-entropy; every further attack runs on the images that still
-    stand. Every adversarial point is judged outside the attack: inside ball and box, finite, and
+    naive control, PGD on the cross-entropy; every further attack runs on the images that are
+    left. Every adversarial example is judged outside the attack: inside ball and box, finite, and
     misclassified in a fresh forward pass; NaN scores count as misclassified. The report says where
     the figures contradict each other, as those of masked gradients do.
 
@@ -56,7 +56,7 @@ def audit(
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         substitute: a second Keras model of the same images and classes; `"adaptive"` and
-            `"paper"` then also try adversarial points crafted on it.
+            `"paper"` then also try adversarial examples crafted on it.
         batch_size: images attacked at a time.
         seed: integer; the same seed gives the same report on CPU, times aside.
         state_directory: where finished batches are kept. An audit that was interrupted goes on
@@ -71,7 +71,7 @@ def audit(
         ValueError: for `eps <= 0` or one beyond the box, an unknown suite, images, labels or a data
             set that do not fit, a model that returns probabilities or NaN, a substitute that the
             suite does not use or that knows other classes, a `state_directory` of another audit, or
-            an attack point that fails the check afterwards.
+            an adversarial example that fails the check afterwards.
         OSError: if `state_directory` cannot be written.
 
     Source: the protocol of Croce & Hein, ICML 2020 (arXiv 2003.01690), and the checks of
@@ -94,38 +94,27 @@ def audit(
         )
     if state_directory is not None:
         check_state_directory(state_directory)
-    checks.check_call(None, model, None, batch_size, seed)
+    runner = Runner(model, batch_size, seed, verbose=verbose)
     x, y = _arrays(x, y, box)
     # Plain numbers, so that the report can be written as JSON.
-    eps, seed, box = float(eps), int(seed), tuple(map(float, box))
-    first = scores_of(model, x, batch_size)
-    labels, num_classes = labels_or_answers(y, first), first.shape[1]
-    made = make_suite(suite, eps, norm, box, x.shape[1:], num_classes, substitute)
+    ball = Ball(float(eps), norm, tuple(map(float, box)))
+    first = runner.scores(x)
+    labels, num_classes = runner.labels(y, first), first.shape[1]
+    made = make_suite(suite, *dataclasses.astuple(ball), x.shape[1:], num_classes, substitute)
     if substitute is not None:
         _check_substitute(substitute, x[:batch_size], num_classes)
-    settings = {"suite": suite, "eps": eps, "norm": norm, "box": box, "seed": seed}
+    settings = {"suite": suite, **dataclasses.asdict(ball), "seed": int(seed)}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
     digests = digests_of(model, substitute, x, labels)
-    memory = contextlib.nullcontext(compute_anew)
-    if state_directory is not None:
-        facts = digests | settings | {"attacks": _parameters(made)}
-        memory = AuditState(state_directory, facts, first[:batch_size])
-    with memory as remember:
-        options = {"batch_size": batch_size, "seed": seed, "verbose": verbose, "remember": remember}
-        notes = made.notes + _limits(made, len(x))
-        result = run_in_turn(
-            made.attacks, notes, model, x, labels, first, limits=made.limits, **options
-        )
-        check_points(result.x_adv, x, eps, norm, box)
-        extras = _extra_rows(made, model, x, labels, first, options)
-        after = scores_of(model, result.x_adv, batch_size)
-        ball = {"eps": eps, "norm": norm, "box": box}
-        forwards = {
-            "first": first,
-            "again": scores_of(model, x, batch_size),
-            "reversed": scores_of(model, x[::-1], batch_size)[::-1],
-        }
-        diagnostics = diagnose(model, x, labels, forwards, after, result, **ball, options=options)
+    with contextlib.ExitStack() as stack:
+        if state_directory is not None:
+            facts = digests | settings | {"attacks": _parameters(made)}
+            state = AuditState(state_directory, facts, first[:batch_size])
+            runner.remember = stack.enter_context(state)
+        result = runner.in_turn(made.attacks, x, labels, first, made.limits)
+        extras = tuple(_extra_rows(runner, made, x, labels, first))
+        after = runner.scores(result.x_adv)
+        diagnostics = diagnose(runner, ball, x, labels, first, after, made.attacks, result)
     return AuditReport(
         **settings,
         digests=digests,
@@ -138,7 +127,7 @@ def audit(
         ),
         extras=extras,
         diagnostics=diagnostics,
-        notes=notes,
+        notes=made.notes + tuple(_limits(made, len(x))),
         x=x,
         labels=labels,
         x_adv=result.x_adv,
@@ -156,7 +145,7 @@ def _arrays(x, y, box):
         if not parts:
             raise ValueError("An audit needs images with their labels; the data set is empty.")
         x, y = map(np.concatenate, zip(*parts, strict=True))
-    x = checks.check_images(x, box)
+    x = arrays.check_images(x, box)
     if not len(x) or y is None:
         raise ValueError(
             f"An audit needs images with their labels; received {len(x)} images and "
@@ -185,9 +174,9 @@ def _check_dataset(dataset):
 
 
 def _check_substitute(substitute, x, num_classes):
-    scores = scores_of(substitute, x, len(x))
+    scores = Runner(substitute, len(x)).scores(x)
     try:
-        checks.check_scores(scores)
+        arrays.check_scores(scores)
     except ValueError as error:
         raise ValueError(f"The substitute does not fit. {error}") from error
     if scores.shape[1] != num_classes:
@@ -213,32 +202,25 @@ def _versions():
 
 def _limits(made: Suite, count):
     """Which attacks of the table did not see all images."""
-    return tuple(
-        f"{name} attacked only the first {made.limits[name]} of {count} images."
-        for name in made.attacks
-        if made.limits.get(name, count) < count
-    )
+    for name in made.attacks:
+        if made.limits.get(name, count) < count:
+            yield f"{name} attacked only the first {made.limits[name]} of {count} images."
 
 
-def _extra_rows(made: Suite, model, x, labels, scores, options):
+def _extra_rows(runner, made: Suite, x, labels, scores):
     """The attacks outside the ball, each on the images that are classified correctly."""
-    rows = []
+    right = np.flatnonzero(~misclassified(scores, labels).numpy())
     for name, attack in made.extras.items():
-        limit = made.limits.get(name, len(x))
-        right = np.flatnonzero(~misclassified(scores[:limit], labels[:limit]).numpy())
-        broken, points, seconds = attack_rows(
-            name, attack, model, x[:limit], labels[:limit], right, **options
+        limit = min(made.limits.get(name, len(x)), len(x))
+        rows = right[right < limit]
+        broken = runner.run(attack, x, labels, rows, name=name)
+        l2 = Ball(0.0, "l2", attack.box).sizes(broken.x_adv, x[broken.rows])
+        yield ExtraRow(
+            name,
+            repr(attack),
+            num_images=limit,
+            attacked=len(rows),
+            success_rate=len(l2) / max(1, len(rows)),
+            mean_l2=float(l2.mean()) if len(l2) else None,
+            seconds=broken.seconds,
         )
-        check_points(points, x[broken], np.inf, "l2", attack.box)
-        rows.append(
-            ExtraRow(
-                name,
-                repr(attack),
-                num_images=min(limit, len(x)),
-                attacked=len(right),
-                success_rate=len(broken) / max(1, len(right)),
-                mean_l2=float(sizes_of(points, x[broken], "l2").mean()) if len(broken) else None,
-                seconds=seconds,
-            )
-        )
-    return tuple(rows)

@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import keras
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
 
-from keras_mmc.attacks import checks
-from keras_mmc.attacks.base import scores_of
-from keras_mmc.evaluation.inputs import some_images
+from keras_mmc._arrays import check_scores
+from keras_mmc.attacks import Runner
+from keras_mmc.evaluation._inputs import some_images
 
 
 def _margin(scores):
@@ -44,9 +46,9 @@ class DetectionAUC:
 
 
 def detection_auc(
-    model,
-    x_clean,
-    x_adv,
+    model: keras.Model,
+    x_clean: ArrayLike,
+    x_adv: ArrayLike,
     score: str = "max_score",
     *,
     box: tuple[float, float] = (0.0, 1.0),
@@ -81,9 +83,11 @@ def detection_auc(
     if score not in _CONFIDENCES:
         raise ValueError(f"`score` must be one of {sorted(_CONFIDENCES)}; received {score!r}.")
 
+    runner = Runner(model, batch_size)
+
     def confidence(x):
-        scores = scores_of(model, some_images(x, box), batch_size)
-        checks.check_scores(scores)
+        scores = runner.scores(some_images(x, box))
+        check_scores(scores)
         return _CONFIDENCES[score](scores)
 
     clean, adversarial = confidence(x_clean), confidence(x_adv)

@@ -2,19 +2,14 @@
 
 import dataclasses
 
+import keras
 import numpy as np
-import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from keras_mmc import objectives
-from keras_mmc.attacks import PGD
-from keras_mmc.attacks.ascent import Ascent, per_sample
-from keras_mmc.attacks.base import misclassified, score_function, scores_of
-from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
-from keras_mmc.evaluation.inputs import allowed, labelled_images, sizes_of
+from keras_mmc._validation import check_count
+from keras_mmc.attacks import PGD, Runner, misclassified
+from keras_mmc.evaluation._inputs import labelled_images
 
-# Share of the largest score by which a wrong class must lead, so that the point is misclassified
-# in every forward pass, whatever the rounding of another batch.
-_ROUNDING = 1e-5
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
@@ -39,7 +34,7 @@ class MinimalPerturbations:
         """Number of images."""
         return len(self.sizes)
 
-    def cdf(self, eps) -> np.ndarray:
+    def cdf(self, eps: ArrayLike) -> np.ndarray:
         """Fraction of the images that a perturbation of size at most `eps` fools.
 
         Args:
@@ -50,16 +45,16 @@ class MinimalPerturbations:
         """
         return np.searchsorted(np.sort(self.sizes), eps, side="right") / self.num_images
 
-    def quantile(self, share) -> np.ndarray:
-        """The smallest size such that at least this share of the images needs no more.
+    def quantile(self, fraction: ArrayLike) -> np.ndarray:
+        """The smallest size such that at least this fraction of the images needs no more.
 
         Args:
-            share: number in `[0, 1]`, or array of them.
+            fraction: number in `[0, 1]`, or array of them.
 
         Returns:
-            Sizes in the shape of `share`, in input units; infinite where too few were broken.
+            Sizes in the shape of `fraction`, in input units; infinite where too few were broken.
         """
-        return np.quantile(self.sizes, share, method="inverted_cdf")
+        return np.quantile(self.sizes, fraction, method="inverted_cdf")
 
     def __str__(self):
         wrong, never = (self.sizes == 0).sum(), np.isinf(self.sizes).sum()
@@ -67,17 +62,17 @@ class MinimalPerturbations:
             f"Smallest {self.norm} perturbations, {self.num_images} images: {wrong} misclassified "
             f"as they are, {never} never broken",
             *(
-                f"  {100 * share:3.0f} % of the images need at most {self.quantile(share):.4g}"
-                for share in _QUANTILES
+                f"  {100 * part:3.0f} % of the images need at most {self.quantile(part):.4g}"
+                for part in _QUANTILES
             ),
         ]
         return "\n".join(lines)
 
 
 def minimal_perturbations(
-    model,
-    x,
-    y,
+    model: keras.Model,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     norm: str = "linf",
     num_steps: int = 12,
@@ -106,8 +101,7 @@ def minimal_perturbations(
         A `MinimalPerturbations`; `print` it for a table.
 
     Raises:
-        ValueError: if images, labels, the model's scores or another argument do not fit, or a
-            point found is not misclassified when looked at again.
+        ValueError: if images, labels, the model's scores or another argument do not fit.
 
     Source: the attack is that of Madry et al., ICLR 2018, arXiv 1706.06083, with the margin as
     objective; the bisection is this package's own.
@@ -117,62 +111,18 @@ def minimal_perturbations(
     >>> found.cdf([0.1, 0.2, 0.3]), found.quantile(0.5)
     """
     attack = PGD(0.0, steps=attack_steps, norm=norm, random_start=False, box=box)
-    if not isinstance(num_steps, int) or num_steps < 1:
-        raise ValueError(f"`num_steps` must be a positive integer; received {num_steps!r}.")
-    x, y, scores = labelled_images(model, x, y, attack, batch_size, seed=0)
-    right = np.flatnonzero(~misclassified(scores, y).numpy())
-    x_adv, broken = x.copy(), np.ones(len(x), bool)
-    widest = sizes_of(np.where(x - box[0] > box[1] - x, *box), x, norm).astype("float32")
-    bisect = _bisection(attack, score_function(model), x.shape, num_steps)
-    for b in batches(len(right), batch_size):
-        rows = right[b]
-        points, found = bisect(x[rows], y[rows], widest[rows])
-        x_adv[rows], broken[rows] = points, found
-        holds = misclassified(scores_of(model, points, batch_size), y[rows]).numpy()
-        holds &= allowed(points, x[rows], widest[rows], norm, box)
-        if (found & ~holds).any():
-            raise ValueError(
-                f"{(found & ~holds).sum()} of {found.sum()} points found are classified correctly "
-                "or outside the box when looked at again, so their sizes mean nothing."
-            )
-    sizes = np.where(broken, sizes_of(x_adv, x, norm), np.inf)
+    check_count("minimal_perturbations", "num_steps", num_steps)
+    runner = Runner(model, batch_size)
+    x, labels, scores = labelled_images(runner, x, y, box)
+    right = ~misclassified(scores, labels).numpy()
+    x_adv, found = x.copy(), ~right
+    farthest = np.where(x - box[0] > box[1] - x, *box)
+    low, high = np.zeros(len(x), "float32"), attack.ball.sizes(farthest, x).astype("float32")
+    for _ in range(num_steps):
+        radii = (low + high) / 2
+        broken = runner.run(attack, x, labels, np.flatnonzero(right), eps=radii)
+        x_adv[broken.rows], found[broken.rows] = broken.x_adv, True
+        success = np.isin(np.arange(len(x)), broken.rows)
+        low, high = np.where(success, low, radii), np.where(success, radii, high)
+    sizes = np.where(found, attack.ball.sizes(x_adv, x), np.inf)
     return MinimalPerturbations(sizes, x_adv, norm)
-
-
-def _bisection(attack, score_fn, shape, num_steps):
-    """`(x, y, widest) -> (points, found)`, with a radius for each image inside one graph."""
-
-    def move(x, gradient, memory, x0):
-        here = dataclasses.replace(attack, eps=memory[0])
-        return here.move(x, gradient, (), x0)[0], memory
-
-    ascent = Ascent(
-        score_fn,
-        objective=objectives.for_goal("margin", targeted=False),
-        success=lambda scores, y, targets: _clearly_wrong(scores, y),
-        move=move,
-        steps=attack.steps,
-    )
-
-    def bisect(x, y, high):
-        def one_radius(low, high, best, found):
-            eps = (low + high) / 2
-            points, fooled = ascent.first_success(x, (per_sample(eps, x),), (x, y, y))
-            low, high = tf.where(fooled, low, eps), tf.where(fooled, eps, high)
-            return low, high, tf.where(per_sample(fooled, x), points, best), found | fooled
-
-        none = tf.zeros_like(y, tf.bool)
-        _, _, best, found = tf.while_loop(
-            lambda *state: True,
-            one_radius,
-            (tf.zeros_like(high), high, x, none),
-            maximum_iterations=num_steps,
-        )
-        return best, found
-
-    return traced(bisect, images_spec(shape), CLASSES, tf.TensorSpec([None], tf.float32))
-
-
-def _clearly_wrong(scores, y):
-    lead = objectives.margin(scores, y) > _ROUNDING * tf.reduce_max(tf.abs(scores), axis=-1)
-    return lead | tf.reduce_any(tf.math.is_nan(scores), axis=-1)

@@ -11,7 +11,7 @@ import numpy as np
 from keras_mmc import _files
 from keras_mmc.evaluation.checkpoint import check_state_directory
 from keras_mmc.evaluation.intervals import wilson_interval
-from keras_mmc.evaluation.rows import AttackRow, Diagnostic, ExtraRow
+from keras_mmc.evaluation.rows import MASKED, AttackRow, Diagnostic, ExtraRow
 
 _EXAMPLES = 9
 _KIND = _files.Kind(
@@ -86,6 +86,11 @@ class AuditReport:
         """What the diagnostics say, in plain words; empty if they found nothing."""
         return tuple(check.finding for check in self.diagnostics.values() if check.finding)
 
+    @property
+    def masked(self) -> bool:
+        """Whether there is evidence that gradients mislead attacks on this model."""
+        return any(check.grade == MASKED for check in self.diagnostics.values())
+
     def __str__(self):
         low, high = self.interval
         width = max(len(row.name) for row in (*self.rows, *self.extras))
@@ -109,7 +114,8 @@ class AuditReport:
                 f"  {row.name.ljust(width)}  {100 * row.success_rate:6.2f} % of {row.attacked} "
                 f"broken{size}  {row.seconds:8.1f} s"
             )
-        lines += [f"Finding: {text}" for text in self.findings]
+        fired = [check for check in self.diagnostics.values() if check.fired]
+        lines += [f"Finding ({check.grade}): {check.finding}" for check in fired]
         lines += [f"Note: {text}" for text in self.notes]
         return "\n".join(lines)
 

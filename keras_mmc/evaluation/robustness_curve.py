@@ -1,13 +1,14 @@
 """Accuracy as the ball grows."""
 
 import dataclasses
+from typing import Any
 
+import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_mmc.attacks import PGD, Attack
-from keras_mmc.attacks.base import misclassified, norm_of, score_function, scores_of
-from keras_mmc.attacks.graphs import CLASSES, NUMBER, SEED, batches, images_spec, traced
-from keras_mmc.evaluation.inputs import check_eps, check_points, labelled_images
+from keras_mmc.attacks import PGD, Attack, Runner, misclassified
+from keras_mmc.evaluation._inputs import ball_of, labelled_images
 from keras_mmc.evaluation.intervals import wilson_interval
 
 
@@ -17,35 +18,35 @@ class RobustnessCurve:
 
     Attributes:
         eps: radii of the ball, `(E,)`, in input units, in increasing order.
-        stands: booleans `(E, N)`: the image is classified correctly, and the attack of that radius
+        robust: booleans `(E, N)`: the image is classified correctly, and the attack of that radius
             did not break it.
         norm: `"linf"` or `"l2"`.
         attack: the attack as Python would write it; its `eps` is replaced by those above.
     """
 
     eps: np.ndarray
-    stands: np.ndarray
+    robust: np.ndarray
     norm: str
     attack: str
 
     @property
     def num_images(self) -> int:
         """Number of images."""
-        return self.stands.shape[1]
+        return self.robust.shape[1]
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Fraction of images that stand at each eps by itself, `(E,)`."""
-        return self.stands.mean(axis=1)
+        """Robust accuracy at each eps by itself, `(E,)`."""
+        return self.robust.mean(axis=1)
 
     @property
     def worst_case(self) -> np.ndarray:
-        """Fraction that stands at each eps and at all smaller ones, `(E,)`; it never rises.
+        """Robust accuracy at each eps and all smaller ones, `(E,)`; it never rises.
 
-        A point that breaks an image at a smaller eps lies in the larger ball too, so this is the
+        What breaks an image at a smaller eps lies in the larger ball too, so this is the
         tighter bound.
         """
-        return np.logical_and.accumulate(self.stands, axis=0).mean(axis=1)
+        return np.logical_and.accumulate(self.robust, axis=0).mean(axis=1)
 
     @property
     def rises(self) -> tuple[float, ...]:
@@ -57,11 +58,11 @@ class RobustnessCurve:
             f"Robustness curve, {self.norm}, {self.num_images} images, {self.attack} at each eps",
             "       eps  accuracy  95 % interval    worst case so far",
         ]
-        columns = (self.eps, self.stands, self.worst_case)
-        for eps, stands, worst in zip(*columns, strict=True):
-            low, high = wilson_interval(int(stands.sum()), self.num_images)
+        columns = (self.eps, self.robust, self.worst_case)
+        for eps, robust, worst in zip(*columns, strict=True):
+            low, high = wilson_interval(int(robust.sum()), self.num_images)
             lines.append(
-                f"{eps:10.4g}  {100 * stands.mean():6.2f} %  {100 * low:6.2f} to {100 * high:6.2f}"
+                f"{eps:10.4g}  {100 * robust.mean():6.2f} %  {100 * low:6.2f} to {100 * high:6.2f}"
                 f"  {100 * worst:6.2f} %"
             )
         if self.rises:
@@ -73,10 +74,10 @@ class RobustnessCurve:
 
 
 def robustness_curve(
-    model,
-    x,
-    y,
-    eps_list,
+    model: keras.Model,
+    x: ArrayLike,
+    y: ArrayLike,
+    eps_list: Any,
     attack: Attack | None = None,
     *,
     batch_size: int = 128,
@@ -112,24 +113,15 @@ def robustness_curve(
     """
     attack = PGD(0.0, steps=50) if attack is None else attack
     radii = _radii(eps_list)
-    check_eps(attack)
-    x, y, scores = labelled_images(model, x, y, attack, batch_size, seed)
-    right = ~misclassified(scores, y).numpy()
-    ball = norm_of(attack), attack.box
-    stands = np.tile(right, (len(radii), 1))
-
-    def search(x, y, seed, eps):
-        return dataclasses.replace(attack, eps=eps).search(score_function(model), x, y, seed)
-
-    run = traced(search, images_spec(x.shape), CLASSES, SEED, NUMBER)
-    clean, labels = x[right], y[right]
+    ball = ball_of(attack)
+    runner = Runner(model, batch_size, seed)
+    x, labels, scores = labelled_images(runner, x, y, ball.box)
+    right = ~misclassified(scores, labels).numpy()
+    robust = np.tile(right, (len(radii), 1))
     for i in np.flatnonzero(radii > 0):
-        for b in batches(len(clean), batch_size):
-            found = run(clean[b], labels[b], [seed, b.start], radii[i])
-            check_points(found, clean[b], radii[i], *ball)
-            broken = misclassified(scores_of(model, found, batch_size), labels[b]).numpy()
-            stands[i, np.flatnonzero(right)[b]] = ~broken
-    return RobustnessCurve(radii, stands, ball[0], repr(attack))
+        broken = runner.run(attack, x, labels, np.flatnonzero(right), eps=radii[i])
+        robust[i, broken.rows] = False
+    return RobustnessCurve(radii, robust, ball.norm, repr(attack))
 
 
 def _radii(eps_list):

@@ -44,6 +44,11 @@ class ExtraRow:
     seconds: float
 
 
+MASKED = "masked gradients"
+WEAK = "weak attack"
+MODEL = "model"
+
+
 @dataclasses.dataclass(frozen=True)
 class Diagnostic:
     """One check of whether the robust accuracy can be trusted.
@@ -51,12 +56,21 @@ class Diagnostic:
     Attributes:
         figures: what was measured, by name: numbers or lists of numbers.
         finding: what is suspicious about it, in plain words; `None` if nothing is.
+        grade: what the finding shows: `"masked gradients"`, only with evidence that gradients
+            mislead; `"weak attack"`, where a figure merely falls with effort; `"model"`, where the
+            model is not what an attack expects. `None` without a finding.
     """
 
     figures: dict[str, float | list[float]]
-    finding: str | None
+    finding: str | None = None
+    grade: str | None = None
 
     @property
     def fired(self) -> bool:
         """Whether there is something to report."""
         return self.finding is not None
+
+
+def diagnostic(figures: dict, fired: bool, grade: str, finding: str) -> Diagnostic:
+    """A check that says `finding`, of that grade, if it fired."""
+    return Diagnostic(figures, finding, grade) if fired else Diagnostic(figures)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras_mmc.attacks import (
     BIM,
@@ -23,8 +25,6 @@ from keras_mmc.attacks import (
 SUITES = ("quick", "standard", "adaptive", "paper")
 NAIVE = "naive pgd (cross-entropy)"
 TRANSFER = "transfer (mim)"
-# Attacks that take no gradients of the audited model.
-BLACK_BOX = ("square", "spsa (margin)", TRANSFER)
 
 _SUITES_WITH_SUBSTITUTE = ("adaptive", "paper")
 _SPSA_IMAGES, _CW_IMAGES, _JSMA_IMAGES = 1000, 500, 100
@@ -38,7 +38,7 @@ class Suite:
 
     Attributes:
         attacks: attacks inside the ball by name, the naive control first; each runs on the images
-            that still stand.
+            that those before it did not break.
         extras: attacks outside the ball by name; each runs on its own.
         limits: by the name of an attack, to how many of the first images it is limited.
         notes: sentences a report must show.
@@ -51,19 +51,25 @@ class Suite:
 
 
 def make_suite(
-    suite: str, eps: float, norm: str, box, image_shape, num_classes: int, substitute=None
+    suite: str,
+    eps: float,
+    norm: str,
+    box: tuple[float, float],
+    image_shape: Sequence[int],
+    num_classes: int,
+    substitute: Any = None,
 ) -> Suite:
     """The attacks of a suite.
 
     Args:
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
-            made against centre losses) or `"paper"` (the protocols of the papers of MMC and GCE).
+            made against center losses) or `"paper"` (the protocols of the papers of MMC and GCE).
         eps: radius of the ball, in input units.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         image_shape: shape of an image, such as `(H, W, C)`.
         num_classes: number of classes K.
-        substitute: a second model to craft transferred points on, for `"adaptive"` and `"paper"`.
+        substitute: a second model to craft adversarial examples on, for `"adaptive"` and `"paper"`.
 
     Raises:
         ValueError: for an unknown suite, or a substitute that the suite does not use.
@@ -81,14 +87,14 @@ def make_suite(
         made = _paper(naive, ball, image_shape)
     elif suite == "quick":
         strong = {"pgd-50 (margin) x 5": PGD(**ball, steps=50, restarts=5)}
-        made = Suite(naive | strong | {"nearest wrong centre": _nearest_wrong(ball, steps=100)})
+        made = Suite(naive | strong | {"nearest wrong center": _nearest_wrong(ball, steps=100)})
     else:
         strong, notes = AutoAttack(**ball).attacks(num_classes)
         if len(image_shape) != 3:
             del strong["square"]
             notes += ("Square changes squares of images (N, H, W, C) and was left out.",)
         if suite == "adaptive":
-            strong["nearest wrong centre"] = _nearest_wrong(ball, steps=600)
+            strong["nearest wrong center"] = _nearest_wrong(ball, steps=600)
             strong["multi-targeted pgd (margin)"] = MultiTargeted(**ball, steps=50)
         made = Suite(naive | strong, notes=notes)
     if substitute is None:
@@ -121,8 +127,8 @@ def _paper(naive, ball, image_shape):
                 name = f"{kind.__name__.lower()}-{steps} ({objective.replace('_', ' ')})"
                 attacks[name] = kind(**ball, steps=steps, **goal)
     notes = [
-        "The papers' protocol is weaker than 'standard': a network that stands here may fall to "
-        "AutoAttack, as Max-Mahalanobis networks without adversarial training do. Report "
+        "The papers' protocol is weaker than 'standard': a network that looks robust here may lose "
+        "to AutoAttack, as Max-Mahalanobis networks without adversarial training do. Report "
         "'standard' or 'adaptive' beside it."
     ]
     limits = {}

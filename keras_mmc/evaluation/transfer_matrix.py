@@ -1,15 +1,15 @@
-"""Which model's adversarial points fool which other model."""
+"""Which model's adversarial examples fool which other model."""
 
 import dataclasses
 from collections.abc import Mapping
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_mmc.attacks import Attack, checks
-from keras_mmc.attacks.base import misclassified, score_function, scores_of
-from keras_mmc.attacks.graphs import CLASSES, SEED, batches, images_spec, traced
-from keras_mmc.evaluation.inputs import labelled_images
+from keras_mmc._arrays import check_images
+from keras_mmc.attacks import Attack, Runner, misclassified
+from keras_mmc.evaluation._inputs import labelled_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +18,8 @@ class TransferMatrix:
 
     Attributes:
         names: names of the models, in the order of rows and columns.
-        accuracy: `(M, M)`: entry `[i, j]` is the fraction of the points crafted on model `i` that
-            model `j` classifies correctly; the diagonal is the white-box attack.
+        accuracy: `(M, M)`: entry `[i, j]` is the fraction of the adversarial examples crafted on
+            model `i` that model `j` classifies correctly; the diagonal is the white-box attack.
         clean_accuracy: `(M,)`: fraction of the clean images that each model classifies correctly.
         num_images: number of images.
         attack: the attack as Python would write it.
@@ -47,25 +47,25 @@ class TransferMatrix:
 
 def transfer_matrix(
     models: Mapping[str, keras.Model],
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     attack: Attack,
     *,
     batch_size: int = 128,
     seed: int = 0,
 ) -> TransferMatrix:
-    """Try the adversarial points of every model on every model.
+    """Try the adversarial examples of every model on every model.
 
-    The training view of the attack crafts the points of all images, once a model: it goes all its
-    way, while the first point that fools one model is barely across its boundary and would
-    transfer badly. Where the points of another model fool a model more often than its own do, an
+    The training view of the attack crafts those of all images, once a model: it makes all its
+    steps, while the first image that fools one model is barely across its boundary and would
+    transfer badly. Where those of another model fool a model more often than its own do, an
     entry of its column below the diagonal one, its gradients are masked.
 
     Args:
         models: Keras models from the same images to scores `(N, K)` of the same classes, by name.
         x: images `(N, ...)`, floats inside the box of the attack.
         y: integer labels `(N,)`.
-        attack: the attack that crafts the points.
+        attack: the attack that crafts them.
         batch_size: images attacked at a time.
         seed: integer; the same seed gives the same bits on CPU.
 
@@ -85,17 +85,17 @@ def transfer_matrix(
     """
     if not models:
         raise ValueError("`models` must name at least one model, as {'mmc': model}; received none.")
+    runners = {name: Runner(model, batch_size, seed) for name, model in models.items()}
     scores = {}
-    for name, model in models.items():
-        images, labels, scores[name] = labelled_images(model, x, y, attack, batch_size, seed)
+    for name, runner in runners.items():
+        images, labels, scores[name] = labelled_images(runner, x, y, attack.box)
     classes = {name: values.shape[1] for name, values in scores.items()}
     if len(set(classes.values())) > 1:
         raise ValueError(f"All models must know the same classes; received {classes} classes.")
     rows = []
-    for model in models.values():
-        points = _crafted(model, images, labels, attack, batch_size, seed)
-        checks.check_images(points, attack.box)
-        rows.append([_accuracy(scores_of(m, points, batch_size), labels) for m in models.values()])
+    for runner in runners.values():
+        x_adv = check_images(runner.generate(attack, images, labels), attack.box)
+        rows.append([_accuracy(other.scores(x_adv), labels) for other in runners.values()])
     return TransferMatrix(
         names=tuple(models),
         accuracy=np.array(rows),
@@ -103,15 +103,6 @@ def transfer_matrix(
         num_images=len(images),
         attack=repr(attack),
     )
-
-
-def _crafted(model, x, y, attack, batch_size, seed):
-    def craft(x, y, seed):
-        return attack.generate(score_function(model), x, y, seed)
-
-    run = traced(craft, images_spec(x.shape), CLASSES, SEED)
-    found = [run(x[b], y[b], [seed, b.start]) for b in batches(len(x), batch_size)]
-    return np.concatenate(found)
 
 
 def _accuracy(scores, labels):

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from keras_mmc.attacks.adam import adam_step
+
 from keras_mmc.attacks.base import misclassified, reached
 from keras_mmc.attacks.carlini_wagner import CarliniWagner, from_tanh, to_tanh
 

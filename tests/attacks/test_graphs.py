@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
 
 

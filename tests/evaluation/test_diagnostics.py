@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_mmc.attacks.judged import attack_rows
 
 from keras_mmc.attacks import MIM, PGD, Square, Transfer
 from keras_mmc.attacks.auto_attack import run_in_turn
 from keras_mmc.attacks.base import scores_of
-from keras_mmc.attacks.judged import attack_rows
 from keras_mmc.evaluation import diagnostics, zero_gradient_fraction
 from keras_mmc.evaluation.suites import NAIVE, TRANSFER
 

@@ -41,9 +41,9 @@ class Ascent:
             _, gradient = self._scores_and_gradient(x, samples)
             return self.move(x, gradient, memory, samples[0], samples[3])
 
-        return tf.while_loop(
-            lambda *state: True, step, (x, memory), maximum_iterations=self.steps
-        )[0]
+        return tf.while_loop(lambda *state: True, step, (x, memory), maximum_iterations=self.steps)[
+            0
+        ]
 
     def first_success(
         self, x: tf.Tensor, memory: tuple, samples: tuple

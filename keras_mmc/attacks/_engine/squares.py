@@ -104,9 +104,7 @@ def bump(side: int) -> np.ndarray:
     return (both / np.linalg.norm(both)).astype("float32")
 
 
-def on_sphere(
-    delta: tf.Tensor, x0: tf.Tensor, eps: Any, box: tuple[float, float]
-) -> tf.Tensor:
+def on_sphere(delta: tf.Tensor, x0: tf.Tensor, eps: Any, box: tuple[float, float]) -> tf.Tensor:
     """The perturbation brought to norm `eps`, then into the box."""
     norm = tf.sqrt(tf.reduce_sum(delta**2, [1, 2, 3], keepdims=True))
     return project(x0 + delta * (eps / (norm + _TINY)), x0, eps, "l2", box)

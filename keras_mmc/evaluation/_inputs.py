@@ -1,0 +1,49 @@
+"""What evaluations of one attack check at the door."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_mmc import _arrays as arrays
+from keras_mmc.attacks import Attack, Ball, Runner
+from keras_mmc.attacks.runner import RANDOM
+
+
+def labelled_images(
+    runner: Runner, x: ArrayLike, y: ArrayLike, box: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Checked images in float32, labels in int32, and scores `(N, K)` of the images as they are.
+
+    Raises:
+        ValueError: if images, labels or the model's scores do not fit, there is no image, or the
+            model is random at inference.
+    """
+    x = some_images(x, box)
+    scores = runner.scores(x)
+    labels = runner.labels(y, scores)
+    if runner.is_random(x, scores):
+        raise ValueError(RANDOM)
+    return x, labels, scores
+
+
+def some_images(x: ArrayLike, box: tuple[float, float]) -> np.ndarray:
+    """At least one checked image, as float32."""
+    x = arrays.check_images(x, box)
+    if not len(x):
+        raise ValueError("At least one image is needed to report on; received none.")
+    return x.astype("float32", copy=False)
+
+
+def ball_of(attack: Any) -> Ball:
+    """The ball of an attack whose radius can be given at run time.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not isinstance(attack, Attack) or attack.ball is None or attack.fixed_eps:
+        raise ValueError(
+            f"An attack inside a ball of radius `eps` is needed, such as PGD(8 / 255); received "
+            f"{attack!r}."
+        )
+    return attack.ball
