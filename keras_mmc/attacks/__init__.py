@@ -1,6 +1,6 @@
 """Attacks: one a file, all frozen dataclasses with one hook, two views of it and a call."""
 
-from keras_mmc.attacks._engine.predictions import misclassified
+from keras_mmc.attacks._engine.predictions import misclassified, score_function
 from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.auto_attack import AutoAttack, AutoAttackResult
@@ -55,4 +55,5 @@ __all__ = [
     "Transfer",
     "image_seeds",
     "misclassified",
+    "score_function",
 ]

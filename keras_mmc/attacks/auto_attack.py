@@ -178,7 +178,8 @@ class AutoAttack(BallAttack):
         found, rows = x, tf.range(tf.shape(x)[0])
         for attack in self.attacks(score_fn(x).shape[-1])[0].values():
             clean, labels, seeds, radius = rows_of((x, y, seed, eps), rows)
-            tried = attack.run(score_fn, clean, labels, seeds, labels, True, eps=radius)
+            budget = attack.budget(clean, radius, None)
+            tried = attack.run(score_fn, clean, labels, seeds, labels, True, **budget)
             found = write_rows(found, rows, tried)
             rows = tf.boolean_mask(rows, ~misclassified(score_fn(tried), labels))
         return found

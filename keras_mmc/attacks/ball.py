@@ -13,6 +13,7 @@ from keras_mmc.attacks._engine import projections, random
 require_tensorflow("keras_mmc.attacks")
 
 _ROUNDING = 1e-4, 1e-6
+_EVERYTHING = 1e30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +112,7 @@ def check_inside(attack: Any, x_adv: np.ndarray, x: np.ndarray, eps: Any = None)
     Raises:
         ValueError: with the largest perturbation.
     """
-    ball = attack.ball or Ball(np.finfo("float32").max, "linf", attack.box)
+    ball = attack.ball or Ball(_EVERYTHING, "linf", attack.box)
     if not ball.holds(x_adv, x, eps).all():
         radius = np.max(ball.eps if eps is None else eps)
         raise ValueError(

@@ -180,11 +180,11 @@ class Attack(Configurable):
         elif targets is None:
             # Only the static shape of these scores is used: in a graph they are never computed.
             targets = draw_targets(y, score_fn(x).shape[-1], seeds)
-        budget = self._budget(x, eps, steps)
+        budget = self.budget(x, eps, steps)
         found = self.run(score_fn, x, y, seeds, targets, early_stop, **budget)
         return tf.stop_gradient(tf.ensure_shape(found, x.shape))
 
-    def _budget(self, x, eps, steps):
+    def budget(self, x, eps, steps):
         """What `run` takes of `eps` and `steps`: that of this run, else that of the fields."""
         budget = {}
         for name, value, is_fixed in (

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._tracing import CLASSES, INDEX, NUMBERS, SEED, batches, images_spec, traced
-from keras_mmc.attacks._engine.predictions import draw_targets, misclassified
+from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, score_function
 from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.attacks.ball import check_inside
 from keras_mmc.attacks.result import AttackResult, Broken
@@ -61,6 +61,7 @@ class Runner:
     ):
         arrays.check_call(model, batch_size, seed)
         self.model = model
+        self._score_fn = score_function(model)
         self.batch_size = batch_size
         self.seed = seed
         self.first_index = first_index
@@ -266,9 +267,6 @@ class Runner:
         targets = arrays.check_classes(targets, len(labels), num_classes, "targets")
         arrays.check_targets(targets, labels)
         return targets
-
-    def _score_fn(self, x):
-        return tf.cast(self.model(x, training=False), tf.float32)
 
     def _batches(self, rows):
         return (rows[part] for part in batches(len(rows), self.batch_size))

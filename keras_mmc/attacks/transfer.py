@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import check
+from keras_mmc.attacks._engine.predictions import score_function
 from keras_mmc.attacks.ball import Ball
 from keras_mmc.attacks.base import Attack
 
@@ -66,13 +67,14 @@ class Transfer(Attack):
     def run(self, score_fn, x, y, seed, targets, early_stop, **budget):
         """What the attack makes on the substitute; scores of the attacked model are not used."""
         # Only static shapes are used: in a graph these scores are never computed.
-        expected, received = score_fn(x).shape[-1], self._scores(x).shape[-1]
+        substitute_fn = score_function(self.substitute)
+        expected, received = score_fn(x).shape[-1], substitute_fn(x).shape[-1]
         if expected != received:
             raise ValueError(
                 f"Transfer: the substitute must know the classes of the attacked model, "
                 f"{expected}; it returns scores of {received} classes."
             )
-        return self.attack.run(self._scores, x, y, seed, targets, False, **budget)
+        return self.attack.run(substitute_fn, x, y, seed, targets, False, **budget)
 
     def __call__(
         self, model: Any, x: ArrayLike, y: ArrayLike | None = None, **options: Any
@@ -80,8 +82,5 @@ class Transfer(Attack):
         """As of every attack: images that fool the model as they are come back unchanged."""
         x = arrays.check_images(x, self.box)
         if len(x):
-            arrays.check_scores(self._scores(tf.constant(x[:1])).numpy())
+            arrays.check_scores(score_function(self.substitute)(tf.constant(x[:1])).numpy())
         return super().__call__(model, x, y, **options)
-
-    def _scores(self, x):
-        return tf.cast(self.substitute(x, training=False), tf.float32)

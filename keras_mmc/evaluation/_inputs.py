@@ -21,7 +21,8 @@ def labelled_images(
     """
     x = some_images(x, box)
     scores = runner.scores(x)
-    labels = runner.labels(y, scores)
+    arrays.check_scores(scores)
+    labels = arrays.check_classes(y, *scores.shape, "y")
     if runner.is_random(x, scores):
         raise ValueError(RANDOM)
     return x, labels, scores

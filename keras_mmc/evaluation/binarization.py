@@ -137,17 +137,10 @@ def binarization_test(
     binarized = _Binarized(_to_features_and_scores(model, features), attack, x.shape, batch_size)
     found, kept = [], []
 
-    def corners(image, count, *seed):
-        copies = tf.repeat(image[None], count, axis=0)
-        return ball.random_corner(copies, image_seeds(seed, range(count))).numpy()
-
     for i, image in enumerate(x):
         # Four seeds an image: inner images, boundary, attack, random ones.
-        copies = tf.repeat(image[None], num_inner - 1, axis=0)
-        seeds = image_seeds([seed, 4 * i], range(num_inner - 1))
-        inner = ball.random_start(copies, seeds, _INNER * ball.eps)
-        inner = np.concatenate([image[None], inner])
-        boundary = corners(image, 1, seed, 4 * i + 1)
+        inner = _inner(image, ball, num_inner, [seed, 4 * i])
+        boundary = _surface(image, ball, 1, [seed, 4 * i + 1])
         readout = _readout(*binarized.look(np.concatenate([inner, boundary])))
         ends = np.concatenate([image[None], boundary])
         if readout is None or binarized.fooled(ends, readout).tolist() != [False, True]:
@@ -158,7 +151,7 @@ def binarization_test(
         kept.append((i, readout))
     queries = binarized.most_queries
     by_chance = [
-        binarized.fooled(corners(x[i], queries, seed, 4 * i + 3), readout).any()
+        binarized.fooled(_surface(x[i], ball, queries, [seed, 4 * i + 3]), readout).any()
         for i, readout in kept
     ]
     return BinarizationResult(
@@ -240,6 +233,19 @@ def _to_features_and_scores(model, features):
             "`features`, the name of a layer of a functional or sequential model. If its layers "
             "are part of another model too, give it its own with keras.models.clone_model."
         ) from error
+
+
+def _inner(image, ball, count, seed):
+    """The image and random ones of the inner ball, `count` in all."""
+    copies = tf.repeat(image[None], count - 1, axis=0)
+    seeds = image_seeds(seed, range(count - 1))
+    return np.concatenate([image[None], ball.random_start(copies, seeds, _INNER * ball.eps)])
+
+
+def _surface(image, ball, count, seed):
+    """Random images where a linear function may be largest."""
+    copies = tf.repeat(image[None], count, axis=0)
+    return ball.random_corner(copies, image_seeds(seed, range(count))).numpy()
 
 
 def _readout(features, scores):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc import objectives
-from keras_mmc._gradients import value_and_gradient
+from keras_mmc._gradients import value_gradient_aux
 from keras_mmc._tracing import CLASSES, batches, images_spec, traced
 from keras_mmc.attacks import (
     FGSM,
@@ -21,6 +21,7 @@ from keras_mmc.attacks import (
     Runner,
     image_seeds,
     misclassified,
+    score_function,
 )
 from keras_mmc.evaluation import checks
 from keras_mmc.evaluation.rows import Diagnostic
@@ -55,14 +56,21 @@ def zero_gradient_fraction(
     """
     runner = Runner(model, batch_size)
     x = arrays.check_images(x, (-np.inf, np.inf))
-    y = runner.labels(y, runner.scores(x))
+    return _zero_gradients(model, x, runner.labels(y, runner.scores(x)), batch_size)
+
+
+def _zero_gradients(model, x, y, batch_size):
+    """As `zero_gradient_fraction`, for images that were checked; NaN scores have no gradient."""
+    score_fn = score_function(model)
 
     def vanishes(x, y):
         def cross_entropy(x):
-            return objectives.cross_entropy(tf.cast(model(x, training=False), tf.float32), y)
+            scores = score_fn(x)
+            return objectives.cross_entropy(scores, y), scores
 
-        _, gradient = value_and_gradient(cross_entropy, x)
-        return tf.reduce_all(gradient == 0, axis=list(range(1, x.shape.rank)))
+        _, gradient, scores = value_gradient_aux(cross_entropy, x)
+        zero = tf.reduce_all(gradient == 0, axis=list(range(1, x.shape.rank)))
+        return zero & tf.reduce_all(tf.math.is_finite(scores), axis=1)
 
     run = traced(vanishes, images_spec(x.shape), CLASSES)
     flags = [run(x[rows], y[rows]) for rows in batches(len(x), batch_size)]
@@ -106,8 +114,8 @@ def diagnose(
     }
     evidence = {
         "zero_gradients": checks.zero_gradients(
-            zero_gradient_fraction(runner.model, x, y, runner.batch_size),
-            zero_gradient_fraction(runner.model, starts, y, runner.batch_size),
+            _zero_gradients(runner.model, x, y, runner.batch_size),
+            _zero_gradients(runner.model, starts, y, runner.batch_size),
         ),
         **_black_boxes(runner, ball, x, y, attacks, result),
         **_probes(runner, ball, x, y, first),

@@ -12,9 +12,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_mmc.attacks import misclassified, score_function
 from keras_mmc.attacks._engine.projections import random_start
 from keras_mmc.attacks.apgd import APGD, Climb, checkpoints
-from keras_mmc.attacks.base import misclassified, score_function
 
 SEED = tf.constant([3, 4])
 WIDE = (-10.0, 10.0)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_mmc.attacks import score_function
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.auto_attack import AutoAttack
-from keras_mmc.attacks.base import Attack, score_function
+from keras_mmc.attacks.base import Attack
 from keras_mmc.attacks.fab import FAB
 from keras_mmc.attacks.square import Square
 
@@ -42,7 +43,7 @@ class Shift(Attack):
     norm: str = "linf"
     box: tuple[float, float] = (0.0, 1.0)
 
-    def search(self, score_fn, x, y, seed, targets=None):
+    def run(self, score_fn, x, y, seed, targets, early_stop):
         return tf.where(x[:, :1, :1, :1] < self.below, x + self.eps, x)
 
 

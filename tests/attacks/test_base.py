@@ -12,15 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from keras_mmc.attacks import PGD, Attack
-from keras_mmc.attacks.base import (
-    draw_targets,
-    in_dtype_of,
-    likely_wrong,
-    misclassified,
-    reached,
-    score_function,
-)
+from keras_mmc.attacks import PGD, Attack, misclassified, score_function
+from keras_mmc.attacks._engine.predictions import draw_targets, likely_wrong, reached
 
 X = np.random.default_rng(0).uniform(size=(10, 8)).astype("float32")
 
@@ -50,7 +43,7 @@ class Shift(Attack):
     eps: float
     targeted: bool = False
 
-    def generate(self, score_fn, x, y, seed, targets=None):
+    def run(self, score_fn, x, y, seed, targets, early_stop):
         return x + self.eps
 
 
@@ -123,7 +116,7 @@ def test_batch_seed_derives_from_seed_and_first_index(model):
 
     @dataclasses.dataclass(frozen=True)
     class WriteSeed(Attack):
-        def generate(self, score_fn, x, y, seed, targets=None):
+        def run(self, score_fn, x, y, seed, targets, early_stop):
             return tf.zeros_like(x) + tf.cast(tf.pad(seed, [[0, 6]]), tf.float32)
 
     found = WriteSeed()(model, X, batch_size=4, seed=7)

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from keras_mmc.attacks.adam import adam_step
 
-from keras_mmc.attacks.base import misclassified, reached
+from keras_mmc.attacks import misclassified
+from keras_mmc.attacks._engine.predictions import reached
 from keras_mmc.attacks.carlini_wagner import CarliniWagner, from_tanh, to_tanh
 
 SEED = tf.constant([3, 4])

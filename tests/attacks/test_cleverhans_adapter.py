@@ -12,8 +12,7 @@ from cleverhans.tf2.attacks.momentum_iterative_method import momentum_iterative_
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 from cleverhans.tf2.attacks.spsa import spsa
 
-from keras_mmc.attacks import BIM, FGSM, MIM, CleverHans
-from keras_mmc.attacks.base import score_function
+from keras_mmc.attacks import BIM, FGSM, MIM, CleverHans, score_function
 
 SEED = tf.constant([0, 1])
 STEPS = {"eps": 0.1, "eps_iter": 0.03, "nb_iter": 4, "norm": np.inf}

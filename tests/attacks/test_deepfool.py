@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks.base import misclassified
+from keras_mmc.attacks import misclassified
 from keras_mmc.attacks.deepfool import DeepFool, step_to_boundary
 
 SEED = tf.constant([3, 4])

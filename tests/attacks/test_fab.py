@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from keras_mmc.attacks.base import misclassified, score_function
+from keras_mmc.attacks import misclassified, score_function
 from keras_mmc.attacks.fab import FAB, step_to_plane
 
 SEED = tf.constant([3, 4])

@@ -1,11 +1,10 @@
-"""The attack on the nearest wrong centre, against PGD and by hand."""
+"""The attack on the nearest wrong center, against PGD and by hand."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc.attacks import PGD, NearestWrongCenter
-from keras_mmc.attacks.base import score_function
+from keras_mmc.attacks import PGD, NearestWrongCenter, score_function
 
 SEED = tf.constant([3, 4])
 

@@ -12,8 +12,7 @@ from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks import BIM, FGSM, MIM, PGD, MultiTargeted, NearestWrongCenter
-from keras_mmc.attacks.base import score_function
+from keras_mmc.attacks import BIM, FGSM, MIM, PGD, MultiTargeted, NearestWrongCenter, score_function
 
 SEED = tf.constant([3, 4])
 TABLE = {

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from keras_mmc.attacks.base import misclassified
+from keras_mmc.attacks import misclassified
 from keras_mmc.attacks.rotation import Rotation, rotate
 
 SEED = tf.constant([3, 4])

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks.base import misclassified
+from keras_mmc.attacks import misclassified
 from keras_mmc.attacks.square import Square, bump, move_bump, paint_square
 
 SEED = tf.constant([3, 4])

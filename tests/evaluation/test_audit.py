@@ -11,8 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_mmc
-from keras_mmc.attacks import PGD, CarliniWagner, Rotation
-from keras_mmc.attacks.base import score_function
+from keras_mmc.attacks import PGD, CarliniWagner, Rotation, score_function
 from keras_mmc.evaluation import suites
 from keras_mmc.evaluation.suites import NAIVE, TRANSFER, Suite
 
@@ -136,8 +135,7 @@ def test_nan_under_attack_counts_as_broken(mmc_model, held_out, monkeypatch):
     assert (
         result.diagnostics["nan_scores"].figures["images"] == np.sum(result.predictions == -1) > 0
     )
-    points = tf.constant(result.x_adv)
-    broken = np.isnan(score_function(fragile)(points).numpy()).any(axis=1)
+    broken = np.isnan(score_function(fragile)(tf.constant(result.x_adv)).numpy()).any(axis=1)
     assert np.all([result.broken_by[i] is not None for i in np.flatnonzero(broken)])
     assert broken.any()
 
@@ -214,7 +212,7 @@ def limited_suite(suite, eps, *_):
     return dataclasses.replace(two_attacks(suite, eps), limits={"pgd": 5})
 
 
-def test_progress_names_each_attack_and_what_stands(mmc_model, held_out, capsys, no_probes):
+def test_progress_names_each_attack_and_what_is_left(mmc_model, held_out, capsys, no_probes):
     """Fails if a user cannot see which attack runs, on how many images, and how far it is."""
     x, y = held_out[0][:10], held_out[1][:10]
     result = keras_mmc.audit(mmc_model, x, y, 0.05, "quick", verbose=1)
@@ -222,7 +220,7 @@ def test_progress_names_each_attack_and_what_stands(mmc_model, held_out, capsys,
     standing = [result.clean_accuracy, *(row.accuracy for row in result.rows)]
     for row, before in zip(result.rows, standing, strict=False):
         count = round(10 * before)
-        assert f"{row.name}: {count} of 10 images stand" in printed
+        assert f"{row.name}: {count} of 10 images left" in printed
         assert f"{count}/{count}" in printed
 
 
@@ -421,10 +419,10 @@ def test_a_substitute_that_does_not_fit_is_refused(mmc_model, held_out):
 
 
 class Leaving(PGD):
-    """Returns points twice as far away as allowed."""
+    """Returns images twice as far away as allowed."""
 
-    def search(self, score_fn, x, y, seed, targets=None):
-        return x + 2 * self.eps
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
+        return x + 2 * eps
 
 
 @pytest.mark.parametrize("where", ["attacks", "extras"])

@@ -1,4 +1,4 @@
-"""The binarisation test: strong attacks pass, masked ones fail, and what exists does exist."""
+"""The binarization test: strong attacks pass, masked ones fail, and what exists does exist."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc.attacks import FAB, FGSM, PGD, Attack, Square
+from keras_mmc.attacks import FAB, FGSM, PGD, Ball, BallAttack, Square
 from keras_mmc.evaluation import BinarizationResult, binarization_test
 from keras_mmc.evaluation.binarization import _inner, _readout, _surface
 
@@ -93,35 +93,39 @@ def test_large_scores_are_noticed(cnn, images):
     assert binarization_test(large, images, PGD(EPS), **options).success_rate > 0.9
 
 
-def test_the_boundary_point_is_found_by_who_knows_it(cnn, images):
-    """Fails if the adversarial point that must exist is not there, or is not inside the ball."""
+def test_the_boundary_image_is_found_by_who_knows_it(cnn, images):
+    """Fails if the adversarial example that must exist is not there, or is not inside the ball."""
+    images = images.copy()
+
+    def boundary_of(image):
+        """The boundary image that the test draws with seed 5 for this one."""
+        (i,) = (i for i, other in enumerate(images) if np.array_equal(image, other))
+        return _surface(image, Ball(EPS), 1, [5, 4 * i + 1])
 
     @dataclasses.dataclass(frozen=True)
-    class Oracle(Attack):
-        """Returns the boundary point of the image, or one `stretch` times as far away."""
+    class Oracle(BallAttack):
+        """Returns the boundary image, or one `stretch` times as far away."""
 
-        eps: float
         stretch: float = 1.0
 
-        def generate(self, score_fn, x, y, seed, targets=None):
-            def boundary(image, seed):
-                points = _surface(image[0], FGSM(EPS), 1, [seed[0], seed[1] - 1])
-                return image + np.float32(self.stretch) * (points - image)
+        def run(self, score_fn, x, y, seed, targets, early_stop, eps):
+            def boundary(x):
+                return x + np.float32(self.stretch) * (boundary_of(x[0]) - x)
 
-            return tf.ensure_shape(tf.numpy_function(boundary, [x, seed], tf.float32), x.shape)
+            return tf.ensure_shape(tf.numpy_function(boundary, [x], tf.float32), x.shape)
 
     inside = binarization_test(cnn, images, Oracle(EPS), num_inner=100, seed=5)
     assert inside.success_rate == 1
     assert inside.queries == 1
     assert inside.random_success_rate == 0
-    images = 0.25 + images / 2  # room for the longer step inside the box
+    images[:] = 0.25 + images / 2  # room for the longer step inside the box
     outside = binarization_test(cnn, images, Oracle(EPS, 1.5), num_inner=100, seed=5)
     assert outside.num_images > 8
     assert outside.success_rate == 0
 
 
 def test_readouts_that_cannot_separate_are_skipped(images):
-    """Fails if an image without a known adversarial point counts for or against an attack."""
+    """Fails if an image without a known adversarial example counts for or against an attack."""
     constant = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -157,19 +161,19 @@ def test_readout_by_hand(rng):
 @pytest.mark.parametrize(("norm", "order"), [("linf", np.inf), ("l2", 2)])
 def test_where_the_points_lie(norm, order):
     """Fails if inner points reach the surface, the boundary point does not, or both repeat."""
-    image, attack = np.full((4, 4, 1), 0.5, "float32"), FGSM(0.1, norm=norm)
+    image, ball = np.full((4, 4, 1), 0.5, "float32"), Ball(0.1, norm)
 
     def sizes(points):
         return np.linalg.norm((points - image).reshape(len(points), -1), order, axis=1)
 
-    inner = sizes(_inner(image, attack, 200, [0, 1]))
+    inner = sizes(_inner(image, ball, 200, [0, 1]))
     assert inner[0] == 0
     assert 0.08 < inner.max() <= 0.095 + 1e-6
-    surface = _surface(image, attack, 30, [0, 1])
+    surface = _surface(image, ball, 30, [0, 1])
     np.testing.assert_allclose(sizes(surface), 0.1, rtol=1e-5)
     assert len(np.unique(surface.reshape(30, -1), axis=0)) == 30
     bright = np.ones((4, 4, 1), "float32")
-    assert _surface(bright, attack, 30, [0, 1]).max() <= 1
+    assert _surface(bright, ball, 30, [0, 1]).max() <= 1
 
 
 def test_one_trace_for_all_images(cnn, images):
@@ -186,12 +190,10 @@ def test_queries_are_those_the_attack_spends(cnn, images):
     """Fails if the random points are more or fewer than the looks of the attack."""
 
     @dataclasses.dataclass(frozen=True)
-    class Stubborn(Attack):
+    class Stubborn(BallAttack):
         """Looks seven times at the image and stays there."""
 
-        eps: float
-
-        def generate(self, score_fn, x, y, seed, targets=None):
+        def run(self, score_fn, x, y, seed, targets, early_stop, eps):
             _, total = tf.while_loop(
                 lambda *state: True,
                 lambda i, total: (i + 1, total + tf.reduce_sum(score_fn(x))),
@@ -218,7 +220,7 @@ def test_text_and_findings():
     """Fails if a figure is missing from the text, or a finding does not follow from the rates."""
     result = BinarizationResult(0.75, 0.5, 40, 2, 21, "PGD()")
     lines = str(result).splitlines()
-    assert lines[0] == "Binarisation test of PGD()"
+    assert lines[0] == "Binarization test of PGD()"
     assert lines[1].split() == ["attack", "75.00", "%", "of", "40", "images", "(2", "skipped)"]
     assert lines[2].split() == ["random", "50.00", "%", "with", "21", "queries", "per", "image"]
     assert lines[3].split() == ["difference", "25.00", "%"]
@@ -232,7 +234,7 @@ def test_text_and_findings():
     ("change", "message"),
     [
         ({"features": "nowhere"}, r"layer 'nowhere', cannot be reached.*No such layer"),
-        ({"num_inner": 0}, "`num_inner` must be a positive integer; received 0"),
+        ({"num_inner": 0}, "`num_inner` must be an integer >= 1; received 0"),
         ({"attack": FAB(None)}, "ball of radius `eps`"),
         ({"x": np.zeros((0, 8, 8, 1), "float32")}, "received none"),
     ],

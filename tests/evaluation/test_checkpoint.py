@@ -12,7 +12,7 @@ import pytest
 
 import keras_mmc
 from keras_mmc import _files
-from keras_mmc.attacks import PGD, GaussianNoise, judged
+from keras_mmc.attacks import PGD, GaussianNoise, Runner
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.suites import NAIVE, Suite
 
@@ -57,15 +57,16 @@ def batches(directory):
 
 def interrupt_at(monkeypatch, count):
     """Press Ctrl-C when a batch has been attacked `count` times, before it can be kept."""
-    real, calls = judged.misclassified, []
+    real, calls = Runner._craft, []
 
-    def judge(*arguments):
+    def craft(*arguments, **options):
         calls.append(1)
+        found = real(*arguments, **options)
         if len(calls) == count:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return found
 
-    monkeypatch.setattr(judged, "misclassified", judge)
+    monkeypatch.setattr(Runner, "_craft", craft)
     return calls
 
 

@@ -77,7 +77,7 @@ class Steps(keras.layers.Layer):
     calls = 0
 
     def call(self, x):
-        Steps.calls += 1
+        Steps.calls += not tf.executing_eagerly()
         return tf.stop_gradient(tf.round(8 * x) / 8) + 0 * x
 
 
@@ -104,9 +104,8 @@ def test_one_trace(rng):
         options = {"num_steps": num_steps, "attack_steps": 3, "batch_size": 4}
         minimal_perturbations(model, x, np.ones(9, int), **options)
         calls.append(Steps.calls - built)
-    # Three batches, looked at before and after, the first once more, and a graph with a step and
-    # a last look.
-    assert calls == [3 + 1 + 3 + 2] * 2
+    # Graphs of the scores, and of a step and a last look.
+    assert calls == [1 + 2] * 2
 
 
 @keras.saving.register_keras_serializable("minimal_perturbations_tests")
@@ -123,16 +122,24 @@ class Noise(keras.layers.Layer):
         return x + tf.random.normal(tf.shape(x))
 
 
-@pytest.mark.parametrize(
-    ("everywhere", "message"),
-    [(True, "random at inference"), (False, r"of \d+ points found are classified correctly")],
-)
-def test_points_must_hold(everywhere, message, rng):
-    """Fails if points that do not hold on a second look are reported, or noise goes unnoticed."""
-    model = keras.Sequential([keras.Input((4,)), linear(np.ones(4), -2.0), Noise(everywhere)])
+def test_noise_is_refused(rng):
+    """Fails if sizes are reported of a model that is random at inference."""
+    model = keras.Sequential([keras.Input((4,)), linear(np.ones(4), -2.0), Noise(True)])
     x = rng.uniform(0.6, 0.9, size=(50, 4)).astype("float32")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="random at inference"):
         minimal_perturbations(model, x, np.ones(50, int), num_steps=3, attack_steps=3)
+
+
+def test_what_does_not_hold_is_not_reported(rng):
+    """Fails if an image counts that the graph called fooled and a fresh forward pass does not."""
+    model = keras.Sequential([keras.Input((4,)), linear(np.ones(4), -2.0), Noise(False)])
+    x = rng.uniform(0.6, 0.9, size=(50, 4)).astype("float32")
+    found = minimal_perturbations(model, x, np.ones(50, int), num_steps=3, attack_steps=3)
+    broken = np.isfinite(found.sizes)
+    assert broken.sum() > 0
+    fooled = model(found.x_adv, training=False).numpy().argmax(axis=1) != 1
+    np.testing.assert_array_equal(fooled, broken)
+    np.testing.assert_array_equal(found.x_adv[~broken], x[~broken])
 
 
 def test_distribution_by_counting():
@@ -156,7 +163,7 @@ def test_distribution_by_counting():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_steps": 0}, "`num_steps` must be a positive integer; received 0"),
+        ({"num_steps": 0}, "`num_steps` must be an integer >= 1; received 0"),
         ({"attack_steps": 0}, "`steps` must be a positive integer"),
         ({"norm": "l1"}, "`norm` must be one of"),
         ({"y": np.array([0, 2])}, r"\[0, 2\)"),

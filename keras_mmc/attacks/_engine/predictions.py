@@ -1,10 +1,24 @@
-"""Who is misclassified, and which classes an attack may aim at."""
+"""What a model predicts, who is misclassified, and which classes an attack may aim at."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from keras_mmc.attacks._engine import random
+
+
+def score_function(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The score function of a model: inference mode, float32 whatever the model computes in.
+
+    Args:
+        model: Keras model from images to scores `(N, K)`.
+
+    Example:
+    >>> score_fn = keras_mmc.attacks.score_function(model)
+    >>> x_adv = keras_mmc.attacks.PGD(8 / 255).generate(score_fn, x, y, seed=0)
+    """
+    return lambda x: tf.cast(model(x, training=False), tf.float32)
 
 
 def misclassified(scores: Any, y: Any) -> tf.Tensor:

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_mmc.attacks.ascent import Ascent, in_turn, rows_of, write_rows
 
-from keras_mmc.attacks import PGD
-from keras_mmc.attacks.base import misclassified, score_function
+from keras_mmc.attacks import PGD, misclassified, score_function
+from keras_mmc.attacks._engine.ascent import Ascent, in_turn, rows_of, write_rows
 
 SEED = tf.constant([3, 4])
 

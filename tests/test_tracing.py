@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras_mmc.attacks.graphs import CLASSES, batches, images_spec, traced
+
+from keras_mmc._tracing import CLASSES, batches, images_spec, traced
 
 
 @given(st.integers(0, 50), st.integers(1, 20))

@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras_mmc.attacks.loops import while_standing
+
+from keras_mmc.attacks._engine.loops import while_standing
 
 
 @given(
