@@ -180,6 +180,7 @@ class AutoAttack(BallAttack):
             clean, labels, seeds, radius = rows_of((x, y, seed, eps), rows)
             budget = attack.budget(clean, radius, None)
             tried = attack.run(score_fn, clean, labels, seeds, labels, True, **budget)
+            tried = tf.ensure_shape(tried, clean.shape)
             found = write_rows(found, rows, tried)
             rows = tf.boolean_mask(rows, ~misclassified(score_fn(tried), labels))
         return found

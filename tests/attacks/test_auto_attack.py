@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc.attacks import score_function
+from keras_mmc.attacks import BallAttack, score_function
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.auto_attack import AutoAttack
-from keras_mmc.attacks.base import Attack
 from keras_mmc.attacks.fab import FAB
 from keras_mmc.attacks.square import Square
 
@@ -35,16 +34,15 @@ def linear_network(num_classes):
 
 
 @dataclasses.dataclass(frozen=True)
-class Shift(Attack):
+class Shift(BallAttack):
     """Adds `eps` to every pixel of the images whose first pixel lies below a limit."""
 
-    eps: float
     below: float = 1.0
     norm: str = "linf"
     box: tuple[float, float] = (0.0, 1.0)
 
-    def run(self, score_fn, x, y, seed, targets, early_stop):
-        return tf.where(x[:, :1, :1, :1] < self.below, x + self.eps, x)
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps):
+        return tf.where(x[:, :1, :1, :1] < self.below, x + eps, x)
 
 
 @keras.saving.register_keras_serializable("attack_tests")
@@ -129,7 +127,7 @@ def test_standard_breaks_exactly_the_linear_samples_within_reach(num_classes):
     gaps = scores.max(axis=1, keepdims=True) - scores
     distances = np.sort(gaps / np.maximum(normals, 1e-9), axis=1)[:, 1]
     eps = float(np.sort(distances)[5:7].mean())
-    result = AutoAttack(eps, box=(-1.0, 2.0)).run(model, x)
+    result = AutoAttack(eps, box=(-1.0, 2.0)).evaluate(model, x)
     np.testing.assert_array_equal([name is None for name in result.broken_by], distances > eps)
     assert list(result.accuracy) == ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
     assert list(result.seconds) == ["apgd-ce", "apgd-t", "fab-t", "square"]
@@ -140,7 +138,7 @@ def test_reports_who_broke_what():
     """Fails if a sample is credited to a later attack, attacked twice, or its image is lost."""
     x, y = images(0.7, 0.45, 0.3, 0.44, 0.1), np.zeros(5, "int32")
     attack = AutoAttack(0.1, version=(Shift(0.1, below=0.445), Square(0.1, 30), Shift(0.1)))
-    result = attack.run(threshold_network(), x, y)
+    result = attack.evaluate(threshold_network(), x, y)
     assert result.broken_by == ("clean", "square", None, "shift-1", None)
     assert result.accuracy == {"clean": 0.8, "shift-1": 0.6, "square": 0.4, "shift-2": 0.4}
     assert result.robust_accuracy == 0.4
@@ -152,7 +150,7 @@ def test_reports_who_broke_what():
 
 def test_nan_scores_under_attack_count_as_broken():
     """Fails if a model can hide by answering NaN."""
-    result = AutoAttack(0.1, version=(Shift(0.1),)).run(
+    result = AutoAttack(0.1, version=(Shift(0.1),)).evaluate(
         threshold_network(limit=0.35), images(0.3, 0.1), np.zeros(2, "int32")
     )
     assert result.broken_by == ("shift", None)
@@ -160,7 +158,7 @@ def test_nan_scores_under_attack_count_as_broken():
 
 def test_points_are_judged_by_a_fresh_forward_pass():
     """Fails if an attack is believed without asking the model again."""
-    result = AutoAttack(0.1, version=(Shift(0.1),)).run(
+    result = AutoAttack(0.1, version=(Shift(0.1),)).evaluate(
         threshold_network(), images(0.1, 0.2, 0.3), np.zeros(3, "int32")
     )
     assert result.broken_by == (None,) * 3 and result.robust_accuracy == 1.0
@@ -170,7 +168,7 @@ def test_result_holds_on_a_network(mmc_model, digits):
     """Fails if accuracies, images and credits do not agree, or a seed does not fix them."""
     x, y = digits[0][:60], digits[1][:60]
     attack = AutoAttack(0.1, version=QUICK)
-    result = attack.run(mmc_model, x, y, batch_size=25)
+    result = attack.evaluate(mmc_model, x, y, batch_size=25)
     answers = mmc_model.predict(result.x_adv, verbose=0).argmax(axis=1)
     np.testing.assert_array_equal(answers == y, [name is None for name in result.broken_by])
     assert abs(result.x_adv - x).max() <= 0.1 + 1e-6
@@ -179,7 +177,7 @@ def test_result_holds_on_a_network(mmc_model, digits):
     for name, before, after in zip(list(result.accuracy)[1:], standing, standing[1:], strict=False):
         assert result.broken_by.count(name) == round(60 * (before - after))
     assert 0 < result.robust_accuracy < standing[0] - 0.3
-    again = attack.run(mmc_model, x, y, batch_size=25)
+    again = attack.evaluate(mmc_model, x, y, batch_size=25)
     np.testing.assert_array_equal(again.x_adv, result.x_adv)
 
 
@@ -198,7 +196,7 @@ def test_search_runs_the_attacks_in_turn(mmc_model, digits):
 
 def test_labels_default_to_the_answers_of_the_model():
     """Fails if samples without labels count as misclassified."""
-    result = AutoAttack(0.1, version=(Shift(0.1),)).run(threshold_network(), images(0.7, 0.45))
+    result = AutoAttack(0.1, version=(Shift(0.1),)).evaluate(threshold_network(), images(0.7, 0.45))
     assert result.broken_by == (None, "shift")
 
 
@@ -230,8 +228,8 @@ def test_refuses_at_the_door(fields, words):
         ({"batch_size": 0}, "batch_size"),
     ],
 )
-def test_run_refuses_what_does_not_fit(options, words):
+def test_evaluate_refuses_what_does_not_fit(options, words):
     """Fails if what cannot be reported on is attacked."""
     arguments = {"model": threshold_network(), "x": images(0.3), "y": np.array([0])} | options
     with pytest.raises(ValueError, match=words):
-        AutoAttack(0.1, version=(Shift(0.1),)).run(**arguments)
+        AutoAttack(0.1, version=(Shift(0.1),)).evaluate(**arguments)

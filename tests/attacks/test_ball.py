@@ -84,5 +84,5 @@ class Jump(PGD):
 def test_what_left_the_ball_is_not_reported(mmc_model, digits):
     """Fails if a defective attack could inflate its success."""
     x, y = 0.5 * digits[0][:20], digits[1][:20]
-    with pytest.raises(ValueError, match="not finite or outside the linf ball of radius 0.3"):
+    with pytest.raises(ValueError, match=r"not finite or outside the linf ball of radius 0\.3"):
         Runner(mmc_model).robust_accuracy(Jump(0.3), x, y)

@@ -303,7 +303,7 @@ class FABCounter(keras.layers.Layer):
     calls = 0
 
     def call(self, x):
-        FABCounter.calls += 1
+        FABCounter.calls += not tf.executing_eagerly()
         return x
 
 
@@ -322,7 +322,7 @@ def test_a_call_traces_once(num_targets, digits):
         again = attack(model, x[:10], y[:10], batch_size=7, seed=5)
         np.testing.assert_array_equal(first, again)
         attack(model, x[:23], y[:23], batch_size=7)
-        assert FABCounter.calls - before == traces[-1]
+        assert FABCounter.calls - before == 3 * traces[-1]
     assert traces[1] <= traces[0]
 
 

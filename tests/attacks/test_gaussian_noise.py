@@ -17,7 +17,9 @@ def no_scores(x):
 def test_mean_and_deviation():
     """Fails if the noise has a mean, another deviation, or tails that are not normal."""
     x = tf.fill([4, 50, 50, 2], 0.25)
-    noise = GaussianNoise(0.05, box=(-9.0, 9.0)).generate(no_scores, x, None, SEED).numpy() - 0.25
+    noise = (
+        GaussianNoise(0.05, box=(-9.0, 9.0)).generate(no_scores, x, range(4), SEED).numpy() - 0.25
+    )
     count = noise.size
     assert abs(noise.mean()) < 5 * 0.05 / np.sqrt(count)
     assert abs(noise.std() - 0.05) < 5 * 0.05 / np.sqrt(2 * count)
@@ -30,7 +32,7 @@ def test_mean_and_deviation():
 def test_clips_to_the_box(box):
     """Fails if images leave the box."""
     x = tf.fill([2, 8, 8, 1], 0.4)
-    noisy = GaussianNoise(3.0, box=box).search(no_scores, x, None, SEED).numpy()
+    noisy = GaussianNoise(3.0, box=box).search(no_scores, x, range(2), SEED).numpy()
     assert noisy.min() == box[0] and noisy.max() == box[1]
 
 

@@ -258,11 +258,14 @@ def test_scheduled_eps(name):
     x, y = tf.fill([3, 4], 0.5), tf.constant([0, 1, 2])
 
     def generate(eps):
-        return dataclasses.replace(TABLE[name], eps=eps).generate(toy_scores, x, y, SEED)
+        return TABLE[name].generate(toy_scores, x, y, SEED, eps=eps)
 
     scheduled = tf.function(generate, autograph=False)
     for eps in (0.05, 0.2):
-        np.testing.assert_allclose(scheduled(tf.constant(eps)), generate(eps), atol=1e-6)
+        alone = dataclasses.replace(TABLE[name], eps=eps).generate(toy_scores, x, y, SEED)
+        np.testing.assert_allclose(scheduled(tf.constant(eps)), alone, atol=1e-6)
+        each = generate(tf.constant([eps, 0.0, eps]))
+        np.testing.assert_allclose(each, tf.where([[True], [False], [True]], alone, x), atol=1e-6)
     assert scheduled.experimental_get_tracing_count() == 1
 
 

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from keras_mmc.attacks import PGD, misclassified, score_function
-from keras_mmc.attacks._engine.ascent import Ascent, in_turn, rows_of, write_rows
+from keras_mmc.attacks._engine.ascent import Ascent
+from keras_mmc.attacks._engine.loops import in_turn, rows_of, write_rows
 
 SEED = tf.constant([3, 4])
 
@@ -56,7 +57,7 @@ def test_search_stops_paying_for_decided_samples():
 def test_a_repeated_point_with_memory_is_not_a_circle():
     """Fails if a sample whose next move depends on more than its point is dropped."""
 
-    def move(x, gradient, memory, x0):  # to and fro three times, then away
+    def move(x, gradient, memory, x0, eps):  # to and fro three times, then away
         (count,) = memory
         stride = tf.gather([0.1, -0.1, 0.1, -0.1, 0.1, -0.1, 0.3, 0.0], count)
         return x + stride[:, None], (count + 1,)
@@ -65,8 +66,8 @@ def test_a_repeated_point_with_memory_is_not_a_circle():
         return tf.concat([tf.fill(tf.shape(x), 0.75), x], axis=1)
 
     x, y = tf.constant([[0.5]]), tf.constant([0])
-    ascent = Ascent(score_fn, lambda s, y, t: s[:, 1], misclassified, move, steps=8)
-    points, fooled = ascent.first_success(x, (tf.constant([0]),), (x, y, y))
+    ascent = Ascent(score_fn, lambda s, y, t: s[:, 1], lambda s, y, t: misclassified(s, y), move, 8)
+    points, fooled = ascent.first_success(x, (tf.constant([0]),), (x, y, y, 1.0))
     np.testing.assert_allclose(points, [[0.8]], atol=1e-6)
     np.testing.assert_array_equal(fooled, [True])
 
@@ -81,13 +82,12 @@ def test_in_turn_keeps_the_attempt_that_succeeds():
         return x + tf.cast(i + 1, tf.float32), needed == i
 
     x, needed = tf.zeros([4, 2]), tf.constant([2, 0, 7, 1])
-    points, fooled = in_turn(3, attempt, x, (x, needed))
-    np.testing.assert_array_equal(points[:, 0], [3.0, 1.0, 3.0, 2.0])
-    np.testing.assert_array_equal(fooled, [True, True, False, True])
+    found = in_turn(3, attempt, x, (x, needed))
+    np.testing.assert_array_equal(found[:, 0], [3.0, 1.0, 3.0, 2.0])
     assert seen == [[2, 0, 7, 1], [2, 7, 1], [2, 7]]
 
 
-def test_in_turn_stops_when_nothing_stands():
+def test_in_turn_stops_when_nothing_is_left():
     """Fails if attempts are made on an empty batch."""
     calls = []
 

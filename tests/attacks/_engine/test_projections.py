@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from keras_mmc.attacks import image_seeds
 from keras_mmc.attacks._engine.projections import clip_to_box, project, random_start, steepest_step
 
 BOX = (-0.5, 1.5)
@@ -133,7 +134,7 @@ def test_random_start_is_inside_and_repeats_by_seed(seed, eps, norm, shape):
     """Fails if a start leaves ball or box, or if the same seed draws another one."""
     x0, _ = draw(seed, shape)
     first, again, other = (
-        random_start(x0, eps, norm, BOX, tf.constant(s)).numpy()
+        random_start(x0, eps, norm, BOX, image_seeds(s, range(len(x0)))).numpy()
         for s in ([seed, 1], [seed, 1], [seed, 2])
     )
     assert first.min() >= BOX[0] and first.max() <= BOX[1]
@@ -146,9 +147,10 @@ def test_random_start_is_inside_and_repeats_by_seed(seed, eps, norm, shape):
 def test_random_start_is_uniform():
     """Fails if starts crowd at the centre or the surface: a Kolmogorov-Smirnov test at 1e-3."""
     x0, wide = tf.zeros([4000, 3]), (-1.0, 1.0)
-    linf = random_start(x0, 0.5, "linf", wide, tf.constant([0, 1])).numpy()
+    seeds = image_seeds([0, 1], range(4000))
+    linf = random_start(x0, 0.5, "linf", wide, seeds).numpy()
     assert stats.kstest(linf.ravel(), stats.uniform(-0.5, 1.0).cdf).pvalue > 1e-3
-    l2 = random_start(x0, 0.5, "l2", wide, tf.constant([0, 1])).numpy()
+    l2 = random_start(x0, 0.5, "l2", wide, seeds).numpy()
     radius = np.linalg.norm(l2, axis=1)
     assert stats.kstest((radius / 0.5) ** 3, stats.uniform.cdf).pvalue > 1e-3
     # Archimedes: one coordinate of a uniform direction in three dimensions is uniform.
@@ -158,9 +160,9 @@ def test_random_start_is_uniform():
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_random_start_is_the_same_under_xla(norm):
     """Fails if a compiled train step starts elsewhere than an eager one."""
-    x0, seed = tf.fill([3, 4, 4, 1], 0.5), tf.constant([-7, 5])
+    x0, seeds = tf.fill([3, 4, 4, 1], 0.5), image_seeds([-7, 5], range(3))
 
     def start():
-        return random_start(x0, 0.1, norm, BOX, seed)
+        return random_start(x0, 0.1, norm, BOX, seeds)
 
     np.testing.assert_allclose(tf.function(start, jit_compile=True)(), start(), atol=1e-6)
