@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import keras_mmc
-from keras_mmc.attacks.base import score_function
+from keras_mmc.attacks import score_function
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "A .keras file.", required=True)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from absl import flags
 
-from keras_mmc import attacks, defenses, regularizers, training
+from keras_mmc import attacks, callbacks, defenses, regularizers
 from keras_mmc.recipes import RECIPES
 
 MAIL = ("mail_at", "mail_trades", "mail_mart")
@@ -127,11 +127,11 @@ def build_regularizer(loss: keras.losses.Loss | str) -> regularizers.Regularizer
 
 def build_callbacks(directory: pathlib.Path) -> list[keras.callbacks.Callback]:
     """The callbacks of a defense: the most robust epoch is kept in best.keras."""
-    callbacks = []
+    chosen = []
     if FLAGS.defense not in ("none", "cot"):
-        callbacks.append(training.BestRobustCheckpoint(directory / "best.keras"))
+        chosen.append(callbacks.BestRobustCheckpoint(directory / "best.keras"))
     if FLAGS.defense == "fast":
-        callbacks.append(training.StopOnCatastrophicOverfitting())
+        chosen.append(callbacks.StopOnCatastrophicOverfitting())
     if FLAGS.regularizer in ("emr", "input_gradient") and FLAGS.schedule == "drops":
-        callbacks.append(training.DecayRegularizer())
-    return callbacks
+        chosen.append(callbacks.DecayRegularizer())
+    return chosen

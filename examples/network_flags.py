@@ -37,8 +37,8 @@ flags.DEFINE_integer("depth", None, "Depth of resnet_v1, resnet_v2 or wide_resne
 def choose_head(name: str, head: str) -> str:
     """The head that a loss trains; a ValueError where the pair cannot work."""
     loss = LOSSES[name]()
-    fixed = getattr(loss, "needs_fixed_centers", name in ("mmc", "elastic_mmc"))
-    distances = getattr(loss, "needs_distances", fixed or name in ("center", "lgm"))
+    fixed = getattr(loss, "needs_fixed_centers", False)
+    distances = getattr(loss, "needs_distances", False)
     if head == "auto":
         if fixed or isinstance(loss, keras_mmc.MMLDALoss):
             return "centers"

@@ -76,7 +76,7 @@ def in_training(model: keras.Model, name: str) -> keras.Model:
     """The network as it is trained: inside an `AdversarialModel` if the flags ask for one."""
     loss = network_flags.LOSSES[name]()
     # A loss of pairs has no gradient of single images to penalize.
-    pairwise = getattr(loss, "pairwise", name == "differential")
+    pairwise = getattr(loss, "pairwise", False)
     defense = defense_flags.build_defense()
     regularizer = defense_flags.build_regularizer("cross_entropy" if pairwise else loss)
     if FLAGS.defense == "none" and regularizer is None:
@@ -106,7 +106,7 @@ def train(loss: str, head: str, data: dict, directory: pathlib.Path) -> dict[str
         shuffle=False,  # the training batches are shuffled already
         verbose=2 if FLAGS.dataset != "digits" else 0,
         callbacks=[
-            keras_mmc.training.StopOnNonFinite(),
+            keras_mmc.callbacks.StopOnNonFinite(),
             keras.callbacks.CSVLogger(directory / "history.csv"),
             keras.callbacks.TensorBoard(directory / "logs"),
             times,

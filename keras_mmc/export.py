@@ -12,7 +12,7 @@ from keras_mmc._backend import require_tensorflow
 from keras_mmc._files import Kind, PathLike, results_directory
 from keras_mmc._scores import center_distances
 from keras_mmc._version import __version__
-from keras_mmc.layers import LearnedCenters, MaxMahalanobisCenters
+from keras_mmc.layers import ScoreHead
 
 require_tensorflow("keras_mmc.export_saved_model")
 
@@ -80,8 +80,7 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
 def _serving(model):
     """The function that is served: images to a dict of outputs."""
     head = model.layers[-1]
-    known = isinstance(head, LearnedCenters | MaxMahalanobisCenters)
-    gives_distances = getattr(head, "gives_distances", known)
+    gives_distances = isinstance(head, ScoreHead) and head.gives_distances
 
     def serve(images):
         scores = tf.cast(model(images, training=False), tf.float32)
@@ -114,7 +113,7 @@ def _check_weights(model):
         raise ValueError(
             f"export_saved_model: {len(broken)} of {len(model.weights)} weights hold NaN or "
             f"infinity, such as {broken[0]!r}: training has diverged. Export an earlier "
-            "checkpoint; keras_mmc.training.StopOnNonFinite ends such a training at once."
+            "checkpoint; keras_mmc.callbacks.StopOnNonFinite ends such a training at once."
         )
 
 

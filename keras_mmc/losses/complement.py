@@ -32,15 +32,6 @@ def complement_entropy(y_true: Tensor, scores: Tensor) -> Tensor:
     return nan_where_nan(ops.sum(terms, axis=-1), scores)
 
 
-def check_more_than_two_classes(num_classes: int, loss: str) -> None:
-    """Refuse two classes: a single wrong class always has probability 1 among the wrong ones."""
-    if num_classes < 3:
-        raise ValueError(
-            f"{loss} needs at least 3 classes; received scores of {num_classes}. With two classes "
-            "the complement entropy is constant: use another loss."
-        )
-
-
 @keras.saving.register_keras_serializable("keras_mmc")
 class ComplementEntropy(ScoreLoss):
     """Negative complement entropy: flattens the probabilities of the wrong classes.

@@ -17,9 +17,8 @@ def no_scores(x):
 def test_mean_and_deviation():
     """Fails if the noise has a mean, another deviation, or tails that are not normal."""
     x = tf.fill([4, 50, 50, 2], 0.25)
-    noise = (
-        GaussianNoise(0.05, box=(-9.0, 9.0)).generate(no_scores, x, range(4), SEED).numpy() - 0.25
-    )
+    attack = GaussianNoise(0.05, box=(-9.0, 9.0))
+    noise = attack.generate(no_scores, x, range(4), SEED).numpy() - 0.25
     count = noise.size
     assert abs(noise.mean()) < 5 * 0.05 / np.sqrt(count)
     assert abs(noise.std() - 0.05) < 5 * 0.05 / np.sqrt(2 * count)

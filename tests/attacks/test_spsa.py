@@ -120,8 +120,9 @@ def test_needs_no_gradient_and_breaks_what_lies_within(targeted):
         "search",
         targets,
     )
-    goal = reached if targeted else misclassified
-    broken = goal(linear(found), y, targets).numpy()
+    scores = linear(found)
+    goal = reached(scores, targets) if targeted else misclassified(scores, y)
+    broken = goal.numpy()
     assert broken[distances < 0.9 * eps].all() and not broken[distances > 1.001 * eps].any()
     assert abs(found - x).max() <= eps + 1e-6
 
