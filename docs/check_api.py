@@ -1,4 +1,4 @@
-"""Fail if a public name has no docstring or no line in the API reference (docs/api.md)."""
+"""Fail if a public name lacks a docstring, type hints, or a line in docs/api.md."""
 
 import importlib
 import inspect
@@ -34,6 +34,20 @@ def methods(module_name: str, cls: type) -> Iterator[tuple[str, Callable]]:
             yield f"{module_name}.{cls.__name__}.{name}", value
 
 
+def is_hinted(function: Callable) -> bool:
+    """Whether every parameter and the result of a function or method carry a type hint."""
+    if inspect.isclass(function):
+        return "__init__" not in vars(function) or is_hinted(function.__init__)
+    if not inspect.isfunction(function):
+        return True
+    signature = inspect.signature(function)
+    parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    hints = [p.annotation for p in parameters]
+    if function.__name__ != "__init__":
+        hints.append(signature.return_annotation)
+    return inspect.Signature.empty not in hints
+
+
 def unlisted_names(reference: str) -> list[str]:
     """Return the names a user can import from a public module that the reference leaves out.
 
@@ -65,16 +79,20 @@ def exports(module: types.ModuleType) -> dict[str, object]:
 
 def main() -> bool:
     """Print what is missing and return the exit code."""
-    undocumented = sorted({name for name, value in public_objects() if not value.__doc__})
+    objects = list(public_objects())
+    undocumented = sorted({name for name, value in objects if not value.__doc__})
+    unhinted = sorted({name for name, value in objects if not is_hinted(value)})
     reference = REFERENCE.read_text(encoding="utf-8")
     unlisted = sorted(unlisted_names(reference))
     for name in undocumented:
         print(f"no docstring: {name}")
+    for name in unhinted:
+        print(f"no type hints: {name}")
     for name in unlisted:
         print(f"no line in {REFERENCE.name}: {name}")
-    if not undocumented and not unlisted:
-        print("Every public name has a docstring and a line in the API reference.")
-    return bool(undocumented or unlisted)
+    if not undocumented + unhinted + unlisted:
+        print("Every public name has a docstring, type hints and a line in the API reference.")
+    return bool(undocumented + unhinted + unlisted)
 
 
 if __name__ == "__main__":
