@@ -1,6 +1,7 @@
 """AutoAttack: an ensemble of attacks without parameters, each on the images that are left."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import keras
@@ -176,13 +177,21 @@ class AutoAttack(BallAttack):
     def run(self, score_fn, x, y, seed, targets, early_stop, eps):
         """Per image what the first attack that breaks it finds, else the last one."""
         found, rows = x, tf.range(tf.shape(x)[0])
-        for attack in self.attacks(score_fn(x).shape[-1])[0].values():
+
+        def attacked(attack, found, rows):
             clean, labels, seeds, radius = rows_of((x, y, seed, eps), rows)
             budget = attack.budget(clean, radius, None)
             tried = attack.run(score_fn, clean, labels, seeds, labels, True, **budget)
             tried = tf.ensure_shape(tried, clean.shape)
-            found = write_rows(found, rows, tried)
-            rows = tf.boolean_mask(rows, ~misclassified(score_fn(tried), labels))
+            left = tf.boolean_mask(rows, ~misclassified(score_fn(tried), labels))
+            return write_rows(found, rows, tried), left
+
+        for attack in self.attacks(score_fn(x).shape[-1])[0].values():
+            found, rows = tf.cond(
+                tf.size(rows) > 0,
+                functools.partial(attacked, attack, found, rows),
+                lambda found=found, rows=rows: (found, rows),
+            )
         return found
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_mmc._gradients import value_gradient_aux
 from keras_mmc.attacks._engine.adam import adam_step
+from keras_mmc.attacks._engine.planes import rows_sum
 from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
 
@@ -61,17 +62,19 @@ class CarliniWagner(PenaltyAttack):
 
     def step(self, score_fn, i, variables, x, goal, constant):
         w, memory = variables
+        x_adv = from_tanh(w, self.box)
 
-        def loss(w):
-            x_adv = from_tanh(w, self.box)
+        def penalty(x_adv):
             scores = score_fn(x_adv)
-            size = tf.reduce_sum((x_adv - x) ** 2, list(range(1, x.shape.rank)))
-            penalty = constant * self.hinge(scores, goal)
-            return tf.cast(size, tf.float32) + penalty, (x_adv, size, scores)
+            return constant * self.hinge(scores, goal), scores
 
-        value, gradient, (x_adv, size, scores) = value_gradient_aux(loss, w)
+        value, gradient, scores = value_gradient_aux(penalty, x_adv)
+        size = tf.cast(rows_sum((x_adv - x) ** 2), tf.float32)
+        low, high = self.box
+        slope = (high - low) / 2 * (1 - tf.tanh(w) ** 2)
+        gradient = (gradient + 2 * (x_adv - x)) * slope
         move, memory = adam_step(gradient, memory, i, self.learning_rate)
-        found = Evaluation(clip_to_box(x_adv, self.box), tf.cast(size, tf.float32), value, scores)
+        found = Evaluation(clip_to_box(x_adv, self.box), size, size + value, scores)
         return (w - move, memory), found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc import objectives
+from keras_mmc._gradients import value_and_gradient
 from keras_mmc._validation import is_number
 from keras_mmc.attacks._engine.fields import check_fields
 from keras_mmc.attacks._engine.projections import clip_to_box
@@ -126,6 +127,8 @@ class CleverHans(Attack):
 
     def run(self, score_fn, x, y, seed, targets, early_stop):
         """What the function returns, clipped to the box."""
+        # A model that cuts gradients is refused here; in a graph nothing of this is computed.
+        value_and_gradient(lambda x: tf.reduce_max(score_fn(x), axis=-1), x)
         handed_over = {
             "y": targets,
             "targeted": self.targeted,

@@ -75,10 +75,11 @@ class EAD(PenaltyAttack):
         size = elastic if self.decision_rule == "en" else absolutes
         loss = elastic + constant * self.hinge(scores, goal)
 
-        def smooth(z):
-            return _sum((z - x) ** 2) + constant * self.hinge(score_fn(z), goal)
+        def penalty(z):
+            return constant * self.hinge(score_fn(z), goal)
 
-        _, gradient = value_and_gradient(smooth, ahead)
+        _, gradient = value_and_gradient(penalty, ahead)
+        gradient += 2 * (ahead - x)
         made = tf.cast(i, x.dtype)
         rate = self.learning_rate * tf.sqrt(tf.maximum(1 - made / self.steps, 0.0))
         moved = shrink(ahead - rate * gradient, x, self.beta, self.box)
