@@ -5,7 +5,6 @@ import itertools
 import math
 from fractions import Fraction
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -292,57 +291,6 @@ def test_restarts_start_elsewhere(window):
         for count in (1, 40)
     ]
     assert abs(found[0] - 0.7) > 0.05 and abs(found[1] - 0.7) < 0.05
-
-
-def test_seed_decides_the_start(conv_model, digits):
-    """Fails if the seed does not reach the random start, or a call does not repeat."""
-    x, y = digits[0][:10], digits[1][:10] % 5
-    attack = APGD(0.2, steps=1)
-    first = attack(conv_model, x, y, seed=1)
-    np.testing.assert_array_equal(attack(conv_model, x, y, seed=1), first)
-    assert (attack(conv_model, x, y, seed=2) != first).any()
-
-
-def test_generate_is_the_same_in_graph_and_under_xla(conv_model, digits):
-    """Fails if the training view needs eager execution or a shape known only at run time."""
-    x, y = tf.constant(digits[0][:6]), tf.constant(digits[1][:6] % 5)
-    attack, score_fn = APGD(0.1, steps=12), score_function(conv_model)
-
-    def generate():
-        return attack.generate(score_fn, x, y, SEED)
-
-    plain = tf.function(generate, autograph=False)()
-    compiled = tf.function(generate, autograph=False, jit_compile=True)()
-    np.testing.assert_allclose(generate(), plain, atol=1e-5)
-    np.testing.assert_allclose(compiled, plain, atol=1e-4)
-
-
-@keras.saving.register_keras_serializable("attack_tests")
-class Counter(keras.layers.Layer):
-    """Counts how often it is traced or called."""
-
-    calls = 0
-
-    def call(self, x):
-        Counter.calls += not tf.executing_eagerly()
-        return x
-
-
-def test_a_call_traces_once(digits):
-    """Fails if ragged batches trace again, a call more than another, or steps are unrolled."""
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [keras.Input((8, 8, 1)), Counter(), keras.layers.Flatten(), keras.layers.Dense(10)]
-    )
-    x, y = digits
-    traces = []
-    for attack in (APGD(0.1, steps=4), APGD(0.1, steps=40)):
-        before = Counter.calls
-        attack(model, x[:10], y[:10], batch_size=7)
-        traces.append(Counter.calls - before)
-        attack(model, x[:23], y[:23], batch_size=7, seed=5)
-        assert Counter.calls - before == 2 * traces[-1]
-    assert traces[1] <= traces[0]
 
 
 def test_nan_scores_under_attack_count_as_broken():

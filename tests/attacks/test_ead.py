@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -170,47 +169,12 @@ def test_returns_the_original_where_nothing_fools():
     assert free.min() >= box[0] and free.max() <= box[1] and np.isfinite(free).all()
 
 
-def test_training_view_is_search_and_runs_under_xla():
-    """Fails if the two views keep different points, or a shape depends on data."""
+def test_training_view_is_search():
+    """Fails if the two views keep different images."""
     x, y = samples(3)
     attack = dataclasses.replace(QUICK, steps=30, binary_search_steps=3)
     searched = run(attack, two_classes, x, y)
     np.testing.assert_allclose(run(attack, two_classes, x, y, view="generate"), searched, atol=1e-5)
-    compiled = run(attack, two_classes, x, y, view="generate", jit_compile=True)
-    np.testing.assert_allclose(compiled, searched, atol=1e-3)
-
-
-@keras.saving.register_keras_serializable("attack_tests")
-class EADCounter(keras.layers.Layer):
-    """Counts how often it is traced or called."""
-
-    calls = 0
-
-    def call(self, x):
-        EADCounter.calls += not tf.executing_eagerly()
-        return x
-
-
-def test_a_call_traces_once_and_is_judged_afresh(rng):
-    """Fails if batches trace again, steps are unrolled, runs differ, or fooled images are not."""
-    model = keras.Sequential(
-        [keras.Input((2, 2, 1)), EADCounter(), keras.layers.Flatten(), keras.layers.Dense(3)]
-    )
-    x = rng.uniform(size=(10, 2, 2, 1)).astype("float32")
-    y = model.predict(x, verbose=0).argmax(axis=1)
-    traces = []
-    for steps in (5, 60):
-        attack = EAD(steps, learning_rate=0.05, binary_search_steps=4, initial_const=3.0)
-        before = EADCounter.calls
-        first = attack(model, x, y, batch_size=7, seed=5)
-        traces.append(EADCounter.calls - before)
-        np.testing.assert_array_equal(first, attack(model, x, y, batch_size=7, seed=5))
-        attack(model, x[:8], y[:8], batch_size=7)
-        assert EADCounter.calls - before == 3 * traces[-1]
-    assert traces[1] <= traces[0]
-    fooled = model.predict(first, verbose=0).argmax(axis=1) != y
-    np.testing.assert_array_equal(fooled, (first != x).any(axis=(1, 2, 3)))
-    assert fooled.mean() > 0.3 and first.min() >= 0 and first.max() <= 1
 
 
 @pytest.mark.parametrize(

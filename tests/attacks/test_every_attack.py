@@ -55,6 +55,25 @@ MINIMAL = ("carlini-wagner", "deepfool", "ead", "fab", "fab-free", "jsma")
 SEEDED = [name for name in ATTACKS if name != "cleverhans"]
 TRAINED = [name for name in SEEDED if ATTACKS[name].trains]
 
+# The same with more to do, where there is a number of it.
+LONGER = {
+    "apgd": {"steps": 30},
+    "bim": {"steps": 30},
+    "carlini-wagner": {"steps": 30, "binary_search_steps": 5},
+    "deepfool": {"steps": 30, "num_candidates": 4},
+    "ead": {"steps": 30, "binary_search_steps": 5},
+    "fab": {"steps": 30, "num_targets": 3, "restarts": 2},
+    "jsma": {"gamma": 1.0},
+    "mim-l2": {"steps": 30},
+    "multi": {"steps": 30},
+    "nearest": {"steps": 30},
+    "pgd-l2": {"steps": 30, "restarts": 7},
+    "rotation": {"num_angles": 91},
+    "spsa": {"steps": 30, "samples": 64},
+    "square": {"queries": 200},
+    "square-l2": {"queries": 200},
+}
+
 every_attack = pytest.mark.parametrize("name", ATTACKS)
 
 
@@ -114,14 +133,34 @@ def test_call(name, batch):
     assert (x_adv != x).any()
     fooled = runner.scores(x_adv).argmax(axis=1) != y
     assert fooled.any() or attack.targeted or name in ("noise", "transfer")
+    if name in MINIMAL and name != "jsma":  # which keeps the pixels it changed
+        np.testing.assert_array_equal(fooled, (x_adv != x).any(axis=(1, 2, 3)))
     wide = x.astype("float64")
     assert holds(attack, runner.attack(attack, wide, y), wide)
     if name in SEEDED:
         np.testing.assert_array_equal(runner.attack(attack, x, y), x_adv)
     assert model.layers[-1].traces == traces
     other = waves()
-    attack(other, x, y, batch_size=12)
+    attacks.Runner(other, batch_size=12).attack(attack, x, y)
     assert other.layers[-1].traces == traces
+
+
+@pytest.mark.parametrize("name", LONGER)
+@pytest.mark.parametrize("view", ["generate", "search"])
+def test_nothing_is_unrolled(name, view):
+    """Fails if tracing time and the graph grow with steps, restarts, queries or targets."""
+
+    def traced(attack):
+        model = waves()
+        score_fn, run = score_function(model), getattr(attack, view)
+        graph = tf.function(lambda x, y: run(score_fn, x, y, 0), autograph=False)
+        images, labels = tf.TensorSpec([None, *SHAPE]), tf.TensorSpec([None], tf.int32)
+        nodes = graph.get_concrete_function(images, labels).graph.as_graph_def()
+        return model.layers[-1].traces, len(str(nodes))
+
+    short = ATTACKS[name]
+    (traces, size), longer = traced(short), traced(dataclasses.replace(short, **LONGER[name]))
+    assert longer[0] <= traces and longer[1] < 1.2 * size
 
 
 @pytest.mark.parametrize("name", SEEDED)

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -294,36 +293,6 @@ def test_generate_is_the_first_run(norm):
     attack = FAB(None, steps=15, norm=norm, num_targets=1)
     generated = attack.generate(score_fn, tf.constant(x), tf.constant(y, tf.int32), SEED)
     np.testing.assert_allclose(generated, search(attack, score_fn, x, y), atol=1e-6)
-
-
-@keras.saving.register_keras_serializable("attack_tests")
-class FABCounter(keras.layers.Layer):
-    """Counts how often it is traced or called."""
-
-    calls = 0
-
-    def call(self, x):
-        FABCounter.calls += not tf.executing_eagerly()
-        return x
-
-
-@both_versions
-def test_a_call_traces_once(num_targets, digits):
-    """Fails if ragged batches, other seeds or repeated calls trace again, or steps are unrolled."""
-    model = keras.Sequential(
-        [keras.Input((8, 8, 1)), FABCounter(), keras.layers.Flatten(), keras.layers.Dense(10)]
-    )
-    x, y = digits
-    traces = []
-    for attack in (FAB(0.1, 2, num_targets=num_targets), FAB(0.1, 9, num_targets=num_targets)):
-        before = FABCounter.calls
-        first = attack(model, x[:10], y[:10], batch_size=7, seed=5)
-        traces.append(FABCounter.calls - before)
-        again = attack(model, x[:10], y[:10], batch_size=7, seed=5)
-        np.testing.assert_array_equal(first, again)
-        attack(model, x[:23], y[:23], batch_size=7)
-        assert FABCounter.calls - before == 3 * traces[-1]
-    assert traces[1] <= traces[0]
 
 
 def test_nan_scores_under_attack_count_as_broken():

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -154,43 +153,6 @@ def test_samples_that_are_done_leave_the_batch():
     # Two passes a step; in step i those still have something to do whose path is longer than i.
     going = [sum(len(path) >= i for path in paths) for i in range(1, 6)]
     assert sizes == [size for size in going if size for _ in range(2)]
-
-
-def test_training_view_runs_under_xla():
-    """Fails if a shape of the training view depends on data."""
-    x, y, targets = samples(3)
-    compiled = run(JSMA(), linear, x, y, targets, "generate", jit_compile=True)
-    np.testing.assert_allclose(compiled, run(JSMA(), linear, x, y, targets), atol=1e-6)
-
-
-@keras.saving.register_keras_serializable("attack_tests")
-class JSMACounter(keras.layers.Layer):
-    """Counts how often it is traced or called."""
-
-    calls = 0
-
-    def call(self, x):
-        JSMACounter.calls += not tf.executing_eagerly()
-        return x
-
-
-def test_a_call_traces_once_and_draws_targets_by_seed(rng):
-    """Fails if batches trace again, pairs are unrolled, or targets do not repeat by seed."""
-    model = keras.Sequential(
-        [keras.Input((3, 3, 1)), JSMACounter(), keras.layers.Flatten(), keras.layers.Dense(2)]
-    )
-    x = rng.uniform(size=(23, 3, 3, 1)).astype("float32")
-    traces = []
-    for attack in (JSMA(gamma=0.25), JSMA(gamma=1.0)):
-        before = JSMACounter.calls
-        first = attack(model, x[:10], batch_size=7, seed=5)
-        traces.append(JSMACounter.calls - before)
-        np.testing.assert_array_equal(first, attack(model, x[:10], batch_size=7, seed=5))
-        attack(model, x, batch_size=7)
-        assert JSMACounter.calls - before == 3 * traces[-1]
-    assert traces[1] <= traces[0]
-    fooled = model.predict(first, verbose=0).argmax(1) != model.predict(x[:10], verbose=0).argmax(1)
-    assert fooled.any()
 
 
 def test_refuses_a_gamma_that_leaves_no_pair():

@@ -24,7 +24,6 @@ TABLE = {
     "nearest_wrong": NearestWrongCenter(0.1, steps=4, step_size=0.04),
     "multi_targeted": MultiTargeted(0.1, steps=4),
 }
-RANDOM = ["pgd", "pgd_targeted", "nearest_wrong", "multi_targeted"]
 all_attacks = pytest.mark.parametrize("name", TABLE)
 
 
@@ -80,44 +79,6 @@ def test_call_leaves_fewer_correct_and_repeats_by_seed(name, mmc_model, digits):
     adversarial = attack(mmc_model, x, y, batch_size=32)
     np.testing.assert_array_equal(attack(mmc_model, x, y, batch_size=32), adversarial)
     assert accuracy(mmc_model, adversarial, y) < accuracy(mmc_model, x, y) - 0.3
-
-
-@pytest.mark.parametrize("name", RANDOM)
-@pytest.mark.parametrize("view", ["generate", "search"])
-def test_another_seed_starts_elsewhere(name, view):
-    """Fails if the seed does not reach the random start."""
-    x, y = tf.fill([3, 4], 0.5), tf.constant([0, 1, 2])
-    attack = dataclasses.replace(TABLE[name], step_size=1e-3)
-    run = getattr(attack, view)
-    start = run(toy_scores, x, y, tf.constant([0, 0])), run(toy_scores, x, y, tf.constant([0, 1]))
-    assert (start[0].numpy() != start[1].numpy()).any()
-
-
-@all_attacks
-def test_generate_is_the_same_in_graph_and_under_xla(name, conv_model, digits):
-    """Fails if a view needs eager execution or draws other numbers when compiled."""
-    x, y = tf.constant(digits[0][:6]), tf.constant(digits[1][:6] % 5)
-    score_fn = score_function(conv_model)
-
-    def generate():
-        return TABLE[name].generate(score_fn, x, y, SEED)
-
-    plain = tf.function(generate, autograph=False)()
-    compiled = tf.function(generate, autograph=False, jit_compile=True)()
-    np.testing.assert_allclose(compiled, plain, atol=1e-5)
-    np.testing.assert_allclose(generate(), plain, atol=1e-5)
-
-
-@all_attacks
-def test_search_is_the_same_eagerly_and_in_a_graph(name, conv_model, digits):
-    """Fails if compaction in a graph loses or swaps rows."""
-    x, y = tf.constant(digits[0][:20]), tf.constant(digits[1][:20] % 5)
-    score_fn = score_function(conv_model)
-
-    def search():
-        return TABLE[name].search(score_fn, x, y, SEED)
-
-    np.testing.assert_allclose(tf.function(search, autograph=False)(), search(), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if name != "fgsm"])

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -177,43 +176,6 @@ def test_broken_samples_leave_the_batch_and_stay_where_they_are():
     assert sizes[0] == 8 and sizes[-1] == 3
     assert ((found > 0.5) == (x.numpy() > 0.4)).all()
     assert (found[x.numpy() > 0.4] < 0.54).all()
-
-
-def test_training_view_runs_under_xla():
-    """Fails if a shape of the training view depends on data."""
-    _, score_fn = linear_model()
-    x, y = tf.fill([3, 6], 0.5), tf.constant([0, 1, 2])
-    attack = SPSA(0.1, steps=3, samples=4)
-    compiled = run(attack, score_fn, x, y, "generate", jit_compile=True)
-    np.testing.assert_allclose(compiled, run(attack, score_fn, x, y, "generate"), atol=1e-5)
-
-
-@keras.saving.register_keras_serializable("attack_tests")
-class SPSACounter(keras.layers.Layer):
-    """Counts how often it is traced or called."""
-
-    calls = 0
-
-    def call(self, x):
-        SPSACounter.calls += not tf.executing_eagerly()
-        return x
-
-
-def test_a_call_traces_once_and_repeats_by_seed(rng):
-    """Fails if batches trace again, queries are unrolled, or a seed does not fix the bits."""
-    model = keras.Sequential(
-        [keras.Input((2, 2, 1)), SPSACounter(), keras.layers.Flatten(), keras.layers.Dense(3)]
-    )
-    x = rng.uniform(size=(23, 2, 2, 1)).astype("float32")
-    traces = []
-    for attack in (SPSA(0.1, 2, samples=4), SPSA(0.1, 9, samples=32)):
-        before = SPSACounter.calls
-        first = attack(model, x[:10], batch_size=7, seed=5)
-        traces.append(SPSACounter.calls - before)
-        np.testing.assert_array_equal(first, attack(model, x[:10], batch_size=7, seed=5))
-        attack(model, x, batch_size=7)
-        assert SPSACounter.calls - before == 3 * traces[-1]
-    assert traces[1] <= traces[0]
 
 
 @pytest.mark.parametrize(

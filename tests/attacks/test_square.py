@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -249,45 +248,6 @@ def test_broken_samples_leave_the_batch():
     found = Square(0.1, queries=60).search(score_fn, x, tf.zeros(8, tf.int32), SEED).numpy()
     assert sizes[0] == 8 and sizes[-1] == 3
     assert ((found > 0.5) == (x.numpy() > 0.4)).all()
-
-
-@keras.saving.register_keras_serializable("attack_tests")
-class SquareCounter(keras.layers.Layer):
-    """Counts how often it is traced or called."""
-
-    calls = 0
-
-    def call(self, x):
-        SquareCounter.calls += not tf.executing_eagerly()
-        return x
-
-
-@both_norms
-def test_a_call_traces_once_and_repeats_by_seed(norm, digits):
-    """Fails if batches trace again, queries are unrolled, or a seed does not fix the bits."""
-    model = keras.Sequential(
-        [keras.Input((8, 8, 1)), SquareCounter(), keras.layers.Flatten(), keras.layers.Dense(10)]
-    )
-    x, y = digits
-    traces = []
-    for attack in (Square(0.1, 3, norm), Square(0.1, 30, norm)):
-        before = SquareCounter.calls
-        first = attack(model, x[:10], y[:10], batch_size=7, seed=5)
-        traces.append(SquareCounter.calls - before)
-        again = attack(model, x[:10], y[:10], batch_size=7, seed=5)
-        np.testing.assert_array_equal(first, again)
-        attack(model, x[:23], y[:23], batch_size=7)
-        assert SquareCounter.calls - before == 3 * traces[-1]
-    assert traces[1] <= traces[0]
-
-
-def test_another_seed_asks_other_queries():
-    """Fails if the seed does not reach the squares."""
-    weights, score_fn = linear_model(3, 36)
-    x, y = samples(weights, 5, (6, 6, 1))
-    attack = Square(0.001, queries=5)
-    found = [attack.search(score_fn, x, y, tf.constant([0, seed])).numpy() for seed in (0, 1)]
-    assert (found[0] != found[1]).any()
 
 
 def test_nan_scores_under_attack_count_as_broken():
