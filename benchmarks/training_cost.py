@@ -21,8 +21,7 @@ from absl import app, flags
 
 import keras_mmc
 from keras_mmc import defenses
-from keras_mmc.attacks import PGD
-from keras_mmc.attacks import score_function
+from keras_mmc.attacks import PGD, score_function
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("model", "small_cnn", ["small_cnn", "resnet_v2"], "Network.")

@@ -1,6 +1,5 @@
 """What attacks and evaluations refuse, at the door: models, images, labels, targets and scores."""
 
-import numbers
 from typing import Any
 
 import keras
@@ -24,7 +23,7 @@ def check_call(model: Any, batch_size: Any, seed: Any) -> None:
         )
     if not is_count(batch_size):
         raise ValueError(f"`batch_size` must be a positive integer; received {batch_size!r}.")
-    if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**31:
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
         raise ValueError(f"`seed` must be an integer in [0, 2**31); received {seed!r}.")
 
 

@@ -5,6 +5,7 @@ for its own constant by bisection.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -38,11 +39,30 @@ class Evaluation(NamedTuple):
 class PenaltyAttack(Attack):
     """Base class of attacks that minimize `size + constant * hinge`, the constant bisected.
 
-    A subclass has the fields `steps`, `learning_rate`, `binary_search_steps`, `initial_const`,
-    `confidence`, `abort_early` and `targeted`, and implements `begin` and `step`.
+    A subclass implements `begin` and `step`.
+
+    Args:
+        steps: number of steps for each constant.
+        learning_rate: of the steps.
+        binary_search_steps: number of constants tried for each image.
+        initial_const: the first constant; it grows tenfold until it is broken.
+        confidence: by how much, in scores, an image must fool the model to count.
+        abort_early: whether an image whose lowest loss fell by less than 0.01 % in a tenth of the
+            steps, at least 10, goes on to its next constant; the original stops whole batches.
+        targeted: whether to reach a target instead of leaving the label.
+        box: `(low, high)`, where images live.
 
     Source: Carlini & Wagner, S&P 2017, arXiv 1608.04644, section V.
     """
+
+    steps: int = 1000
+    learning_rate: float = 0.01
+    binary_search_steps: int = 9
+    initial_const: float = 1e-2
+    confidence: float = 0.0
+    abort_early: bool = True
+    targeted: bool = False
+    box: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
         super().__post_init__()
@@ -56,7 +76,15 @@ class PenaltyAttack(Attack):
         """Where each round starts: any structure of tensors."""
         raise NotImplementedError
 
-    def step(self, score_fn, i, variables, x, goal, constant) -> tuple[Any, Evaluation]:
+    def step(
+        self,
+        score_fn: Callable,
+        i: tf.Tensor,
+        variables: Any,
+        x: tf.Tensor,
+        goal: tf.Tensor,
+        constant: tf.Tensor,
+    ) -> tuple[Any, Evaluation]:
         """Evaluates an image and makes the step from there; evaluation `i` comes after `i` steps.
 
         Args:

@@ -112,7 +112,7 @@ class APGD(BallAttack):
         Step `i` evaluates iterate `i`, so the last iterate is seen by one step more than there are
         moves. With `early_stop`, an image that is fooled stays where it is.
         """
-        objective, spans = self.objective_fn(), _spans(self.steps)
+        objective, spans = objectives.for_goal(self.objective, self.aims), _spans(self.steps)
 
         def step(i, state):
             run, fooled, clean = state

@@ -97,7 +97,7 @@ class AutoAttack(BallAttack):
             return _named(self.version), ()
         targeted = "targeted_dlr" if num_classes > 3 else "targeted_margin"
         untargeted = "dlr" if num_classes > 2 else "margin"
-        ball = {"eps": self.eps, "norm": self.norm, "box": self.box}
+        ball: dict[str, Any] = {"eps": self.eps, "norm": self.norm, "box": self.box}
         restarts, targets = (5, num_classes - 1) if self.version == "plus" else (1, 9)
         apgd_ce = APGD(**ball, objective="log_odds", restarts=restarts)
         apgd_dlr = APGD(**ball, objective=untargeted, restarts=restarts)
@@ -105,18 +105,19 @@ class AutoAttack(BallAttack):
         apgd_t = APGD(**ball, objective=objective, num_targets=targets)
         fab_t = FAB(**ball, num_targets=targets)
         fab = FAB(**ball, num_targets=None, restarts=restarts)
+        attacks: dict[str, Attack]
         if self.version == "plus":
             attacks = {"apgd-ce": apgd_ce, "apgd-dlr": apgd_dlr, "fab": fab}
             attacks |= {"square": Square(**ball), "apgd-t": apgd_t, "fab-t": fab_t}
         else:
             attacks = {"apgd-ce": apgd_ce, "apgd-t": apgd_t}
             attacks |= {"fab-t": fab_t, "square": Square(**ball)}
-        standard = {"apgd-dlr": "dlr", "apgd-t": "targeted_dlr"}
+        standard = {"apgd-dlr": (apgd_dlr, "dlr"), "apgd-t": (apgd_t, "targeted_dlr")}
         notes = tuple(
-            f"{name} maximized {attacks[name].objective!r}: {objective!r} is not defined for "
+            f"{name} maximized {attack.objective!r}: {objective!r} is not defined for "
             f"{num_classes} classes."
-            for name, objective in standard.items()
-            if name in attacks and attacks[name].objective != objective
+            for name, (attack, objective) in standard.items()
+            if name in attacks and attack.objective != objective
         )
         return attacks, notes
 

@@ -2,13 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_mmc import objectives
 from keras_mmc._serialization import Configurable
 from keras_mmc.attacks._engine.fields import check_fields
 from keras_mmc.attacks._engine.loops import per_image
@@ -48,14 +47,20 @@ class Attack(Configurable):
     targeted = False
     box = (0.0, 1.0)
     uses_gradients = True
-    starts_at_random = False
-    fixed_eps = True
     fixed_steps = True
     trains = True
-    optional_fields = ()
+    optional_fields: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         check_fields(self)
+
+    @property
+    def starts_at_random(self) -> bool:
+        return False
+
+    @property
+    def fixed_eps(self) -> bool:
+        return True
 
     @property
     def ball(self) -> Ball | None:
@@ -72,7 +77,17 @@ class Attack(Configurable):
         """Whether its objective takes a target."""
         return self.targeted
 
-    def run(self, score_fn: ScoreFn, x, y, seed, targets, early_stop: bool) -> tf.Tensor:
+    def run(
+        self,
+        score_fn: ScoreFn,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        seed: tf.Tensor,
+        targets: tf.Tensor,
+        early_stop: bool,
+        *_: Any,
+        **budget: Any,
+    ) -> tf.Tensor:
         """The attack, in pure TensorFlow: eagerly, in a graph, under XLA, in a training step.
 
         Args:
@@ -93,7 +108,16 @@ class Attack(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not implement `run`.")
 
     def generate(
-        self, score_fn: ScoreFn, x, y, seed, targets=None, *, index=None, eps=None, steps=None
+        self,
+        score_fn: ScoreFn,
+        x: ArrayLike,
+        y: ArrayLike,
+        seed: ArrayLike,
+        targets: ArrayLike | None = None,
+        *,
+        index: ArrayLike | None = None,
+        eps: Any = None,
+        steps: Any = None,
     ) -> tf.Tensor:
         """The training view: a fixed number of steps, and the batch they end in.
 
@@ -114,17 +138,24 @@ class Attack(Configurable):
         Raises:
             ValueError: for `eps` or `steps` where the attack has fixed ones.
         """
-        return self._view(score_fn, x, y, seed, targets, index, eps, steps, early_stop=False)
+        budget = {"eps": eps, "steps": steps}
+        return self._view(score_fn, x, y, seed, targets, early_stop=False, index=index, **budget)
 
     def search(
-        self, score_fn: ScoreFn, x, y, seed, targets=None, *, index=None, eps=None, steps=None
+        self,
+        score_fn: ScoreFn,
+        x: ArrayLike,
+        y: ArrayLike,
+        seed: ArrayLike,
+        targets: ArrayLike | None = None,
+        **options: Any,
     ) -> tf.Tensor:
         """The evaluation view: of each image the first adversarial example, else the last or best.
 
         A targeted attack has succeeded where the model predicts the target. Arguments and errors
         are those of `generate`.
         """
-        return self._view(score_fn, x, y, seed, targets, index, eps, steps, early_stop=True)
+        return self._view(score_fn, x, y, seed, targets, early_stop=True, **options)
 
     def __call__(
         self,
@@ -172,7 +203,7 @@ class Attack(Configurable):
         """Boolean `(N,)`: these scores are what the attack is after."""
         return reached(scores, targets) if self.targeted else misclassified(scores, y)
 
-    def _view(self, score_fn, x, y, seed, targets, index, eps, steps, early_stop):
+    def _view(self, score_fn, x, y, seed, targets, *, early_stop, index=None, eps=None, steps=None):
         x, y = tf.convert_to_tensor(x), tf.cast(y, tf.int32)
         seeds = image_seeds(seed, tf.range(tf.shape(x)[0]) if index is None else index)
         if not self.targeted:
@@ -184,7 +215,7 @@ class Attack(Configurable):
         found = self.run(score_fn, x, y, seeds, targets, early_stop, **budget)
         return tf.stop_gradient(tf.ensure_shape(found, x.shape))
 
-    def budget(self, x, eps, steps):
+    def budget(self, x: tf.Tensor, eps: Any, steps: Any) -> dict[str, Any]:
         """What `run` takes of `eps` and `steps`: that of this run, else that of the fields."""
         budget = {}
         for name, value, is_fixed in (
@@ -213,14 +244,9 @@ class BallAttack(Attack):
 
     eps: float
 
-    # Not annotated, so not fields.
-    norm = "linf"
+    norm = "linf"  # not annotated, so not a field
     fixed_eps = False
 
     @property
     def ball(self) -> Ball:
         return Ball(self.eps, self.norm, self.box)
-
-    def objective_fn(self) -> Callable:
-        """The objective as a function of scores, labels and targets, `(N,)`."""
-        return objectives.for_goal(self.objective, self.aims)

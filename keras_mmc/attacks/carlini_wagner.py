@@ -48,15 +48,6 @@ class CarliniWagner(PenaltyAttack):
     >>> distances = np.linalg.norm((x_adv - x_test).reshape(len(x_test), -1), axis=1)
     """
 
-    steps: int = 1000
-    learning_rate: float = 0.01
-    binary_search_steps: int = 9
-    initial_const: float = 1e-2
-    confidence: float = 0.0
-    abort_early: bool = True
-    targeted: bool = False
-    box: tuple[float, float] = (0.0, 1.0)
-
     def begin(self, x):
         return to_tanh(x, self.box), (tf.zeros_like(x), tf.zeros_like(x))
 

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import keras
 import numpy as np
@@ -92,10 +93,11 @@ class CleverHans(Attack):
 
     @property
     def ball(self) -> Ball | None:
-        arguments = dict(self.arguments)
+        arguments: dict[str, Any] = dict(self.arguments)
         norm = {2: "l2", np.inf: "linf"}.get(arguments.get("norm", np.inf))
-        eps = arguments.get("eps")
-        return Ball(eps, norm, self.box) if norm and is_number(eps) else None
+        if norm is None or not is_number(arguments.get("eps")):
+            return None
+        return Ball(arguments["eps"], norm, self.box)
 
     @property
     def starts_at_random(self) -> bool:

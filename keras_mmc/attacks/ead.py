@@ -48,16 +48,9 @@ class EAD(PenaltyAttack):
     >>> distances = abs(x_adv - x_test).reshape(len(x_test), -1).sum(axis=1)
     """
 
-    steps: int = 1000
-    learning_rate: float = 0.01
-    binary_search_steps: int = 9
     initial_const: float = 1e-3
     beta: float = 1e-3
     decision_rule: str = "en"
-    confidence: float = 0.0
-    abort_early: bool = True
-    targeted: bool = False
-    box: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
         super().__post_init__()

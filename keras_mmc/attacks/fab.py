@@ -1,7 +1,7 @@
 """The fast adaptive boundary attack (FAB)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -14,7 +14,7 @@ from keras_mmc.attacks._engine.predictions import likely_wrong, misclassified
 from keras_mmc.attacks._engine.projections import clip_to_box, random_start
 from keras_mmc.attacks._engine.random import fold_in
 from keras_mmc.attacks.ball import Ball
-from keras_mmc.attacks.base import BallAttack
+from keras_mmc.attacks.base import Attack
 
 # The constants of the paper: largest pull towards the clean image, overshoot of the boundary, and
 # the fraction of the perturbation that is kept once across.
@@ -26,7 +26,7 @@ _DUAL = {"linf": "l1", "l2": "l2"}
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class FAB(BallAttack):
+class FAB(Attack):
     """Fast adaptive boundary attack: looks for the smallest perturbation that fools the model.
 
     Each step replaces the boundary of the model by its tangent at the current image, goes to the
@@ -65,11 +65,11 @@ class FAB(BallAttack):
     box: tuple[float, float] = (0.0, 1.0)
     num_targets: int | None = 9
 
-    optional_fields = ("eps", "num_targets")
+    optional_fields: ClassVar = ("eps", "num_targets")
 
     @property
     def ball(self) -> Ball | None:
-        return None if self.eps is None else super().ball
+        return None if self.eps is None else Ball(self.eps, self.norm, self.box)
 
     @property
     def fixed_eps(self) -> bool:

@@ -37,9 +37,9 @@ class FGSM(PGD):
 
     fixed_steps = True
 
-    def run(self, score_fn, x, y, seed, targets, early_stop, eps):
+    def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps=1):
         """One step in both views: there is nothing to stop early."""
-        return super().run(score_fn, x, y, seed, targets, False, eps, 1)
+        return super().run(score_fn, x, y, seed, targets, False, eps, steps)
 
     def step_length(self, eps, steps):
         return eps

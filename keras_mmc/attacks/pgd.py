@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_mmc import objectives
 from keras_mmc.attacks._engine.ascent import Ascent
 from keras_mmc.attacks._engine.loops import in_turn
 from keras_mmc.attacks._engine.projections import clip_to_box, project, shape_of, steepest_step
@@ -75,13 +76,14 @@ class PGD(BallAttack):
 
         return in_turn(self.restarts, restart, x, (seed, x, y, targets, eps))
 
-    def ascent(self, score_fn, eps: Any, steps: Any) -> Ascent:
+    def ascent(self, score_fn: Callable, eps: Any, steps: Any) -> Ascent:
         """The loop of steps, up to the objective and the success of this attack."""
 
         def move(x, gradient, memory, x0, eps):
             return self.move(x, gradient, memory, x0, eps, self.step_length(eps, steps))
 
-        return Ascent(score_fn, self.objective_fn(), self.succeeded, move, steps)
+        objective = objectives.for_goal(self.objective, self.aims)
+        return Ascent(score_fn, objective, self.succeeded, move, steps)
 
     def start(self, x: tf.Tensor, seed: tf.Tensor, eps: Any) -> tf.Tensor:
         """Where a run begins: the images, or by `seed` a random point of their balls."""
@@ -102,7 +104,9 @@ class PGD(BallAttack):
             return self.step_size
         return 2.5 * eps / (tf.cast(steps, tf.float32) if tf.is_tensor(steps) else steps)
 
-    def move(self, x, gradient, memory, x0, eps, size) -> tuple[tf.Tensor, tuple]:
+    def move(
+        self, x: tf.Tensor, gradient: tf.Tensor, memory: tuple, x0: tf.Tensor, eps: Any, size: Any
+    ) -> tuple[tf.Tensor, tuple]:
         """One step of length `size` along the gradient, back into the ball about `x0`."""
         x = clip_to_box(x + steepest_step(gradient, size, self.norm), self.box)
         return project(x, x0, eps, self.norm, self.box), memory

@@ -39,6 +39,11 @@ class AttackResult:
     seconds: dict[str, float]
 
     @property
+    def robust(self) -> np.ndarray:
+        """Boolean `(N,)`: no attack broke the image."""
+        return np.array([name is None for name in self.broken_by])
+
+    @property
     def robust_accuracy(self) -> float:
         """Fraction of the images that no attack broke."""
         return self.broken_by.count(None) / len(self.broken_by)

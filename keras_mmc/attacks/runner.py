@@ -1,5 +1,6 @@
 """The one runner: attacks a model batch by batch and judges the result."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -84,7 +85,7 @@ class Runner:
         arrays.check_scores(scores)
         if y is None:
             return scores.argmax(axis=-1).astype("int32")
-        return arrays.check_classes(y, *scores.shape, "y")
+        return arrays.check_classes(y, len(scores), scores.shape[1], "y")
 
     def is_random(self, x: np.ndarray, scores: np.ndarray) -> bool:
         """Whether the first batch gets other scores `(N, K)` in one more forward pass."""
@@ -155,15 +156,16 @@ class Runner:
             scores: scores `(N, K)` of the images as they are.
             limits: by the name of an attack, to how many of the first images it is limited.
         """
-        x_adv, broken_by = x.copy(), np.full(len(x), None, dtype=object)
-        broken_by[misclassified(scores, labels).numpy()] = "clean"
-        accuracy, seconds = {"clean": np.equal(broken_by, None).mean().item()}, {}
+        x_adv, robust = x.copy(), ~misclassified(scores, labels).numpy()
+        broken_by = np.full(len(x), None, dtype=object)
+        broken_by[~robust] = "clean"
+        accuracy, seconds = {"clean": robust.mean().item()}, {}
         for name, attack in attacks.items():
             limit = (limits or {}).get(name, len(x))
-            left = np.flatnonzero(np.equal(broken_by[:limit], None))
-            broken = self.run(attack, x, labels, left, name=name)
+            broken = self.run(attack, x, labels, np.flatnonzero(robust[:limit]), name=name)
             x_adv[broken.rows], broken_by[broken.rows] = broken.x_adv, name
-            accuracy[name] = np.equal(broken_by, None).mean().item()
+            robust[broken.rows] = False
+            accuracy[name] = robust.mean().item()
             seconds[name] = broken.seconds
         return AttackResult(x_adv, tuple(broken_by), accuracy, seconds)
 
@@ -208,7 +210,7 @@ class Runner:
 
         parts, done = [], 0
         for batch in self._batches(rows):
-            parts.append(self.remember(f"{name} {done}", lambda batch=batch: judged(batch)))
+            parts.append(self.remember(f"{name} {done}", functools.partial(judged, batch)))
             done += len(batch)
             progress.update(done)
         found, x_adv = (np.concatenate([part[key] for part in parts]) for key in ("rows", "x_adv"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_mmc import objectives
 from keras_mmc._validation import check_count, check_number
 from keras_mmc.attacks._engine.adam import adam_step
 from keras_mmc.attacks._engine.loops import per_image, repeat
@@ -69,7 +70,7 @@ class SPSA(BallAttack):
 
     def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
         """Per image the first iterate that fools the model, in training the last one."""
-        objective = self.objective_fn()
+        objective = objectives.for_goal(self.objective, self.aims)
 
         def step(i, state):
             clean, x, memory, fooled = state

@@ -22,7 +22,7 @@ def labelled_images(
     x = some_images(x, box)
     scores = runner.scores(x)
     arrays.check_scores(scores)
-    labels = arrays.check_classes(y, *scores.shape, "y")
+    labels = arrays.check_classes(y, len(scores), scores.shape[1], "y")
     if runner.is_random(x, scores):
         raise ValueError(RANDOM)
     return x, labels, scores

@@ -17,7 +17,7 @@ from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, d
 from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.rows import AttackRow, ExtraRow
-from keras_mmc.evaluation.suites import NAIVE, Suite, make_suite
+from keras_mmc.evaluation.suites import NAIVE, make_suite
 
 
 def audit(
@@ -97,10 +97,10 @@ def audit(
     runner = Runner(model, batch_size, seed, verbose=verbose)
     x, y = _arrays(x, y, box)
     # Plain numbers, so that the report can be written as JSON.
-    ball = Ball(float(eps), norm, tuple(map(float, box)))
+    ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
     first = runner.scores(x)
     labels, num_classes = runner.labels(y, first), first.shape[1]
-    made = make_suite(suite, *dataclasses.astuple(ball), x.shape[1:], num_classes, substitute)
+    made = make_suite(suite, ball, x.shape[1:], num_classes, substitute)
     if substitute is not None:
         _check_substitute(substitute, x[:batch_size], num_classes)
     settings = {"suite": suite, **dataclasses.asdict(ball), "seed": int(seed)}
@@ -186,7 +186,7 @@ def _check_substitute(substitute, x, num_classes):
         )
 
 
-def _parameters(made: Suite):
+def _parameters(made):
     """The attacks of a suite as Python would write them; digests stand for a substitute."""
     named = made.attacks | made.extras
     return {
@@ -200,14 +200,14 @@ def _versions():
     return {"keras_mmc": __version__} | {k: module.__version__ for k, module in modules.items()}
 
 
-def _limits(made: Suite, count):
+def _limits(made, count):
     """Which attacks of the table did not see all images."""
     for name in made.attacks:
         if made.limits.get(name, count) < count:
             yield f"{name} attacked only the first {made.limits[name]} of {count} images."
 
 
-def _extra_rows(runner, made: Suite, x, labels, scores):
+def _extra_rows(runner, made, x, labels, scores):
     """The attacks outside the ball, each on the images that are classified correctly."""
     right = np.flatnonzero(~misclassified(scores, labels).numpy())
     for name, attack in made.extras.items():

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_mmc import _files
@@ -53,7 +54,7 @@ class AuditState:
     def __enter__(self) -> "AuditState":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __call__(
@@ -140,7 +141,9 @@ def check_state_directory(directory: _files.PathLike) -> pathlib.Path:
     return directory
 
 
-def digests_of(model, substitute, x, y) -> dict[str, str | None]:
+def digests_of(
+    model: keras.Model, substitute: keras.Model | None, x: np.ndarray, y: np.ndarray
+) -> dict[str, str | None]:
     """SHA-256 of images, labels and the weights of the models: what an audit was about.
 
     Args:

@@ -55,9 +55,8 @@ def probabilities(scores: np.ndarray) -> Diagnostic:
     return diagnostic({"lowest": low, "highest": high}, low >= 0 and high <= 1, MODEL, text)
 
 
-def confirmed(scores: np.ndarray, y: np.ndarray, broken_by: tuple) -> Diagnostic:
+def confirmed(scores: np.ndarray, y: np.ndarray, broken: np.ndarray) -> Diagnostic:
     """The fraction of broken images that are misclassified in one more pass, at the end."""
-    broken = ~np.equal(np.array(broken_by, object), None)
     again = misclassified(scores, y).numpy()[broken]
     fraction = float(again.mean()) if broken.any() else 1.0
     text = (

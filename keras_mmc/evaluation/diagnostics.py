@@ -110,7 +110,7 @@ def diagnose(
         "random_at_inference": checks.random_at_inference(first, again),
         "depends_on_batch": checks.depends_on_batch(first, again, turned),
         "probabilities": checks.probabilities(first),
-        "confirmed_once_more": checks.confirmed(after, y, result.broken_by),
+        "confirmed_once_more": checks.confirmed(after, y, ~result.robust),
     }
     evidence = {
         "zero_gradients": checks.zero_gradients(
@@ -140,7 +140,7 @@ def _black_boxes(runner, ball, x, y, attacks, result):
     inner = ball.eps if ball.norm == "linf" else ball.eps / np.sqrt(x[0].size)
     delta = 0.01 * (ball.box[1] - ball.box[0])
     probe = SPSA(inner, steps=20, learning_rate=inner / 5, delta=delta, box=ball.box)
-    left = np.flatnonzero(np.equal(np.array(result.broken_by, object), None))[:_BLACK_BOX_IMAGES]
+    left = np.flatnonzero(result.robust)[:_BLACK_BOX_IMAGES]
     broken = len(runner.run(probe, x, y, left, name="check: spsa").rows)
     final = result.robust_accuracy
     return {"black_box: spsa": checks.black_box("spsa", broken, len(left), final)}

@@ -54,7 +54,7 @@ class MinimalPerturbations:
         Returns:
             Sizes in the shape of `fraction`, in input units; infinite where too few were broken.
         """
-        return np.quantile(self.sizes, fraction, method="inverted_cdf")
+        return np.quantile(self.sizes, np.asarray(fraction), method="inverted_cdf")
 
     def __str__(self):
         wrong, never = (self.sizes == 0).sum(), np.isinf(self.sizes).sum()

@@ -93,7 +93,7 @@ class AuditReport:
 
     def __str__(self):
         low, high = self.interval
-        width = max(len(row.name) for row in (*self.rows, *self.extras))
+        width = max(len(row.name) for rows in (self.rows, self.extras) for row in rows)
         lines = [
             f"Audit '{self.suite}', {self.norm} eps {self.eps:.4g}, {self.num_images} images, "
             f"seed {self.seed}",

@@ -14,6 +14,7 @@ from keras_mmc.attacks import (
     SPSA,
     Attack,
     AutoAttack,
+    Ball,
     CarliniWagner,
     GaussianNoise,
     MultiTargeted,
@@ -52,9 +53,7 @@ class Suite:
 
 def make_suite(
     suite: str,
-    eps: float,
-    norm: str,
-    box: tuple[float, float],
+    within: Ball,
     image_shape: Sequence[int],
     num_classes: int,
     substitute: Any = None,
@@ -64,9 +63,7 @@ def make_suite(
     Args:
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
             made against center losses) or `"paper"` (the protocols of the papers of MMC and GCE).
-        eps: radius of the ball, in input units.
-        norm: `"linf"` or `"l2"`.
-        box: `(low, high)`, where images live.
+        within: the ball that the attacks search.
         image_shape: shape of an image, such as `(H, W, C)`.
         num_classes: number of classes K.
         substitute: a second model to craft adversarial examples on, for `"adaptive"` and `"paper"`.
@@ -81,13 +78,13 @@ def make_suite(
             f"The suite {suite!r} does not use a substitute model. Leave `substitute` out, or "
             f"choose one of {list(_SUITES_WITH_SUBSTITUTE)}."
         )
-    ball = {"eps": eps, "norm": norm, "box": box}
+    ball = dataclasses.asdict(within)
     naive: dict[str, Attack] = {NAIVE: PGD(**ball, steps=20, objective="cross_entropy")}
     if suite == "paper":
         made = _paper(naive, ball, image_shape)
     elif suite == "quick":
-        strong = {"pgd-50 (margin) x 5": PGD(**ball, steps=50, restarts=5)}
-        made = Suite(naive | strong | {"nearest wrong center": _nearest_wrong(ball, steps=100)})
+        restarted = {"pgd-50 (margin) x 5": PGD(**ball, steps=50, restarts=5)}
+        made = Suite(naive | restarted | {"nearest wrong center": _nearest_wrong(ball, steps=100)})
     else:
         strong, notes = AutoAttack(**ball).attacks(num_classes)
         if len(image_shape) != 3:

@@ -190,7 +190,7 @@ def test_figures_are_what_was_given():
     }
     first, again = np.zeros((1, 3)), np.array([[0.0, -0.5, 0.25]])
     assert checks.random_at_inference(first, again).figures == {"largest_difference": 0.5}
-    broken = checks.confirmed(np.eye(3), np.array([0, 2, 0]), ("a", "a", "a"))
+    broken = checks.confirmed(np.eye(3), np.array([0, 2, 0]), np.ones(3, bool))
     assert broken.figures["fraction"] == pytest.approx(2 / 3)
 
 

@@ -12,6 +12,7 @@ from keras_mmc.attacks import (
     PGD,
     SPSA,
     AutoAttack,
+    Ball,
     CarliniWagner,
     GaussianNoise,
     MultiTargeted,
@@ -25,7 +26,7 @@ EPS, BOX = 8 / 255, (0.0, 1.0)
 
 
 def made(suite, norm="linf", shape=(8, 8, 1), num_classes=10, box=BOX, substitute=None):
-    return make_suite(suite, EPS, norm, box, shape, num_classes, substitute)
+    return make_suite(suite, Ball(EPS, norm, box), shape, num_classes, substitute)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,9 @@ _TINY = 1e-8
 _LARGEST = 1e15
 
 
-def adam_step(gradient: tf.Tensor, memory: tuple, i, learning_rate: float):
+def adam_step(
+    gradient: tf.Tensor, memory: tuple, i: tf.Tensor, learning_rate: float
+) -> tuple[tf.Tensor, tuple]:
     """The step of Adam along a gradient.
 
     Args:

@@ -27,8 +27,7 @@ def paint_square(
     Returns:
         Tensor like `x`.
     """
-    rows, columns = _random_window(x.shape, side, fold_in(seed, 0))
-    inside = _inside(rows, columns, side)
+    inside = _inside(_random_window(x.shape, side, fold_in(seed, 0)), side)
     faces = signs(fold_in(seed, 1), [1, 1, x.shape[-1]], x.dtype)
     return project(tf.where(inside, x + 2 * eps * faces, x), x0, eps, "linf", box)
 
@@ -60,8 +59,8 @@ def move_bump(
     """
     delta = x - x0
     rows, columns = _random_window(x.shape, side, fold_in(seed, 0))
-    inside = _inside(rows, columns, side)
-    emptied = _inside(*_random_window(x.shape, side, fold_in(seed, 1)), side)
+    inside = _inside((rows, columns), side)
+    emptied = _inside(_random_window(x.shape, side, fold_in(seed, 1)), side)
 
     turned = signs(fold_in(seed, 2), [1, 1], x.dtype) > 0
     width = pattern.shape[0]
@@ -119,8 +118,9 @@ def _random_window(shape, side, seed):
     return rows, tf.range(width)[None, None, :] - left[:, None, None]
 
 
-def _inside(rows, columns, side):
+def _inside(window, side):
     """Boolean `(N, H, W, 1)`: the pixel lies in the square."""
+    rows, columns = window
     down = (rows >= 0) & (rows < side)
     return (down & (columns >= 0) & (columns < side))[..., None]
 
