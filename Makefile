@@ -18,6 +18,7 @@ lint: $(VENV)/.installed-$(EXTRAS)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
 	$(RUN) docs/check_api.py
 
 $(VENV)/bin/python:

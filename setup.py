@@ -20,6 +20,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["keras_mmc", "keras_mmc.*"]),
+    package_data={"keras_mmc": ["py.typed"]},
     install_requires=[
         "absl-py>=1.4",
         "cleverhans>=4.0.0",
@@ -39,11 +40,13 @@ setup(
     extras_require={
         "test": [
             "hypothesis>=6.100",
-            "import-linter>=2.0",
+            "import-linter>=2.6",
+            "mypy>=1.15",
             "pytest>=8.0",
             "pytest-xdist>=3.5",
             "ruff>=0.8",
         ],
+        "dev": ["pre-commit>=4.0"],
         # The other Keras backends, to test that the core runs on them.
         "backends": ["jax>=0.4.30", "torch>=2.2"],
         # What benchmarks/ compares with; the releases are those that were measured.

@@ -1,6 +1,6 @@
 """Attacks: one a file, all frozen dataclasses with one hook, two views of it and a call."""
 
-from keras_mmc.attacks._engine.predictions import misclassified, score_function
+from keras_mmc.attacks._engine.predictions import misclassified, reached, score_function
 from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.auto_attack import AutoAttack, AutoAttackResult
@@ -18,6 +18,7 @@ from keras_mmc.attacks.jsma import JSMA
 from keras_mmc.attacks.mim import MIM
 from keras_mmc.attacks.multi_targeted import MultiTargeted
 from keras_mmc.attacks.nearest_wrong import NearestWrongCenter
+from keras_mmc.attacks.penalty import PenaltyAttack
 from keras_mmc.attacks.pgd import PGD
 from keras_mmc.attacks.result import AttackResult, Broken
 from keras_mmc.attacks.rotation import Rotation
@@ -49,11 +50,13 @@ __all__ = [
     "GaussianNoise",
     "MultiTargeted",
     "NearestWrongCenter",
+    "PenaltyAttack",
     "Rotation",
     "Runner",
     "Square",
     "Transfer",
     "image_seeds",
     "misclassified",
+    "reached",
     "score_function",
 ]

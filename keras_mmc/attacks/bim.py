@@ -13,18 +13,7 @@ from keras_mmc.attacks.pgd import PGD
 class BIM(PGD):
     """Basic iterative method: projected gradient descent that starts at the image itself.
 
-    Args:
-        eps: radius of the ball, in input units.
-        steps: number of steps.
-        step_size: length of a step, in input units; `None` takes `2.5 * eps / steps`.
-        norm: `"linf"` or `"l2"`.
-        objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
-            `(scores, labels, targets)`.
-        targeted: whether to reach a target instead of leaving the label.
-        box: `(low, high)`, where images live.
-
-    Raises:
-        ValueError: if a field does not fit; in a call, see `Attack`.
+    Arguments and errors are those of `PGD`, without `random_start` and `restarts`; 10 steps.
 
     Source: Kurakin et al., ICLR 2017 workshop, arXiv 1607.02533.
 

@@ -9,7 +9,7 @@ from keras_mmc._gradients import value_gradient_aux
 from keras_mmc.attacks._engine.adam import adam_step
 from keras_mmc.attacks._engine.planes import rows_sum
 from keras_mmc.attacks._engine.projections import clip_to_box
-from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
+from keras_mmc.attacks.penalty import Evaluation, PenaltyAttack
 
 _INSIDE = 0.999999
 
@@ -25,21 +25,9 @@ class CarliniWagner(PenaltyAttack):
 
     There is no `eps`: report the rate of success together with the mean distance over successes.
 
-    Args:
-        steps: number of steps for each constant.
-        learning_rate: of Adam, in units of `w`. A pixel at a side of the box starts 7 units from
-            the middle and moves slowly at first: `steps * learning_rate` should be 10, as here,
-            or the distances found are too large.
-        binary_search_steps: number of constants tried for each image.
-        initial_const: the first constant; it grows tenfold until it is broken.
-        confidence: by how much, in scores, an image must fool the model to count.
-        abort_early: whether an image whose lowest loss fell by less than 0.01 % in a tenth of the
-            steps, at least 10, goes on to its next constant; the original stops whole batches.
-        targeted: whether to reach a target instead of leaving the label.
-        box: `(low, high)`, where images live.
-
-    Raises:
-        ValueError: if a field does not fit.
+    Arguments and errors are those of `PenaltyAttack`. The learning rate is in units of `w`. A pixel
+    at a side of the box starts 7 units from the middle and moves slowly at first: `steps *
+    learning_rate` should be 10, as here, or the distances found are too large.
 
     Source: Carlini & Wagner, S&P 2017, arXiv 1608.04644, section VI.A.
 

@@ -9,7 +9,7 @@ from keras_mmc._gradients import value_and_gradient
 from keras_mmc._validation import check_choice, check_number
 from keras_mmc.attacks._engine.planes import rows_sum
 from keras_mmc.attacks._engine.projections import clip_to_box
-from keras_mmc.attacks._penalty import Evaluation, PenaltyAttack
+from keras_mmc.attacks.penalty import Evaluation, PenaltyAttack
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -24,22 +24,13 @@ class EAD(PenaltyAttack):
 
     There is no `eps`: report the rate of success together with the mean distance over successes.
 
+    Arguments and errors are those of `PenaltyAttack`, and two more. The learning rate falls with
+    the square root of the steps left.
+
     Args:
-        steps: number of steps for each constant.
-        learning_rate: of the first step; it falls with the square root of the steps left.
-        binary_search_steps: number of constants tried for each image.
-        initial_const: the first constant; it grows tenfold until it is broken.
         beta: weight of the L1 term and threshold of the shrinkage, in input units.
         decision_rule: what makes the best of the images that fool the model: `"en"`, the smallest
             `||x' - x||_2^2 + beta * ||x' - x||_1`, or `"l1"`, the smallest `||x' - x||_1`.
-        confidence: by how much, in scores, an image must fool the model to count.
-        abort_early: whether an image whose lowest loss fell by less than 0.01 % in a tenth of the
-            steps, at least 10, goes on to its next constant.
-        targeted: whether to reach a target instead of leaving the label.
-        box: `(low, high)`, where images live.
-
-    Raises:
-        ValueError: if a field does not fit.
 
     Source: Chen et al., AAAI 2018, arXiv 1709.04114.
 

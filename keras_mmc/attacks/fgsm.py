@@ -13,16 +13,8 @@ from keras_mmc.attacks.pgd import PGD
 class FGSM(PGD):
     """Fast gradient sign method: one step of full length along the gradient.
 
-    Args:
-        eps: length of the step, in input units.
-        norm: `"linf"` or `"l2"`.
-        objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
-            `(scores, labels, targets)`.
-        targeted: whether to reach a target instead of leaving the label.
-        box: `(low, high)`, where images live.
-
-    Raises:
-        ValueError: if a field does not fit; in a call, see `Attack`.
+    Arguments and errors are those of `PGD` without steps, starts and restarts: `eps`, `norm`,
+    `objective`, `targeted` and `box`.
 
     Source: Goodfellow et al., ICLR 2015, arXiv 1412.6572.
 

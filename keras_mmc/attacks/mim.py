@@ -19,19 +19,10 @@ class MIM(BIM):
     1-norm differs from it by a constant that the step removes), and added to `decay` times the
     sum so far. The momentum carries over flat stretches, which helps attacks transfer.
 
-    Args:
-        eps: radius of the ball, in input units.
-        steps: number of steps.
-        step_size: length of a step, in input units; `None` takes `2.5 * eps / steps`.
-        norm: `"linf"` or `"l2"`.
-        objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
-            `(scores, labels, targets)`.
-        targeted: whether to reach a target instead of leaving the label.
-        box: `(low, high)`, where images live.
-        decay: weight of the gradients so far, at least 0.
+    Arguments and errors are those of `BIM`, and one more.
 
-    Raises:
-        ValueError: if `decay` is negative, or another field does not fit.
+    Args:
+        decay: weight of the gradients so far, at least 0.
 
     Source: Dong et al., CVPR 2018, arXiv 1710.06081, algorithm 1.
 

@@ -23,16 +23,8 @@ class MultiTargeted(PGD):
     costs up to `K - 1` times as much as PGD and finds what a single target hides. It succeeds when
     the image is misclassified, as whatever class.
 
-    Args:
-        eps: radius of the ball, in input units.
-        steps: number of steps for each target.
-        step_size: length of a step, in input units; `None` takes `2.5 * eps / steps`.
-        norm: `"linf"` or `"l2"`.
-        random_start: whether each run starts at a random point of the ball.
-        box: `(low, high)`, where images live.
-
-    Raises:
-        ValueError: if a field does not fit; in a call, see `Attack`.
+    Arguments and errors are those of `PGD`, without `objective`, `targeted` and `restarts`; `steps`
+    are those for each class.
 
     Source: Gowal et al., 2019, arXiv 1910.09338.
 

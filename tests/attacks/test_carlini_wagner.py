@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mmc.attacks import misclassified
+from keras_mmc.attacks import misclassified, reached
 from keras_mmc.attacks._engine.adam import adam_step
-from keras_mmc.attacks._engine.predictions import reached
 from keras_mmc.attacks.carlini_wagner import CarliniWagner, from_tanh, to_tanh
 
 SEED = tf.constant([3, 4])

@@ -8,8 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks import misclassified
-from keras_mmc.attacks._engine.predictions import reached
+from keras_mmc.attacks import misclassified, reached
 from keras_mmc.attacks.ead import EAD, shrink
 
 SEED = tf.constant([3, 4])

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks._engine.predictions import reached
+from keras_mmc.attacks import reached
 from keras_mmc.attacks.jsma import JSMA, best_pair
 
 SEED = tf.constant([3, 4])

@@ -8,8 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks import image_seeds, misclassified
-from keras_mmc.attacks._engine.predictions import reached
+from keras_mmc.attacks import image_seeds, misclassified, reached
 from keras_mmc.attacks.spsa import SPSA, estimate_gradient
 
 SEED = tf.constant([3, 4])

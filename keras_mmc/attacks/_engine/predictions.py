@@ -38,7 +38,16 @@ def misclassified(scores: Any, y: Any) -> tf.Tensor:
 
 
 def reached(scores: Any, targets: Any) -> tf.Tensor:
-    """Boolean `(N,)`: the target has the largest score, and no score is NaN."""
+    """Boolean `(N,)`: the target has the largest score, and no score is NaN.
+
+    Args:
+        scores: array or tensor `(N, K)`.
+        targets: classes `(N,)`.
+
+    Example:
+    >>> keras_mmc.attacks.reached([[2.0, 1.0], [0.0, 1.0]], [0, 0])
+    [True, False]
+    """
     return ~misclassified(scores, targets)
 
 
