@@ -66,7 +66,7 @@ class Ball:
         eps = self.eps if eps is None else eps
         return projections.random_start(x0, eps, self.norm, self.box, seeds)
 
-    def random_corner(self, x0: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    def random_corner(self, x0: tf.Tensor, seeds: tf.Tensor, eps: Any = None) -> tf.Tensor:
         """Where a linear function may be largest: a corner of the cube, or a point of the sphere.
 
         The box may cut it off.
@@ -74,9 +74,10 @@ class Ball:
         Args:
             x0: clean images `(N, ...)`.
             seeds: `int64` `(N,)`, one per image; see `image_seeds`.
+            eps: another radius than the ball's, a number or tensor.
         """
         noise = random.normal(seeds, projections.shape_of(x0), x0.dtype)
-        step = projections.steepest_step(noise, self.eps, self.norm)
+        step = projections.steepest_step(noise, self.eps if eps is None else eps, self.norm)
         return projections.clip_to_box(x0 + step, self.box)
 
     def sizes(self, x_adv: np.ndarray, x: np.ndarray) -> np.ndarray:
