@@ -42,7 +42,6 @@ class MultiTargeted(PGD):
         """In training the last iterate of the largest margin, over all wrong classes."""
         scores = score_fn(x)
         order = likely_wrong(scores, y, scores.shape[-1] - 1)
-        ascent = self.ascent(score_fn, eps, steps)
 
         def towards(i, samples):
             x, y, order, seed, eps = samples
@@ -50,16 +49,14 @@ class MultiTargeted(PGD):
             return start, (x, y, tf.gather(order, i, axis=1), eps)
 
         def attempt(i, samples):
-            start, samples = towards(i, samples)
-            return ascent.first_success(start, (), samples)
+            return self.climb(score_fn, *towards(i, samples), steps, True)
 
         everything = (x, y, order, seed, eps)
         if early_stop:
             return in_turn(order.shape[1], attempt, x, everything)
 
         def best_of(i, best, best_margin):
-            start, samples = towards(i, everything)
-            x_adv = ascent.last(start, (), samples)
+            x_adv, _ = self.climb(score_fn, *towards(i, everything), steps, False)
             margin = objectives.margin(score_fn(x_adv), y)
             better = margin > best_margin
             best = tf.where(per_image(better, x), x_adv, best)

@@ -8,11 +8,13 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
-from keras_mmc.attacks._engine.ascent import Ascent
-from keras_mmc.attacks._engine.loops import in_turn
+from keras_mmc._gradients import value_gradient_aux
+from keras_mmc.attacks._engine.loops import in_turn, per_image, repeat, rows_of, write_rows
 from keras_mmc.attacks._engine.projections import clip_to_box, project, shape_of, steepest_step
 from keras_mmc.attacks._engine.random import fold_in, normal
 from keras_mmc.attacks.base import BallAttack
+
+_LONGEST_CIRCLE = 5
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -65,25 +67,69 @@ class PGD(BallAttack):
         return dataclasses.replace(self, random_start=deviation)
 
     def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
-        ascent = self.ascent(score_fn, eps, steps)
         if not early_stop:
-            return ascent.last(self.start(x, seed, eps), self.memory(x), (x, y, targets, eps))
+            start = self.start(x, seed, eps)
+            return self.climb(score_fn, start, (x, y, targets, eps), steps, False)[0]
 
-        def restart(i, samples):
-            seed, *samples = samples
-            start = self.start(samples[0], fold_in(seed, i), samples[3])
-            return ascent.first_success(start, self.memory(start), tuple(samples))
+        def restart(i, images):
+            seed, *clean = images
+            start = self.start(clean[0], fold_in(seed, i), clean[3])
+            return self.climb(score_fn, start, tuple(clean), steps, True)
 
         return in_turn(self.restarts, restart, x, (seed, x, y, targets, eps))
 
-    def ascent(self, score_fn: Callable, eps: Any, steps: Any) -> Ascent:
-        """The loop of steps, up to the objective and the success of this attack."""
+    def climb(
+        self, score_fn: Callable, start: tf.Tensor, clean: tuple, steps: Any, early_stop: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One run: the last iterates, or the first that fool the model, and who is fooled.
 
-        def move(x, gradient, memory, x0, eps):
-            return self.move(x, gradient, memory, x0, eps, self.step_length(eps, steps))
+        With `early_stop` images leave the batch that cannot change any more: those fooled and,
+        where a step depends on the iterate alone, those whose iterate repeats. They go in a circle
+        of iterates all seen before, so the outcome is that of the full run (Doldo et al., arXiv
+        2503.19347).
 
+        Args:
+            score_fn: maps images to scores `(N, K)`.
+            start: where the run begins, `(N, ...)`.
+            clean: clean images, labels, targets, and the radius of all balls or of each.
+            steps: number of steps.
+            early_stop: whether to stop at the first success; without it nobody is fooled.
+        """
         objective = objectives.for_goal(self.objective, self.aims)
-        return Ascent(score_fn, objective, self.succeeded, move, steps)
+        nobody = tf.zeros(tf.shape(start)[:1], tf.bool)
+
+        def step(i, state):
+            x, memory, anchor, fooled, circling, (x0, y, targets, eps) = state
+
+            def values_and_scores(x):
+                scores = score_fn(x)
+                return objective(scores, y, targets), scores
+
+            _, gradient, scores = value_gradient_aux(values_and_scores, x)
+            size = self.step_length(eps, steps)
+            moved, memory = self.move(x, gradient, memory, x0, eps, size)
+            if early_stop:
+                fooled |= self.succeeded(scores, y, targets)
+                anchor = tf.where(i % _LONGEST_CIRCLE == 0, x, anchor)
+                if not memory:
+                    circling |= tf.reduce_all(moved == anchor, list(range(1, x.shape.rank)))
+                moved = tf.where(per_image(fooled | circling, x), x, moved)
+            return (moved, memory, anchor, fooled, circling, state[5]), fooled | circling
+
+        begin = (start, self.memory(start), start, nobody, nobody, clean)
+        x, fooled, circling = repeat(
+            steps, step, begin, lambda state: (state[0], state[3], state[4]), early_stop
+        )
+        if not early_stop:
+            return x, fooled
+        # Nobody has looked at the iterates of the last step.
+        unseen = tf.where(~(fooled | circling))[:, 0]
+
+        def look():
+            last, (_, y, targets, _) = rows_of((x, clean), unseen)
+            return write_rows(fooled, unseen, self.succeeded(score_fn(last), y, targets))
+
+        return x, tf.cond(tf.size(unseen) > 0, look, lambda: fooled)
 
     def start(self, x: tf.Tensor, seed: tf.Tensor, eps: Any) -> tf.Tensor:
         """Where a run begins: the images, or by `seed` a random point of their balls."""

@@ -53,5 +53,6 @@ def test_samples_fooled_by_one_target_skip_the_others():
     x, y = tf.constant([[0.5], [0.1]]), tf.constant([0, 0])
     attack = MultiTargeted(0.2, steps=5, step_size=0.2, random_start=False)
     attack.search(score_fn, x, y, SEED)
-    # The order; towards class 1 five steps on both, a last look at one; towards class 2 that one.
-    assert sizes == [2] + 5 * [2] + [1] + 5 * [1] + [1]
+    # The order; towards class 1 both until one is fooled, then the other, and a last look at it;
+    # towards class 2 that one.
+    assert sizes == [2] + 2 * [2] + 3 * [1] + [1] + 5 * [1] + [1]

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks._engine.loops import repeat
+from keras_mmc.attacks._engine.loops import in_turn, repeat, rows_of, write_rows
 
 
 @given(
@@ -25,3 +25,41 @@ def test_early_stop_keeps_every_outcome(done_at, crowd):
     np.testing.assert_array_equal(kept, np.minimum(done_at, 6))
     fixed = repeat(6, step, begin, lambda state: state[1], False)
     np.testing.assert_array_equal(fixed, kept)
+
+
+def test_in_turn_keeps_the_attempt_that_succeeds():
+    """Fails if a later attempt overwrites an earlier success, or rows are mixed up."""
+    seen = []
+
+    def attempt(i, samples):
+        x, needed = samples
+        seen.append(needed.numpy().tolist())
+        return x + tf.cast(i + 1, tf.float32), needed == i
+
+    x, needed = tf.zeros([4, 2]), tf.constant([2, 0, 7, 1])
+    found = in_turn(3, attempt, x, (x, needed))
+    np.testing.assert_array_equal(found[:, 0], [3.0, 1.0, 3.0, 2.0])
+    assert seen == [[2, 0, 7, 1], [2, 7, 1], [2, 7]]
+
+
+def test_in_turn_stops_when_nothing_is_left():
+    """Fails if attempts are made on an empty batch."""
+    calls = []
+
+    def attempt(i, x):
+        calls.append(1)
+        return x, tf.ones(tf.shape(x)[:1], tf.bool)
+
+    in_turn(5, attempt, tf.zeros([3, 2]), tf.zeros([3, 2]))
+    assert len(calls) == 1
+
+
+def test_rows_are_read_and_written_back():
+    """Fails if a row goes to another place than it came from."""
+    tensors = (tf.constant([[0.0], [1.0], [2.0]]), tf.constant([5, 6, 7]))
+    rows = tf.constant([2, 0])
+    images, labels = rows_of(tensors, rows)
+    np.testing.assert_array_equal(images, [[2.0], [0.0]])
+    images, labels = write_rows(tensors, rows, (images + 10, labels + 10))
+    np.testing.assert_array_equal(images, [[10.0], [1.0], [12.0]])
+    np.testing.assert_array_equal(labels, [15, 6, 17])
