@@ -74,7 +74,7 @@ def check_images(x: ArrayLike, box: tuple[float, float]) -> np.ndarray:
         mend = "Divide by 255" if x.min() >= low and x.max() > 2 * high else "Clip or rescale them"
         raise ValueError(
             f"Images must lie in the box [{low:g}, {high:g}]; received values from {x.min():g} to "
-            f"{x.max():g}. {mend}, keep normalisation inside the model, or pass the attack "
+            f"{x.max():g}. {mend}, keep normalization inside the model, or pass the attack "
             "another `box`."
         )
     return x

@@ -56,7 +56,7 @@ class Ball:
         return projections.project(x, x0, eps, self.norm, self.box)
 
     def random_start(self, x0: tf.Tensor, seeds: tf.Tensor, eps: Any = None) -> tf.Tensor:
-        """A point drawn uniformly from the ball around each image, brought into the box.
+        """An image drawn uniformly from the ball around each image, brought into the box.
 
         Args:
             x0: clean images `(N, ...)`.

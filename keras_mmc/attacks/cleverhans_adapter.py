@@ -45,9 +45,9 @@ class CleverHans(Attack):
 
     Args:
         function: the attack, such as `projected_gradient_descent`.
-        objective: what it maximises: a Keras loss, the name of an objective, or a function of
+        objective: what it maximizes: a Keras loss, the name of an objective, or a function of
             `(scores, labels)`; `None` leaves the function its own loss, cross-entropy.
-        targeted: whether to reach a target; cleverhans then minimises the objective of the target.
+        targeted: whether to reach a target; cleverhans then minimizes the objective of the target.
         box: `(low, high)`, where images live.
         **arguments: all other arguments of the function, such as `eps` and `norm`.
 

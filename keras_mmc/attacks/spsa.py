@@ -20,7 +20,7 @@ from keras_mmc.attacks.base import BallAttack
 class SPSA(BallAttack):
     """Simultaneous perturbation stochastic approximation: climbs along a guessed gradient.
 
-    Each step asks the model for scores at pairs of points, `delta` to either side in random
+    Each step asks the model for scores of pairs of images, `delta` to either side in random
     directions, takes the slopes for a gradient and makes a step of Adam inside the L-inf ball. No
     gradient of the model is taken, so it notices when gradients lie. All images of a batch are
     attacked at once, each with directions of its own.
@@ -29,9 +29,9 @@ class SPSA(BallAttack):
         eps: radius of the L-inf ball, in input units.
         steps: number of steps.
         learning_rate: of Adam, in input units.
-        delta: distance of the points asked, in input units and in every pixel. They may leave the
-            box by as much.
-        samples: number of points asked per image and step, even: half as many directions.
+        delta: distance of the images asked for, in input units and in every pixel. They may leave
+            the box by as much.
+        samples: number of images asked for per image and step, even: half as many directions.
         objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
             `(scores, labels, targets)`.
         targeted: whether to reach a target instead of leaving the label.
@@ -64,7 +64,7 @@ class SPSA(BallAttack):
         check_count(self, "samples", self.samples, least=2)
         if self.samples % 2:
             raise ValueError(
-                f"SPSA: `samples` must be even, since points are asked in pairs; received "
+                f"SPSA: `samples` must be even, since images are asked for in pairs; received "
                 f"{self.samples!r}. Pass {self.samples + 1}."
             )
 
@@ -106,8 +106,8 @@ def estimate_gradient(
     Args:
         fn: maps `x` to values `(N,)`.
         x: tensor `(N, ...)`.
-        delta: distance of the points asked, in input units.
-        samples: number of points asked per sample, even.
+        delta: distance of the images asked for, in input units.
+        samples: number of images asked for per sample, even.
         seed: `int64` `(N,)`, one per image; the same seed asks for the same scores.
 
     Returns:

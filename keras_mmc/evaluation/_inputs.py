@@ -10,7 +10,7 @@ from keras_mmc.attacks import Attack, Ball, Runner
 from keras_mmc.attacks.runner import RANDOM
 
 
-def labelled_images(
+def labeled_images(
     runner: Runner, x: ArrayLike, y: ArrayLike, box: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Checked images in float32, labels in int32, and scores `(N, K)` of the images as they are.

@@ -52,7 +52,7 @@ def audit(
         y: integer labels `(N,)`; `None` with a data set.
         eps: radius of the ball, in input units, above 0.
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
-            made against centre losses) or `"paper"` (the protocols of the papers of MMC and GCE).
+            made against center losses) or `"paper"` (the protocols of the papers of MMC and GCE).
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         substitute: a second Keras model of the same images and classes; `"adaptive"` and
@@ -187,7 +187,7 @@ def _check_substitute(substitute, x, num_classes):
 
 
 def _parameters(made):
-    """The attacks of a suite as Python would write them; digests stand for a substitute."""
+    """The attacks of a suite as Python would write them; digests speak for a substitute."""
     named = made.attacks | made.extras
     return {
         name: repr(attack.attack if isinstance(attack, Transfer) else attack)

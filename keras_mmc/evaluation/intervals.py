@@ -7,7 +7,7 @@ def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[fl
     """Wilson's score interval of a binomial proportion.
 
     Args:
-        successes: number of images that stand.
+        successes: number of successes.
         count: number of images, at least 1.
         z: quantile of the normal distribution; 1.959964 gives 95 %.
 
@@ -28,8 +28,8 @@ def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[fl
             f"An interval needs 0 <= successes <= count with count >= 1; received {successes} of "
             f"{count}."
         )
-    share = successes / count
-    middle = share + z * z / (2 * count)
-    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    fraction = successes / count
+    middle = fraction + z * z / (2 * count)
+    spread = z * math.sqrt(fraction * (1 - fraction) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

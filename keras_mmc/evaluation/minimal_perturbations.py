@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc._validation import check_count
 from keras_mmc.attacks import PGD, Runner, misclassified
-from keras_mmc.evaluation._inputs import labelled_images
+from keras_mmc.evaluation._inputs import labeled_images
 
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -113,7 +113,7 @@ def minimal_perturbations(
     attack = PGD(0.0, steps=attack_steps, norm=norm, random_start=False, box=box)
     check_count("minimal_perturbations", "num_steps", num_steps)
     runner = Runner(model, batch_size)
-    x, labels, scores = labelled_images(runner, x, y, box)
+    x, labels, scores = labeled_images(runner, x, y, box)
     right = ~misclassified(scores, labels).numpy()
     x_adv, found = x.copy(), ~right
     farthest = np.where(x - box[0] > box[1] - x, *box)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_mmc.attacks import PGD, Attack, Runner, misclassified
-from keras_mmc.evaluation._inputs import ball_of, labelled_images
+from keras_mmc.evaluation._inputs import ball_of, labeled_images
 from keras_mmc.evaluation.intervals import wilson_interval
 
 
@@ -115,7 +115,7 @@ def robustness_curve(
     radii = _radii(eps_list)
     ball = ball_of(attack)
     runner = Runner(model, batch_size, seed)
-    x, labels, scores = labelled_images(runner, x, y, ball.box)
+    x, labels, scores = labeled_images(runner, x, y, ball.box)
     right = ~misclassified(scores, labels).numpy()
     robust = np.tile(right, (len(radii), 1))
     for i in np.flatnonzero(radii > 0):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc._arrays import check_images
 from keras_mmc.attacks import Attack, Runner, misclassified
-from keras_mmc.evaluation._inputs import labelled_images
+from keras_mmc.evaluation._inputs import labeled_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ def transfer_matrix(
     runners = {name: Runner(model, batch_size, seed) for name, model in models.items()}
     scores = {}
     for name, runner in runners.items():
-        images, labels, scores[name] = labelled_images(runner, x, y, attack.box)
+        images, labels, scores[name] = labeled_images(runner, x, y, attack.box)
     classes = {name: values.shape[1] for name, values in scores.items()}
     if len(set(classes.values())) > 1:
         raise ValueError(f"All models must know the same classes; received {classes} classes.")

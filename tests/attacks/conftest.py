@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("attack_tests")
 class Centers(keras.layers.Layer):
-    """Scores -1/2 ||z - mu_k||^2 against ten fixed centres, a simplex of radius 10."""
+    """Scores -1/2 ||z - mu_k||^2 against ten fixed centers, a simplex of radius 10."""
 
     def build(self, input_shape):
         simplex = np.eye(10, input_shape[-1]) - np.eye(10, input_shape[-1]).mean(axis=0)
@@ -21,7 +21,7 @@ class Centers(keras.layers.Layer):
 
 @pytest.fixture(scope="session")
 def mmc_model(digits):
-    """A Max-Mahalanobis network, trained without any defence on all but the first 200 digits."""
+    """A Max-Mahalanobis network, trained without any defense on all but the first 200 digits."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [

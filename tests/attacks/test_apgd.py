@@ -177,7 +177,7 @@ def search(attack, score_fn, x, y):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("objective", ["targeted_margin", "targeted_dlr"])
 def test_targets_break_exactly_the_linear_samples_within_reach(norm, objective):
-    """Fails if a sample within eps of any linear boundary stands, or one beyond all falls."""
+    """Fails if a sample within eps of a linear boundary is not broken, or one beyond all is."""
     weights, score_fn = linear_model(5, 12)
     x = np.random.default_rng(1).uniform(size=(60, 12)).astype("float32")
     y = (x @ weights).argmax(axis=1).astype("int32")
@@ -194,7 +194,7 @@ def test_targets_break_exactly_the_linear_samples_within_reach(norm, objective):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("objective", ["margin", "dlr", "cross_entropy"])
 def test_breaks_exactly_the_samples_near_one_boundary(norm, objective):
-    """Fails if a sample within eps of the only boundary stands, or one beyond it falls."""
+    """Fails if a sample within eps of the only boundary is not broken, or one beyond it falls."""
     weights, linear = linear_model(2, 12)
 
     def score_fn(x):
@@ -267,7 +267,7 @@ def test_broken_samples_leave_the_batch():
 )
 @settings(deadline=None, max_examples=20)
 def test_stays_in_ball_and_box(view, objective, eps, norm, box, shape, seed):
-    """Fails if a point leaves ball or box, is not finite, or differs from run to run."""
+    """Fails if an image leaves ball or box, is not finite, or differs from run to run."""
     _, linear = linear_model(5, int(np.prod(shape[1:])))
     attack = APGD(eps, steps=6, norm=norm, objective=objective, box=box, restarts=2)
     rng = np.random.default_rng(seed)

@@ -169,8 +169,8 @@ def test_result_holds_on_a_network(mmc_model, digits):
     x, y = digits[0][:60], digits[1][:60]
     attack = AutoAttack(0.1, version=QUICK)
     result = attack.evaluate(mmc_model, x, y, batch_size=25)
-    answers = mmc_model.predict(result.x_adv, verbose=0).argmax(axis=1)
-    np.testing.assert_array_equal(answers == y, [name is None for name in result.broken_by])
+    predictions = mmc_model.predict(result.x_adv, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(predictions == y, [name is None for name in result.broken_by])
     assert abs(result.x_adv - x).max() <= 0.1 + 1e-6
     standing = np.array(list(result.accuracy.values()))
     assert (np.diff(standing) <= 0).all() and standing[-1] == result.robust_accuracy
@@ -194,7 +194,7 @@ def test_search_runs_the_attacks_in_turn(mmc_model, digits):
     np.testing.assert_array_equal(standing(AutoAttack(0.1, version=QUICK)), parts)
 
 
-def test_labels_default_to_the_answers_of_the_model():
+def test_labels_default_to_the_predictions_of_the_model():
     """Fails if samples without labels count as misclassified."""
     result = AutoAttack(0.1, version=(Shift(0.1),)).evaluate(threshold_network(), images(0.7, 0.45))
     assert result.broken_by == (None, "shift")

@@ -82,7 +82,7 @@ def test_samples_at_their_target_come_back_unchanged(model):
 
 
 def test_predictions_stand_in_for_labels(model):
-    """Fails if y=None does not mean the model's own answers."""
+    """Fails if y=None does not mean the model's own predictions."""
     attack = PGD(0.3, steps=5)
     np.testing.assert_array_equal(attack(model, X), attack(model, X, predict(model, X)))
 
@@ -210,7 +210,7 @@ def test_reached_needs_the_target():
 
 
 def test_nan_under_attack_counts_as_fooled(model):
-    """Fails if a point with NaN scores is walked over, or pixels turn NaN."""
+    """Fails if an image with NaN scores is walked over, or pixels turn NaN."""
 
     class Fragile(keras.layers.Layer):
         def call(self, x):

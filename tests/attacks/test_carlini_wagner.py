@@ -111,7 +111,7 @@ def test_reaches_the_smallest_distance_to_a_target(confidence):
 
 
 def test_untargeted_confidence_is_a_margin():
-    """Fails if points count that fool the model by less than the confidence."""
+    """Fails if images count that fool the model by less than the confidence."""
     weights, score_fn = linear_model()
     x, y = samples(weights, 8)
     found = search(dataclasses.replace(QUICK, confidence=1.0), score_fn, x, y)
@@ -146,7 +146,7 @@ def test_each_sample_finds_its_own_constant():
 
 
 def test_returns_the_original_where_nothing_fools():
-    """Fails if a failure comes back changed, or costs its neighbour the success."""
+    """Fails if a failure comes back changed, or costs its neighbor the success."""
 
     def score_fn(x):
         ahead = tf.tanh(x[:, 0] - 0.5) + tf.where(x[:, 1] > 0.5, -9.0, 0.0) + 0.0 * x[:, 1]
@@ -184,7 +184,7 @@ def test_stalled_samples_leave_the_round_and_lose_nothing():
 
 
 def test_generate_is_search_without_compaction():
-    """Fails if the two views keep different points."""
+    """Fails if the two views keep different images."""
     weights, score_fn = linear_model()
     x, y = samples(weights, 6)
     attack = dataclasses.replace(QUICK, steps=30, binary_search_steps=4)

@@ -40,7 +40,7 @@ def test_own_loss(function, arguments, ours, conv_model, batch):
 
 @pytest.mark.parametrize("objective", ["margin", "nearest_wrong", "distance"])
 def test_objectives_of_this_package(objective, conv_model, batch):
-    """Fails if the objective is minimised, reduced or given swapped arguments."""
+    """Fails if the objective is minimized, reduced or given swapped arguments."""
     score_fn = score_function(conv_model)
     attack = CleverHans(projected_gradient_descent, objective=objective, **STEPS)
     ours = BIM(0.1, 4, 0.03, objective=objective)

@@ -55,7 +55,7 @@ def boundary_distances(x, y, weights, norm):
 @both_norms
 @pytest.mark.parametrize("overshoot", [0.02, 0.3])
 def test_one_step_reaches_the_boundary_of_a_linear_model(norm, overshoot):
-    """Fails if the step is not the nearest one, or overshoots by another share of its length."""
+    """Fails if the step is not the nearest one, or overshoots by another fraction of its length."""
     weights, score_fn = linear_model()
     x, y = samples(weights, 20)
     found = search(DeepFool(1, overshoot, norm=norm, box=WIDE), score_fn, x, y)
@@ -150,7 +150,7 @@ def test_a_point_on_the_boundary_crosses_it():
 )
 @settings(deadline=None, max_examples=10)
 def test_stays_in_the_box_and_changes_only_what_it_breaks(view, norm, box, shape, seed):
-    """Fails if a point leaves the box, is not finite, differs between runs, or fools nobody."""
+    """Fails if an image leaves the box, is not finite, differs between runs, or fools nobody."""
     _, linear = linear_model(features=int(np.prod(shape[1:])))
 
     def score_fn(x):

@@ -56,7 +56,7 @@ def smallest_step(x, normal, rise, norm, box):
         return np.inf
     if norm == "l2":
         return np.linalg.norm(longhand_step(x, normal, rise, norm, box))
-    # Variables d_1..d_D and the radius r, which is minimised: |d_i| <= r.
+    # Variables d_1..d_D and the radius r, which is minimized: |d_i| <= r.
     d = len(x)
     sides = np.block([[np.eye(d), -np.ones((d, 1))], [-np.eye(d), -np.ones((d, 1))]])
     bounds = [*zip(box[0] - x, box[1] - x, strict=True), (0, None)]
@@ -201,7 +201,7 @@ def test_reaches_the_smallest_perturbation_of_a_sphere(num_targets):
 
 @both_norms
 def test_with_eps_breaks_what_lies_within_and_returns_the_rest(norm):
-    """Fails if a sample within eps stands, or one beyond it comes back changed."""
+    """Fails if a sample within eps is not broken, or one beyond it comes back changed."""
     weights, score_fn = linear_model(4, 8)
     x = np.random.default_rng(1).uniform(size=(40, 8)).astype("float32")
     y = (x @ weights).argmax(axis=1)
@@ -268,7 +268,7 @@ def test_broken_samples_leave_the_batch():
 )
 @settings(deadline=None, max_examples=10)
 def test_stays_in_ball_and_box(num_targets, view, eps, norm, box, shape, seed):
-    """Fails if a point leaves ball or box, is not finite, or differs from run to run."""
+    """Fails if an image leaves ball or box, is not finite, or differs from run to run."""
     _, linear = linear_model(5, int(np.prod(shape[1:])))
     attack = FAB(eps, steps=3, norm=norm, box=box, restarts=2, num_targets=num_targets)
     rng = np.random.default_rng(seed)

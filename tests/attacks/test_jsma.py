@@ -123,7 +123,7 @@ def test_saturated_scores_hide_nothing():
 )
 @settings(deadline=None, max_examples=8)
 def test_stays_in_the_box(view, theta, box, shape, seed):
-    """Fails if a point leaves the box, is not finite, or differs from run to run."""
+    """Fails if an image leaves the box, is not finite, or differs from run to run."""
     rng = np.random.default_rng(seed)
     x = tf.constant(rng.uniform(*box, size=shape), tf.float32)
     y = tf.constant(rng.integers(3, size=shape[0]), tf.int32)

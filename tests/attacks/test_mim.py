@@ -9,7 +9,7 @@ SEED = tf.constant([3, 4])
 
 
 def test_momentum_by_hand():
-    """Fails if MIM's decay or normalisation is off, on a model with two slopes."""
+    """Fails if MIM's decay or normalization is off, on a model with two slopes."""
 
     def score_fn(x):  # d margin / dx = (4, -2) left of 0.55, (-1, -2) right of it
         bend = 4 * x[:, 0] - 5 * tf.nn.relu(x[:, 0] - 0.55)

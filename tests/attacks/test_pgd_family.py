@@ -54,7 +54,7 @@ def toy_scores(x):
 )
 @settings(deadline=None, max_examples=10)
 def test_stays_in_ball_and_box(name, view, eps, norm, box, shape, seed):
-    """Fails if a point leaves ball or box, is not finite, or differs from run to run."""
+    """Fails if an image leaves ball or box, is not finite, or differs from run to run."""
     attack = dataclasses.replace(TABLE[name], eps=eps, norm=norm, box=box)
     rng = np.random.default_rng(seed)
     x = tf.constant(rng.uniform(*box, size=shape), tf.float32)
@@ -169,8 +169,8 @@ def test_restarts_start_elsewhere(window):
     assert abs(found[0] - 0.7) > 0.05 and abs(found[1] - 0.7) < 0.05
 
 
-def test_restarts_run_on_what_stands(window):
-    """Fails if restarts attack samples already fooled, or lose their points."""
+def test_restarts_run_on_what_is_left(window):
+    """Fails if restarts attack samples already fooled, or lose their images."""
     sizes = []
 
     def score_fn(x):
@@ -235,8 +235,8 @@ def test_targeted_search_reaches_the_targets(mmc_model, digits):
     x, y = digits[0][:60], digits[1][:60]
     targets = (y + 3) % 10
     found = PGD(0.5, 40, targeted=True)(mmc_model, x, y, targets=targets)
-    answers = mmc_model.predict(found, verbose=0).argmax(axis=1)
-    assert np.mean(answers == targets) > 0.9
+    predictions = mmc_model.predict(found, verbose=0).argmax(axis=1)
+    assert np.mean(predictions == targets) > 0.9
 
 
 @all_attacks

@@ -78,7 +78,7 @@ def test_takes_the_first_angle_that_fools():
 
 
 def test_takes_the_largest_margin_where_nothing_fools():
-    """Fails if a model that stands every angle does not get the worst one."""
+    """Fails if a model that withstands every angle does not get the worst one."""
     x, y = bar()
     attack, plain = Rotation(30, num_angles=7), blob_model(9, 9)
 
@@ -97,8 +97,8 @@ def test_targeted_ignores_other_successes():
     score_fn = blob_model(9, 9)
     attack = Rotation(30, num_angles=7, targeted=True)
     found = run(attack, score_fn, x, y, targets=tf.constant([2, 1]))
-    answers = score_fn(found).numpy().argmax(axis=1)
-    assert answers[0] != 2 and answers[1] == 1
+    predictions = score_fn(found).numpy().argmax(axis=1)
+    assert predictions[0] != 2 and predictions[1] == 1
 
 
 def test_broken_samples_leave_the_batch():

@@ -100,7 +100,7 @@ def test_a_slope_that_is_not_finite_counts_as_flat():
 
 @pytest.mark.parametrize("targeted", [False, True])
 def test_needs_no_gradient_and_breaks_what_lies_within(targeted):
-    """Fails if a gradient is taken, or a sample well within eps of the boundary stands."""
+    """Fails if a gradient is taken, or a sample well within eps of the boundary is not broken."""
     weights, linear = linear_model(num_classes=2)
     x = np.random.default_rng(1).uniform(0.3, 0.7, size=(30, 6)).astype("float32")
     scores = x @ weights
@@ -145,7 +145,7 @@ def test_the_first_step_has_the_length_of_the_learning_rate():
 )
 @settings(deadline=None, max_examples=10)
 def test_stays_in_ball_and_box(view, eps, box, shape, seed):
-    """Fails if a point leaves ball or box, is not finite, or differs from run to run."""
+    """Fails if an image leaves ball or box, is not finite, or differs from run to run."""
     _, linear = linear_model(features=int(np.prod(shape[1:])))
     attack = SPSA(eps, steps=2, learning_rate=0.2, samples=4, box=box)
     rng = np.random.default_rng(seed)

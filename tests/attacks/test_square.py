@@ -156,7 +156,7 @@ def test_a_moved_bump_changes_two_squares_and_no_norm():
 )
 @settings(deadline=None, max_examples=10)
 def test_stays_in_ball_and_box(norm, view, eps, box, shape, seed):
-    """Fails if a point leaves ball or box, is not finite, or differs from run to run."""
+    """Fails if an image leaves ball or box, is not finite, or differs from run to run."""
     _, linear = linear_model(4, int(np.prod(shape[1:])))
     attack = Square(eps, queries=6, norm=norm, box=box)
     rng = np.random.default_rng(seed)

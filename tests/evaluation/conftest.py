@@ -8,7 +8,7 @@ import keras_mmc
 
 @pytest.fixture(scope="session")
 def mmc_model(digits):
-    """An MMC network trained without any defence on all but the first 200 digits."""
+    """An MMC network trained without any defense on all but the first 200 digits."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Flatten()(inputs)

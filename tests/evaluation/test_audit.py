@@ -39,18 +39,18 @@ def scaled(model, factor):
 
 
 def test_the_naive_number_is_exposed(report):
-    """Fails if an MMC network without defence passes as robust: more than 30 points of masking."""
+    """Fails if an MMC network without defense passes as robust: more than 30 points of masking."""
     assert report.naive_accuracy - report.robust_accuracy > 0.3
     assert report.robust_accuracy <= 0.01
     assert any("naive number is masked" in text for text in report.findings)
 
 
 def test_every_broken_image_is_misclassified_inside_ball_and_box(report, mmc_model, held_out):
-    """Fails if the report counts a point that is no adversarial example."""
+    """Fails if the report counts an image that is no adversarial example."""
     x, y = held_out
-    answers = mmc_model.predict(report.x_adv, verbose=0).argmax(axis=1)
+    predictions = mmc_model.predict(report.x_adv, verbose=0).argmax(axis=1)
     broken = np.array([name is not None for name in report.broken_by])
-    np.testing.assert_array_equal(answers != y, broken)
+    np.testing.assert_array_equal(predictions != y, broken)
     assert np.abs(report.x_adv - x).max() <= EPS + 1e-6
     assert report.x_adv.min() >= 0
     assert report.x_adv.max() <= 1
@@ -108,7 +108,7 @@ class Noise(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("audit_tests")
-class BreaksOnGrey(keras.layers.Layer):
+class BreaksOnGray(keras.layers.Layer):
     """Gives NaN scores as soon as a dark corner pixel is not exactly 0."""
 
     def call(self, inputs):
@@ -131,7 +131,7 @@ def test_nan_under_attack_counts_as_broken(mmc_model, held_out, monkeypatch):
     """Fails if NaN scores on an attacked image pass as robust."""
     monkeypatch.setattr(audit_module, "make_suite", two_attacks)
     images, scores = mmc_model.input, mmc_model.output
-    fragile = keras.Model(images, BreaksOnGrey()([images, scores]))
+    fragile = keras.Model(images, BreaksOnGray()([images, scores]))
     result = keras_mmc.audit(fragile, held_out[0][:40], held_out[1][:40], 0.05, "quick", verbose=0)
     assert "NaN scores" in result.findings[0]
     assert (
@@ -372,7 +372,7 @@ def in_pairs(x, y):
     ],
 )
 def test_data_sets_that_do_not_fit(make, message, mmc_model, held_out):
-    """Fails if a data set without labelled batches dies with words of NumPy, or never ends."""
+    """Fails if a data set without labeled batches dies with words of NumPy, or never ends."""
     with pytest.raises(ValueError, match=message):
         keras_mmc.audit(mmc_model, make(*held_out), None, EPS, verbose=0)
 
@@ -405,7 +405,7 @@ def test_vectors_leave_square_out(held_out, no_probes):
 
 
 def test_a_substitute_that_does_not_fit_is_refused(mmc_model, held_out):
-    """Fails if points of a model with other outputs are tried, or hours pass before the error."""
+    """Fails if a model with other outputs is tried, or hours pass before the error."""
     three = keras.Sequential(
         [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
     )

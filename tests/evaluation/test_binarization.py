@@ -54,7 +54,7 @@ def cnn(digits):
 
 @pytest.mark.parametrize("attack", [PGD(EPS), PGD(1.0, norm="l2")], ids=lambda a: a.norm)
 def test_strong_attacks_pass(attack, cnn, images):
-    """Fails if the test cannot be passed, or random points pass it too."""
+    """Fails if the test cannot be passed, or random images pass it too."""
     result = binarization_test(cnn, images, attack, num_inner=100)
     assert result.num_images + result.num_skipped == 12
     assert result.num_images > 8
@@ -141,7 +141,7 @@ def test_readouts_that_cannot_separate_are_skipped(images):
 
 
 def test_readout_by_hand(rng):
-    """Fails if the last point is not alone on its side, or the scores span another range."""
+    """Fails if the last image is not alone on its side, or the scores span another range."""
     features = rng.normal(size=(60, 7)).astype("float32")
     features[-1] = 6.0
     scores = rng.normal(size=(60, 4)) * 30
@@ -160,7 +160,7 @@ def test_readout_by_hand(rng):
 
 @pytest.mark.parametrize(("norm", "order"), [("linf", np.inf), ("l2", 2)])
 def test_where_the_points_lie(norm, order):
-    """Fails if inner points reach the surface, the boundary point does not, or both repeat."""
+    """Fails if inner images reach the surface, the boundary image does not, or both repeat."""
     image, ball = np.full((4, 4, 1), 0.5, "float32"), Ball(0.1, norm)
 
     def sizes(points):
@@ -187,7 +187,7 @@ def test_one_trace_for_all_images(cnn, images):
 
 
 def test_queries_are_those_the_attack_spends(cnn, images):
-    """Fails if the random points are more or fewer than the looks of the attack."""
+    """Fails if the random images are more or fewer than the looks of the attack."""
 
     @dataclasses.dataclass(frozen=True)
     class Stubborn(BallAttack):
@@ -208,7 +208,7 @@ def test_queries_are_those_the_attack_spends(cnn, images):
 
 
 def test_same_seed_same_result(cnn, images):
-    """Fails if a point is drawn without the seed."""
+    """Fails if an image is drawn without the seed."""
     attack = Square(EPS, queries=30)
     first, again = (
         binarization_test(cnn, images[:6], attack, num_inner=100, seed=3) for _ in range(2)

@@ -17,7 +17,7 @@ def draw(rng, count, high):
 
 
 def by_pairs(clean, adversarial):
-    """Share of pairs in which the clean image has the higher value, ties counted half."""
+    """Fraction of pairs in which the clean image has the higher value, ties counted half."""
     wins = [float(c > a) + 0.5 * float(c == a) for c in clean for a in adversarial]
     return sum(wins) / len(wins)
 

@@ -9,13 +9,13 @@ from keras_mmc.evaluation import wilson_interval
 @pytest.mark.parametrize(("successes", "count"), [(8, 10), (0, 20), (20, 20), (470, 1000)])
 def test_bounds_solve_the_score_equation(successes, count):
     """Fails if the bounds are not where |p_hat - p| = z sqrt(p (1 - p) / n)."""
-    share = successes / count
+    fraction = successes / count
     for bound in wilson_interval(successes, count):
         if bound not in (0.0, 1.0):
             width = 1.959964 * np.sqrt(bound * (1 - bound) / count)
-            assert abs(share - bound) == pytest.approx(width, rel=1e-9)
+            assert abs(fraction - bound) == pytest.approx(width, rel=1e-9)
     low, high = wilson_interval(successes, count)
-    assert 0 <= low <= share <= high <= 1
+    assert 0 <= low <= fraction <= high <= 1
     assert low < high
 
 

@@ -51,12 +51,12 @@ def found(mmc_model, held_out):
 
 
 def test_points_are_what_the_sizes_say(found, mmc_model, held_out):
-    """Fails if a size is not that of the point, or a point is no adversarial example."""
+    """Fails if a size is not that of the image, or an image is no adversarial example."""
     x, y = held_out
     offsets = np.abs(found.x_adv.astype("float64") - x).reshape(len(x), -1).max(axis=1)
     np.testing.assert_allclose(found.sizes, offsets, rtol=1e-6)
-    answers = mmc_model.predict(found.x_adv, verbose=0).argmax(axis=1)
-    assert (answers != y).all()
+    predictions = mmc_model.predict(found.x_adv, verbose=0).argmax(axis=1)
+    assert (predictions != y).all()
     assert found.x_adv.min() >= 0 and found.x_adv.max() <= 1
     wrong = mmc_model.predict(x, verbose=0).argmax(axis=1) != y
     assert wrong.any()
@@ -150,9 +150,9 @@ def test_distribution_by_counting():
     eps = [0.0, 0.05, 0.1, 0.3, 10.0]
     np.testing.assert_allclose(found.cdf(eps), [np.mean(sizes <= radius) for radius in eps])
     assert found.cdf(0.1) == 0.6
-    for share in (0.2, 0.3, 0.6, 0.8):
-        size = found.quantile(share)
-        assert found.cdf(size) >= share > found.cdf(np.nextafter(size, -1))
+    for fraction in (0.2, 0.3, 0.6, 0.8):
+        size = found.quantile(fraction)
+        assert found.cdf(size) >= fraction > found.cdf(np.nextafter(size, -1))
     assert np.isinf(found.quantile(0.9))
     text = str(found)
     assert "Smallest l2 perturbations, 5 images: 1 misclassified as they are, 1 never" in text

@@ -32,7 +32,7 @@ def images(rng):
 
 @pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
 def test_linear_model_in_closed_form(norm, dual, linear, images):
-    """Fails if the accuracy is not the share of margins above eps times the dual norm."""
+    """Fails if the accuracy is not the fraction of margins above eps times the dual norm."""
     weights, model = linear
     y = np.arange(60) % 2
     difference = weights[:, 0] - weights[:, 1]
@@ -50,7 +50,7 @@ def test_linear_model_in_closed_form(norm, dual, linear, images):
 
 @pytest.fixture(scope="module")
 def curved():
-    """A small model with tanh units, images, and its own answers as labels."""
+    """A small model with tanh units, images, and its own predictions as labels."""
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Flatten(), keras.layers.Dense(16, "tanh")]
     dense = keras.layers.Dense(4, kernel_initializer="random_normal")
@@ -147,8 +147,8 @@ def test_an_ensemble_takes_the_radius_too(curved):
 
 def test_table():
     """Fails if a figure of a row is missing or belongs to another one."""
-    stands = np.array([[True] * 9 + [False], [True] * 4 + [False] * 6])
-    curve = RobustnessCurve(np.array([0.0, 0.25]), stands, "l2", "PGD()")
+    robust = np.array([[True] * 9 + [False], [True] * 4 + [False] * 6])
+    curve = RobustnessCurve(np.array([0.0, 0.25]), robust, "l2", "PGD()")
     lines = str(curve).splitlines()
     assert lines[0] == "Robustness curve, l2, 10 images, PGD() at each eps"
     for line, eps, right in zip(lines[2:], ("0", "0.25"), (9, 4), strict=True):

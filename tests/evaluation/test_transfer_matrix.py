@@ -42,7 +42,7 @@ def accuracy(model, x, y):
 
 
 def test_every_entry_by_hand(models, images):
-    """Fails if rows and columns are swapped, or the points are not those of the training view."""
+    """Fails if rows and columns are swapped, or another view of the attack crafts the images."""
     y = models["first"].predict(images, verbose=0).argmax(axis=1)
     attack = PGD(0.05, steps=4, random_start=False)
     matrix = transfer_matrix(models, images, y, attack, batch_size=7)
@@ -78,7 +78,7 @@ def test_points_are_crafted_once_a_model(models, images):
         transfer_matrix(models, images[:count], y[:count], FGSM(0.1), batch_size=10)
         calls.append(Counter.calls)
     # Three batches instead of one: 3 models are asked twice more for clean scores and 9 pairs
-    # twice more for scores of points; the graphs of the attack are traced as often as before.
+    # twice more for adversarial examples; the graphs of the attack are traced as often as before.
     assert calls[1] - calls[0] == 2 * 3 + 2 * 9
 
 

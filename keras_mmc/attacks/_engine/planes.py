@@ -22,7 +22,7 @@ def step_to_plane(
         normal: tensor like `x`, the normal of the plane of each sample, of any length.
         rise: tensor `(N,)`, of either sign. If no point of the box rises as much, the step goes
             to the corner of the box that rises most.
-        norm: `"linf"` or `"l2"`, the norm of the step that is minimised.
+        norm: `"linf"` or `"l2"`, the norm of the step that is minimized.
         box: `(low, high)`.
 
     Returns:

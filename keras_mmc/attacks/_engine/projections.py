@@ -75,7 +75,7 @@ def steepest_step(gradient: tf.Tensor, size: Any, norm: str) -> tf.Tensor:
 def random_start(
     x0: tf.Tensor, eps: Any, norm: str, box: tuple[float, float], seeds: tf.Tensor
 ) -> tf.Tensor:
-    """A point drawn uniformly from the ball around each image, brought into the box.
+    """An image drawn uniformly from the ball around each image, brought into the box.
 
     Args:
         x0: tensor `(N, ...)` inside the box.

@@ -17,7 +17,7 @@ def paint_square(
     """Moves a random square of every image to one face of the L-inf ball, per channel.
 
     Args:
-        x: points `(N, H, W, C)` in the ball and the box.
+        x: images `(N, H, W, C)` in the ball and the box.
         x0: clean images, like `x`.
         side: side of the squares in pixels, scalar integer tensor.
         seed: `int64` `(N,)`, one per image.
@@ -46,7 +46,7 @@ def move_bump(
     There a bump of random sign and direction is added to what the square already holds.
 
     Args:
-        x: points `(N, H, W, C)` in the ball and the box.
+        x: images `(N, H, W, C)` in the ball and the box.
         x0: clean images, like `x`.
         side: side of the squares in pixels, scalar integer tensor.
         pattern: `bump(side)`, padded with zeros to any larger square.

@@ -33,7 +33,7 @@ def draw(seed, shape):
 @given(**CASES)
 @settings(deadline=None, max_examples=40)
 def test_project_ends_in_ball_and_box(seed, eps, norm, shape):
-    """Fails if a point leaves the ball or the box, in any rank."""
+    """Fails if an image leaves the ball or the box, in any rank."""
     x0, x = draw(seed, shape)
     result = project(x, x0, eps, norm, BOX).numpy()
     assert result.min() >= BOX[0] and result.max() <= BOX[1]
@@ -57,7 +57,7 @@ def test_project_linf_is_the_nearest_point():
     np.testing.assert_allclose(project(x, x0, 0.3, "linf", BOX), nearest, atol=1e-6)
 
 
-def test_project_l2_shortens_towards_the_centre():
+def test_project_l2_shortens_towards_the_center():
     """Fails if the L2 projection changes the direction or the radius is not eps."""
     x0, x = tf.zeros([1, 2]), tf.constant([[0.3, 0.4]])
     np.testing.assert_allclose(project(x, x0, 0.25, "l2", BOX), [[0.15, 0.2]], atol=1e-7)
@@ -145,7 +145,7 @@ def test_random_start_is_inside_and_repeats_by_seed(seed, eps, norm, shape):
 
 
 def test_random_start_is_uniform():
-    """Fails if starts crowd at the centre or the surface: a Kolmogorov-Smirnov test at 1e-3."""
+    """Fails if starts crowd at the center or the surface: a Kolmogorov-Smirnov test at 1e-3."""
     x0, wide = tf.zeros([4000, 3]), (-1.0, 1.0)
     seeds = image_seeds([0, 1], range(4000))
     linf = random_start(x0, 0.5, "linf", wide, seeds).numpy()
