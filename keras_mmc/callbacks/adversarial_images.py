@@ -1,8 +1,7 @@
-"""Adversarial images in TensorBoard."""
+"""Adversarial examples in TensorBoard."""
 
 import os
 import pathlib
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,16 +23,14 @@ class AdversarialImages(SubsetCallback):
     - `classes`: a table of labels and predictions, a line per row of the picture, and that largest
       difference.
 
-    An image that is misclassified as it is has no difference. Scalars are left to
+    An image that is misclassified without a perturbation is not perturbed. Scalars are left to
     `keras.callbacks.TensorBoard`, which writes everything that is in the logs.
 
     Args:
         log_dir: directory that TensorBoard reads, such as that of `keras.callbacks.TensorBoard`.
         x: images `(N, H, W, C)` of 1 or 3 channels, floats inside the box of the attack; 64 at
             most.
-        y: integer labels `(N,)`.
-        attack: the attack; it is traced once for all epochs.
-        every: number of epochs from one attack to the next; the first epoch is attacked.
+        y, attack, every: as for `RobustAccuracy`.
 
     Raises:
         ValueError: if an argument does not fit.
@@ -60,32 +57,29 @@ class AdversarialImages(SubsetCallback):
                 f"1 or 3 channels; received shape {self.x.shape}."
             )
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Open the file."""
+    def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._writer = tf.summary.create_file_writer(str(self.log_dir / "adversarial"))
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Attack, if it is time, and write the picture and the table."""
+    def on_epoch_end(self, epoch, logs=None):
         if not self.due():
             return
         x_adv = self.runner.attack(self.attack, self.x, self.y)
         predictions = [self.runner.scores(x).argmax(axis=-1) for x in (self.x, x_adv)]
-        largest = np.abs(x_adv - self.x).max()
         rows = zip(range(len(self.y)), self.y, *predictions, strict=True)
         lines = [
             "| row | label | clean | adversarial |",
             "|---|---|---|---|",
             *(f"| {' | '.join(map(str, row))} |" for row in rows),
-            f"\nLargest difference: {largest:.4g} in input units; {self.attack!r}.",
+            f"\nLargest difference: {np.abs(x_adv - self.x).max():.4g} in input units; "
+            f"{self.attack!r}.",
         ]
         with self._writer.as_default(step=epoch):
             tf.summary.image("images", image_rows(self.x, x_adv, self.attack.box)[None])
             tf.summary.text("classes", "\n".join(lines))
         self._writer.flush()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the file."""
+    def on_train_end(self, logs=None):
         super().on_train_end(logs)
         self._writer.close()
 

@@ -38,12 +38,11 @@ class BestRobustCheckpoint(RobustnessMonitor):
             )
 
     def on_train_begin(self, logs=None):
-        """Make the folder now, so that a wrong path shows before the first epoch."""
+        # Now, so that a wrong path shows before the first epoch.
         check_writable(self.filepath.parent)
         self.filepath.parent.mkdir(parents=True, exist_ok=True)
 
     def on_best(self):
-        """Write the file beside the old one, then rename it."""
         partial = self.filepath.with_name(f".{self.filepath.stem}.{os.getpid()}.partial.keras")
         with replacing(self.filepath, partial):
             classifier_of(self.model).save(partial)

@@ -19,9 +19,9 @@ class LogEffectiveMargin(keras.callbacks.Callback):
     """Measures effective margin and effective weight norm after every epoch.
 
     Adds `val_effective_margin` and `val_effective_weight_norm`, means over the given images, to
-    the logs of the epoch, and warns of images about which the scores do not change; list it before
-    callbacks that read the values. The model, plain or an
-    `AdversarialModel`, runs in inference mode.
+    the logs of the epoch, and warns of images around which the scores are constant; list it before
+    callbacks that read the values. The model, plain or an `AdversarialModel`, runs in inference
+    mode.
 
     Args:
         x: validation images `(N, ...)`, floats.
@@ -41,11 +41,11 @@ class LogEffectiveMargin(keras.callbacks.Callback):
 
     def __init__(self, x: ArrayLike, y: ArrayLike, batch_size: int = 128):
         super().__init__()
-        self.x, self.y, self.batch_size = x, y, batch_size
-        check_count(self, "batch_size", self.batch_size)
+        self.x: Any = x
+        self.y: Any = y
+        self.batch_size = check_count(self, "batch_size", batch_size)
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Check the data against the model, and trace the measurement once for all epochs."""
+    def on_train_begin(self, logs=None):
         margin = EffectiveMargin(self.model, "val_effective_margin")
         norm = EffectiveWeightNorm(self.model, "val_effective_weight_norm")
         self._metrics = (margin, norm)
@@ -60,8 +60,7 @@ class LogEffectiveMargin(keras.callbacks.Callback):
         signature = [images_spec(self.x.shape), CLASSES]
         self._update = tf.function(update, input_signature=signature, autograph=False)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Measure, and write the means into the logs."""
+    def on_epoch_end(self, epoch, logs):
         for metric in self._metrics:
             metric.reset_state()
         for rows in batches(len(self.x), self.batch_size):

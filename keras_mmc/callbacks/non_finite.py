@@ -1,21 +1,14 @@
 """Stop at a value that is no longer a number, and say what to change."""
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
-
-from keras_mmc._backend import require_tensorflow
-
-require_tensorflow("keras_mmc.callbacks")
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Raises as soon as the loss, a metric or a weight is NaN or infinite after a training batch.
 
-    A metric can hide what the loss shows, and both can hide NaN weights, so all three are looked
-    at; the weights in one traced function.
+    A metric can hide what the loss shows, and both can hide NaN weights, so all three are checked.
 
     Raises:
         FloatingPointError: at the end of the batch; the message names the batch, what is not
@@ -25,16 +18,14 @@ class StopOnNonFinite(keras.callbacks.Callback):
     >>> model.fit(train, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
     """
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Trace the look at the weights once for all batches."""
+    def on_train_begin(self, logs=None):
         self._all_finite = tf.function(self._weights_are_finite, autograph=False)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remember the epoch for the message."""
+    def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the running means of loss and metrics, which stay non-finite, and at weights."""
+    def on_train_batch_end(self, batch, logs=None):
+        # Loss and metrics are running means: once they are not finite they stay so.
         broken = [f"{name} is {value}" for name, value in (logs or {}).items() if _is_broken(value)]
         if not broken:
             if self._all_finite():
