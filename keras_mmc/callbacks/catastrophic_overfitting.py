@@ -53,8 +53,9 @@ class StopOnCatastrophicOverfitting(RobustnessMonitor):
         self.best = self.best_epoch = self._put_back = None
 
     def on_epoch_end(self, epoch, logs=None):
-        self._training = self.read(logs, self.training_monitor)
-        if self._training is not None:
+        training = self.read(logs, self.training_monitor)
+        if training is not None:
+            self._training = training
             super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):

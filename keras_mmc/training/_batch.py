@@ -65,21 +65,13 @@ def keep_usable(
     num_classes: int,
     in_pairs: bool,
 ) -> Batch:
-    """The batch with the samples marked that cannot be trained on.
+    """A batch of Keras with the samples marked that cannot be trained on.
 
     Those have a pixel that is not finite or outside the box, or a label outside
     `[0, num_classes)`, between two classes or in a row that is not one-hot. The first usable image
     takes the place of images that do not fit, so that they cannot spoil batch statistics. A single
-    usable sample cannot be used either, nor, with a loss of pairs, a batch of one class or one
-    with a sample that cannot be used.
-
-    Args:
-        x: images `(N, ...)`.
-        y: integers `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`.
-        sample_weight: `(N,)` or `(N, 1)`, or `None`.
-        box: `(low, high)`, where images live.
-        num_classes: number of classes K.
-        in_pairs: whether the loss compares the samples of a batch with each other.
+    usable sample cannot be used either, nor, with a loss that compares samples `in_pairs`, a batch
+    of one class or one with a sample that cannot be used.
 
     Raises:
         ValueError: if the images are not floats, or batches are known to hold one image.
@@ -114,10 +106,9 @@ def _are_classes(y, ids, num_classes):
     """Boolean `(N,)`: the label is one of the classes."""
     known = (ids >= 0) & (ids < num_classes)
     if is_one_hot(y, num_classes):
-        total = tf.reduce_sum(tf.cast(y, tf.float32), axis=-1)
-        return known & (tf.abs(total - 1) < 1e-3)
-    if y.dtype.is_floating:
-        return known & (tf.reshape(y, [-1]) == tf.cast(ids, y.dtype))
+        known &= tf.abs(tf.reduce_sum(tf.cast(y, tf.float32), axis=-1) - 1) < 1e-3
+    elif y.dtype.is_floating:
+        known &= tf.reshape(y, [-1]) == tf.cast(ids, y.dtype)
     return known
 
 

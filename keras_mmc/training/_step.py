@@ -12,12 +12,7 @@ from keras_mmc.training._batch import Batch
 
 
 class WeightUpdate:
-    """Updates the weights of an `AdversarialModel` on one batch; see `Defense.update`.
-
-    Args:
-        robust: the `AdversarialModel`.
-        batch: the batch of the step.
-    """
+    """Updates the weights of an `AdversarialModel` on one batch; see `Defense.update`."""
 
     def __init__(self, robust: Any, batch: Batch):
         self._robust = robust
@@ -31,14 +26,10 @@ class WeightUpdate:
         input_gradient: bool = False,
         optimizer: int = 0,
     ) -> tuple[SampleLosses, tf.Tensor | None]:
-        """Moves the weights down the gradient of the mean of `loss(x)` and what belongs to it.
-
-        Returns:
-            The losses, and the gradient of the images or `None`.
-        """
+        """One optimizer step along the gradient of the mean of `loss(x)` and what belongs to it."""
         robust, is_first = self._robust, optimizer == 0
         regularizer = robust.regularizer if is_first else None
-        optimizer = robust.optimizers[optimizer]
+        chosen = robust.optimizers[optimizer]
         variables = robust.model.trainable_variables
         perturbed = contextlib.nullcontext()
         if regularizer is not None and regularizer.perturbs_weights:
@@ -54,10 +45,10 @@ class WeightUpdate:
                 penalty = regularizer.penalty(robust.score_fn(False), x, self._batch.y)
                 values += robust.regularizer_scale * tf.cast(penalty, tf.float32)
             total = self._mean(values) + sum(of_layers)
-            scaled = optimizer.scale_loss(total / replicas())
+            scaled = chosen.scale_loss(total / replicas())
         gradients = tape.gradient(scaled, [*variables, x] if input_gradient else variables)
         gradient = gradients.pop() if input_gradient else None
-        self._apply(optimizer, gradients, variables, total)
+        self._apply(chosen, gradients, variables, total)
         if is_first:
             robust.loss_tracker.update_state(total, sample_weight=self._batch.count)
         return losses, gradient
@@ -71,7 +62,6 @@ class WeightUpdate:
         )
 
     def _perturbed_weights(self, loss):
-        """A context in which the model computes with weights perturbed by the regularizer."""
         robust = self._robust
         gradients = reduced_gradients(robust.model, lambda: robust.optimizer.scale_loss(loss()))
         perturbations = robust.regularizer.perturbations(
@@ -109,15 +99,9 @@ class WeightUpdate:
 def reduced_gradients(model: keras.Model, value: Callable[[], tf.Tensor]) -> list[tf.Tensor]:
     """Gradients of a scalar in the trainable weights, summed over replicas.
 
-    What the model changes meanwhile, batch statistics and random states, is dropped: the pass that
-    follows sees the same and changes it once.
-
-    Args:
-        model: Keras model.
-        value: function without arguments that computes the scalar with the model.
-
-    Returns:
-        One tensor for each trainable weight, 0 where the scalar does not depend on it.
+    They are 0 where the scalar does not depend on a weight. What the model changes meanwhile, batch
+    statistics and random states, is dropped: the pass that follows sees the same and changes it
+    once.
     """
     weights = [weight.value for weight in model.trainable_variables]
     with keras.StatelessScope(), tf.GradientTape() as tape:
@@ -128,14 +112,10 @@ def reduced_gradients(model: keras.Model, value: Callable[[], tf.Tensor]) -> lis
 
 @contextlib.contextmanager
 def perturbed_weights(model: keras.Model, perturbations: list[tf.Tensor]) -> Iterator[None]:
-    """Within it, the model computes with trainable weights perturbed by constants.
+    """Within it, the model computes with a constant added to each trainable weight.
 
     No variable is assigned to perturb it, so none can stay perturbed. What the model changes by
     itself, such as batch statistics, is assigned at the end.
-
-    Args:
-        model: Keras model.
-        perturbations: tensors in the shapes of its trainable weights.
     """
     values = [
         (weight, tf.convert_to_tensor(weight.value) + tf.stop_gradient(perturbation))

@@ -26,38 +26,38 @@ _PARTS = ("model", "defense", "regularizer", "validation_attack")
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class AdversarialModel(keras.Model):
-    """A classifier in training with a defence; `robust.model` is the plain classifier.
+    """A classifier in training with a defense; `robust.model` is the plain classifier.
 
-    Everything runs in one graph: the attack, in inference mode, the loss of the defence around
+    Everything runs in one graph: the attack, in inference mode, the loss of the defense around
     the compiled loss, the regularizer and the optimizer step. `fit` reports
 
     - `loss`: the loss that is minimized,
     - `robust_accuracy`: accuracy on the adversarial examples of the training attack,
-    - the compiled metrics, on clean images, where the defence computes their scores,
+    - the compiled metrics, on clean images, where the defense computes their scores,
     - `val_loss` and the compiled metrics on clean validation images, and `val_robust_accuracy`
       under `validation_attack`; with `mode="max"` it drives Keras' `EarlyStopping` and
       `ModelCheckpoint`.
 
     Images with a pixel that is not finite or outside the box, or with a label outside
     `[0, num_classes)`, a last batch of one image and batches whose gradient is not finite are not
-    trained on; `fit` warns with their number after each epoch. NumPy images are looked at before
-    training and refused; of a `tf.data.Dataset` only training images are checked.
+    trained on; `fit` warns with their number after each epoch. NumPy images are checked before
+    training, and refused; of a `tf.data.Dataset` only training images are checked.
 
     Args:
         model: a built Keras model from images `(N, ...)` to scores `(N, K)`, without softmax.
-        defense: one of `keras_mmc.defenses`; `None` for training without an attack.
+        defense: one of `keras_mmc.defenses`; `None` trains without an attack.
         regularizer: one of `keras_mmc.regularizers`, or `None`.
         validation_attack: attack of `val_robust_accuracy`, in its training view: one run of a fixed
             number of steps, so `restarts` do not count; `None` takes 20 steps of PGD on the margin
-            in the ball of the defence's attack, if it has one.
-        attack_in_training_mode: whether the training attack sees batch normalisation and dropout
+            in the ball of the defense's attack, if it has one.
+        attack_in_training_mode: whether the training attack sees batch normalization and dropout
             in training mode, as some published code does; it then moves the running statistics.
         seed: integer, seed of the attacks.
         **options: `name`, as for every Keras model.
 
     Raises:
         ValueError: for a model that is not built, is random at inference or returns
-            probabilities; in `compile`, for a loss that the defence or the head does not admit; in
+            probabilities; in `compile`, for a loss that the defense or the head does not admit; in
             `fit`, for NumPy images outside the box or not finite, for batches of one image, or if
             no image of an epoch could be used.
 
@@ -78,7 +78,7 @@ class AdversarialModel(keras.Model):
         *,
         attack_in_training_mode: bool = False,
         seed: int = 0,
-        **options,
+        **options: Any,
     ):
         defense = StandardTraining() if defense is None else defense
         _checks.check_parts(defense, regularizer, validation_attack)
@@ -93,7 +93,7 @@ class AdversarialModel(keras.Model):
         self.validation_attack = validation_attack
         self.attack_in_training_mode = attack_in_training_mode
         self.seed, self.box = seed, box
-        self.second_optimizer = None
+        self.second_optimizer: keras.optimizers.Optimizer | None = None
         self.robust_accuracy = keras.metrics.Mean("robust_accuracy")
         self.epoch = self._state("epoch", "only_first_replica")
         self.batches = self._state("batches", "only_first_replica")
@@ -114,21 +114,19 @@ class AdversarialModel(keras.Model):
 
     @property
     def input_shape(self) -> tuple:
-        """Shape of the images, that of the classifier."""
         return self.model.input_shape
 
     @property
     def output_shape(self) -> tuple:
-        """Shape of the scores, that of the classifier."""
         return self.model.output_shape
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        """The compiled optimizer, and the second one of a defence that takes two."""
-        return [self.optimizer, *([self.second_optimizer] if self.second_optimizer else [])]
+        """The compiled optimizer, and the second one of a defense that takes two."""
+        return [self.optimizer] + ([self.second_optimizer] if self.second_optimizer else [])
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.compile`; the loss must be one of scores that the defence admits."""
+        """As `keras.Model.compile`; the loss must be one of scores that the defense admits."""
         if inspect.signature(super().compile).bind(*args, **kwargs).arguments.get("loss_weights"):
             raise ValueError(
                 "`loss_weights` weigh several losses; an AdversarialModel has one. Leave them out."
@@ -140,12 +138,13 @@ class AdversarialModel(keras.Model):
         self._temperature = _checks.softmax_temperature(self.model)
         self._per_sample_loss = objectives.training_loss(loss)
         if self.defense.num_optimizers > 1:
-            self.second_optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
-            self.second_optimizer.learning_rate = lambda: self.optimizer.learning_rate
-            self.second_optimizer.build(self.model.trainable_variables)
+            second = type(self.optimizer).from_config(self.optimizer.get_config())
+            second.learning_rate = lambda: self.optimizer.learning_rate
+            second.build(self.model.trainable_variables)
+            self.second_optimizer = second
 
     def compile_from_config(self, config):
-        """Compile a loaded model as it was, the state of its optimizers to follow."""
+        # Of a loaded model; the state of its optimizers follows.
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.model.trainable_variables)
 
@@ -168,7 +167,6 @@ class AdversarialModel(keras.Model):
         return super().fit(*call.args, **call.kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One batch: attack, loss, gradients and update."""
         x, y, sample_weight = _batch.tensors_of(data)
         num_classes = self.output_shape[-1]
         in_pairs = properties_of(self.loss).pairwise
@@ -187,7 +185,6 @@ class AdversarialModel(keras.Model):
         return {"loss": self.loss_tracker.result(), **reported}
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """One batch: the compiled metrics on clean images, and the accuracy under attack."""
         x, y, sample_weight = _batch.tensors_of(data)
         scores = self.model(x, training=False)
         loss = self.compute_loss(x, y, scores, sample_weight, training=False)
@@ -241,6 +238,5 @@ class AdversarialModel(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """The model that `get_config` described, with fresh weights."""
         deserialize = keras.saving.deserialize_keras_object
         return cls(**config | {part: deserialize(config[part], custom_objects) for part in _PARTS})
