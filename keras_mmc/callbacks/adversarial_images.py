@@ -1,12 +1,12 @@
 """Adversarial examples in TensorBoard."""
 
-import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from keras_mmc._files import PathLike
 from keras_mmc.attacks import Attack
 from keras_mmc.callbacks.base import SubsetCallback
 
@@ -18,10 +18,9 @@ class AdversarialImages(SubsetCallback):
 
     Writes to `log_dir/adversarial`, with the epoch, from 0, as the step:
 
-    - `images`: one row per image, with the clean image, the adversarial one and their difference.
+    - `images`: a row per image, with the clean image, the adversarial one and their difference.
       Gray is no difference; black and white are the largest one of the picture.
-    - `classes`: a table of labels and predictions, a line per row of the picture, and that largest
-      difference.
+    - `classes`: a table of labels and predictions, a line per image, and the largest difference.
 
     An image that is misclassified without a perturbation is not perturbed. Scalars are left to
     `keras.callbacks.TensorBoard`, which writes everything that is in the logs.
@@ -42,12 +41,7 @@ class AdversarialImages(SubsetCallback):
     """
 
     def __init__(
-        self,
-        log_dir: str | os.PathLike,
-        x: ArrayLike,
-        y: ArrayLike,
-        attack: Attack,
-        every: int = 1,
+        self, log_dir: PathLike, x: ArrayLike, y: ArrayLike, attack: Attack, every: int = 1
     ):
         super().__init__(attack, x, y, every, batch_size=_MOST_IMAGES)
         self.log_dir = pathlib.Path(log_dir)
@@ -85,7 +79,7 @@ class AdversarialImages(SubsetCallback):
 
 
 def image_rows(clean: np.ndarray, adversarial: np.ndarray, box: tuple[float, float]) -> np.ndarray:
-    """One picture with a row per image: clean, adversarial, difference, one white pixel apart.
+    """Images `(N, H, W, C)` and what became of them, one white pixel apart.
 
     Args:
         clean: images `(N, H, W, C)`.
@@ -93,16 +87,14 @@ def image_rows(clean: np.ndarray, adversarial: np.ndarray, box: tuple[float, flo
         box: values of black and white.
 
     Returns:
-        Array `(N * (H + 1), 3 * (W + 1), C)` in [0, 1]. The difference is 0.5 where there is none;
-        0 or 1 is the largest one of all images.
+        Array `(N * (H + 1), 3 * (W + 1), C)` in [0, 1]: a row per image, with the clean image, the
+        adversarial one and their difference, 0.5 where there is none, 0 or 1 for the largest one.
     """
     low, high = box
     change = adversarial - clean
-    largest = np.abs(change).max()
-    gray = 0.5 + change / (2 * largest if largest > 0 else 1.0)
+    gray = 0.5 + change / (2 * np.abs(change).max() or 1.0)
     columns = [(clean - low) / (high - low), (adversarial - low) / (high - low), gray]
-    cells = np.pad(
-        np.stack(columns, axis=1), [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)], constant_values=1.0
-    )
+    margins = [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)]
+    cells = np.pad(np.stack(columns, axis=1), margins, constant_values=1.0)
     count, _, height, width, channels = cells.shape
     return cells.transpose(0, 2, 1, 3, 4).reshape(count * height, 3 * width, channels)

@@ -5,11 +5,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
-from keras_mmc._tracing import CLASSES, batches, images_spec
+from keras_mmc._tracing import CLASSES, batches, images_spec, traced
 from keras_mmc._validation import check_count
 from keras_mmc.evaluation import EffectiveMargin, EffectiveWeightNorm
 from keras_mmc.training import AdversarialModel
@@ -47,8 +46,7 @@ class LogEffectiveMargin(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         margin = EffectiveMargin(self.model, "val_effective_margin")
-        norm = EffectiveWeightNorm(self.model, "val_effective_weight_norm")
-        self._metrics = (margin, norm)
+        self._metrics = (margin, EffectiveWeightNorm(self.model, "val_effective_weight_norm"))
         box = self.model.box if isinstance(self.model, AdversarialModel) else (-np.inf, np.inf)
         self.x = arrays.check_images(self.x, box)
         self.y = arrays.check_classes(self.y, len(self.x), margin.num_classes, "y")
@@ -56,15 +54,15 @@ class LogEffectiveMargin(keras.callbacks.Callback):
         def update(x, y):
             for metric in self._metrics:
                 metric.update_state(y, x)
+            return ()
 
-        signature = [images_spec(self.x.shape), CLASSES]
-        self._update = tf.function(update, input_signature=signature, autograph=False)
+        self._update = traced(update, images_spec(self.x.shape), CLASSES)
 
     def on_epoch_end(self, epoch, logs):
         for metric in self._metrics:
             metric.reset_state()
         for rows in batches(len(self.x), self.batch_size):
-            self._update(tf.constant(self.x[rows], tf.float32), tf.constant(self.y[rows]))
+            self._update(self.x[rows], self.y[rows])
         logs |= {metric.name: float(metric.result()) for metric in self._metrics}
         flat = int(self._metrics[0].flat)
         if flat:

@@ -86,11 +86,15 @@ def keep_usable(
             "Batches of one image cannot be trained on: batch statistics and weights over the "
             "batch mean nothing there. Use a batch size of 2 or more."
         )
-    ids = label_ids(y, num_classes)
     low, high = box[0] - _ROUNDING, box[1] + _ROUNDING
     # Comparisons with NaN are false.
     inside = tf.reduce_all((x >= low) & (x <= high), axis=list(range(1, x.shape.rank)))
-    usable = inside & _are_classes(y, ids, num_classes)
+    ids = label_ids(y, num_classes)
+    usable = inside & (ids >= 0) & (ids < num_classes)
+    if is_one_hot(y, num_classes):
+        usable &= tf.abs(tf.reduce_sum(tf.cast(y, tf.float32), axis=-1) - 1) < 1e-3
+    elif y.dtype.is_floating:
+        usable &= tf.reshape(y, [-1]) == tf.cast(ids, y.dtype)
     fits = tf.reshape(inside, [-1] + [1] * (x.shape.rank - 1))
     x = tf.where(fits, tf.clip_by_value(x, *box), _stand_in(x, usable, box))
     usable &= tf.math.count_nonzero(usable) > 1
@@ -100,16 +104,6 @@ def keep_usable(
     if sample_weight is not None:
         weight *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
     return Batch(x, tf.where(usable, ids, 0), weight, usable)
-
-
-def _are_classes(y, ids, num_classes):
-    """Boolean `(N,)`: the label is one of the classes."""
-    known = (ids >= 0) & (ids < num_classes)
-    if is_one_hot(y, num_classes):
-        known &= tf.abs(tf.reduce_sum(tf.cast(y, tf.float32), axis=-1) - 1) < 1e-3
-    elif y.dtype.is_floating:
-        known &= tf.reshape(y, [-1]) == tf.cast(ids, y.dtype)
-    return known
 
 
 def _stand_in(x, usable, box):

@@ -44,17 +44,14 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"AdversarialModel: `model` must be a Keras model; received {model!r}.")
-    if not model.built or not isinstance(getattr(model, "input_shape", None), tuple):
+    shape = getattr(model, "input_shape", None)
+    if not model.built or not isinstance(shape, tuple) or None in shape[1:]:
         raise ValueError(
-            f"AdversarialModel: the model {model.name!r} is not built, or does not say which "
-            "images it takes. Make it a Sequential or functional model with a keras.Input."
+            f"AdversarialModel: the model {model.name!r} is not built, or does not know the shape "
+            f"of its images; its input shape is {shape}. Make it a Sequential or functional model "
+            "with a keras.Input of that shape."
         )
-    if None in model.input_shape[1:]:
-        raise ValueError(
-            "AdversarialModel: the model must know the shape of its images; received input shape "
-            f"{model.input_shape}."
-        )
-    draw = np.random.default_rng(0).uniform(*box, (2, *model.input_shape[1:]))
+    draw = np.random.default_rng(0).uniform(*box, (2, *shape[1:]))
     images = tf.constant(draw, tf.float32)
     first, second = (keras.ops.convert_to_numpy(model(images, training=False)) for _ in range(2))
     arrays.check_scores(first.astype("float32"))

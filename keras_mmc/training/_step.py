@@ -57,17 +57,15 @@ class WeightUpdate:
         """The weighted mean over the samples that can be used."""
         # Not a product: 0 * NaN is NaN.
         values = tf.where(self._batch.usable, self._batch.weight * values, 0.0)
-        return tf.math.divide_no_nan(
-            tf.reduce_sum(values), tf.cast(self._batch.count, values.dtype)
-        )
+        count = tf.cast(self._batch.count, values.dtype)
+        return tf.math.divide_no_nan(tf.reduce_sum(values), count)
 
     def _perturbed_weights(self, loss):
-        robust = self._robust
-        gradients = reduced_gradients(robust.model, lambda: robust.optimizer.scale_loss(loss()))
-        perturbations = robust.regularizer.perturbations(
-            robust.model.trainable_variables, gradients, robust.epoch + 0
-        )
-        return perturbed_weights(robust.model, perturbations)
+        robust, model = self._robust, self._robust.model
+        gradients = reduced_gradients(model, lambda: robust.optimizer.scale_loss(loss()))
+        perturb = robust.regularizer.perturbations
+        epoch = robust.epoch + 0
+        return perturbed_weights(model, perturb(model.trainable_variables, gradients, epoch))
 
     def _apply(self, optimizer, gradients, variables, total):
         """One step of the optimizer; none, and the batch counts as skipped, where it has no use.
@@ -78,7 +76,7 @@ class WeightUpdate:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             finite = tf.math.is_finite(total)
         else:
-            known = [gradient for gradient in gradients if gradient is not None]
+            known = [g for g in gradients if g is not None]
             finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
         newly_lost = tf.where(finite | self._lost, tf.constant(0, tf.int64), self._batch.count)
         self._lost |= ~finite

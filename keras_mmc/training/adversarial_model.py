@@ -56,10 +56,10 @@ class AdversarialModel(keras.Model):
         **options: `name`, as for every Keras model.
 
     Raises:
-        ValueError: for a model that is not built, is random at inference or returns
-            probabilities; in `compile`, for a loss that the defense or the head does not admit; in
-            `fit`, for NumPy images outside the box or not finite, for batches of one image, or if
-            no image of an epoch could be used.
+        ValueError: for a model that is not built, is random at inference or returns probabilities;
+            in `compile`, for a loss that the defense or the head does not admit; in `fit`, for
+            NumPy images outside the box or not finite, for batches of one image, or if no image of
+            an epoch could be used.
 
     Example:
     >>> defense = keras_mmc.defenses.TRADES(keras_mmc.attacks.PGD(8 / 255, steps=10), beta=6.0)
@@ -159,8 +159,7 @@ class AdversarialModel(keras.Model):
         callbacks = call.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             raise ValueError(
-                "AdversarialModel.fit adds a callback of its own; pass `callbacks` as a list "
-                "instead of a CallbackList."
+                "AdversarialModel.fit adds a callback: pass `callbacks` as a list, no CallbackList."
             )
         callbacks = [callback for callback in keras.tree.flatten(callbacks) if callback]
         call.arguments["callbacks"] = [CountEpochs(), *callbacks]
@@ -177,25 +176,20 @@ class AdversarialModel(keras.Model):
         self.skipped.assign_add(tf.size(ids, tf.int64) - batch.count)
         context = self._context(y if _batch.is_one_hot(y, num_classes) else ids)
         losses = self.defense.update(context, batch.x, ids, WeightUpdate(self, batch))
-        reported = self._robust_accuracy(losses.adversarial, ids, weight)
-        if losses.clean is not None:
-            return self._all_metrics(batch.x, y, losses.clean, weight) | reported
-        # Keras wants its metrics built. They are left out: these are no scores of clean images.
-        self.compute_metrics(batch.x, y, losses.adversarial, sample_weight=0 * weight)
-        return {"loss": self.loss_tracker.result(), **reported}
+        return self._report(batch.x, y, losses.clean, losses.adversarial, ids, weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = _batch.tensors_of(data)
         scores = self.model(x, training=False)
         loss = self.compute_loss(x, y, scores, sample_weight, training=False)
         self.loss_tracker.update_state(loss * replicas(), sample_weight=tf.shape(x)[0])
-        if self.validation_attack is None:
-            return self._all_metrics(x, y, scores, sample_weight)
-        ids, score_fn = _batch.label_ids(y, scores.shape[-1]), self.score_fn(False)
-        seed, index = tf.constant([self.seed, 0]), _batch.index_in_global_batch(x)
-        x_adv = self.validation_attack.generate(score_fn, x, ids, seed, index=index)
-        reported = self._robust_accuracy(score_fn(x_adv), ids, sample_weight)
-        return self._all_metrics(x, y, scores, sample_weight) | reported
+        ids, adversarial = _batch.label_ids(y, scores.shape[-1]), None
+        if self.validation_attack is not None:
+            score_fn, seed = self.score_fn(False), tf.constant([self.seed, 0])
+            index = _batch.index_in_global_batch(x)
+            x_adv = self.validation_attack.generate(score_fn, x, ids, seed, index=index)
+            adversarial = score_fn(x_adv)
+        return self._report(x, y, scores, adversarial, ids, sample_weight)
 
     def _context(self, targets):
         return StepContext(
@@ -212,17 +206,20 @@ class AdversarialModel(keras.Model):
         """The function from images to scores `(N, K)`, float32, in training or inference mode."""
         return lambda x: tf.cast(self.model(x, training=training), tf.float32)
 
-    def _robust_accuracy(self, scores, ids, weight):
-        if scores is None:
-            return {}
-        correct = tf.cast(~misclassified(scores, ids), tf.float32)
-        self.robust_accuracy.update_state(correct, sample_weight=weight)
-        return {"robust_accuracy": self.robust_accuracy.result()}
-
-    def _all_metrics(self, x, y, scores, weight):
-        results = self.compute_metrics(x, y, scores, sample_weight=weight)
-        del results["robust_accuracy"]
-        return results
+    def _report(self, x, y, clean, adversarial, ids, weight):
+        """The logs: the loss, the compiled metrics of clean scores, the robust accuracy."""
+        if clean is None:
+            # Keras wants its metrics built. They are left out: these are no scores of clean images.
+            self.compute_metrics(x, y, adversarial, sample_weight=0 * weight)
+            logs = {"loss": self.loss_tracker.result()}
+        else:
+            logs = self.compute_metrics(x, y, clean, sample_weight=weight)
+            del logs["robust_accuracy"]
+        if adversarial is not None:
+            correct = tf.cast(~misclassified(adversarial, ids), tf.float32)
+            self.robust_accuracy.update_state(correct, sample_weight=weight)
+            logs["robust_accuracy"] = self.robust_accuracy.result()
+        return logs
 
     @property
     def loss_tracker(self) -> keras.metrics.Metric:
@@ -231,10 +228,9 @@ class AdversarialModel(keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
+        parts = {part: serialize(getattr(self, part)) for part in _PARTS}
         plain = ("attack_in_training_mode", "seed", "name")
-        return {part: serialize(getattr(self, part)) for part in _PARTS} | {
-            name: getattr(self, name) for name in plain
-        }
+        return parts | {name: getattr(self, name) for name in plain}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -169,7 +169,7 @@ def test_flags_of_defenses(built):
         ),
         (
             ["mail_trades", "--regularizer=input_gradient"],
-            defenses.MAIL(trades, slope=2.0, bias=0.0),
+            defenses.MAIL(trades),
             regularizers.InputGradientPenalty(0.1, "margin"),
         ),
         (
@@ -181,6 +181,7 @@ def test_flags_of_defenses(built):
             None,
         ),
     ]
+    assert defenses.MAIL(trades).slope_and_bias == (2.0, 0.0)
     given = ([f"--defense={name}", *flags, *more] for (name, *more), _, _ in cases)
     assert built(*given) == [[repr(first), repr(then), "None"] for _, first, then in cases]
 

@@ -156,10 +156,9 @@ def test_texts_cannot_become_markup(facts, example):
     }
     page = audit_page(facts, [example | {"broken_by": evil}])
     assert "<script" not in page
-    # Title and heading 2, norm, 2 rows and 2 extras twice, check, figure and grade, finding, note,
-    # version twice, caption; the chart holds it in SVG of its own. The heading of the finding is
-    # the grade in upper case.
-    assert "".join(Reader(page).texts).count(evil) == 2 + 1 + 8 + 3 + 1 + 1 + 2 + 1 + 1
+    # Title and heading 2, norm, 2 rows and 2 extras twice, check with figure and grade, finding
+    # with grade, note, version twice, caption; the chart holds it in SVG of its own.
+    assert "".join(Reader(page).texts).count(evil) == 2 + 1 + 8 + 3 + 2 + 1 + 2 + 1
 
 
 def test_a_page_without_findings_extras_or_examples(facts):
