@@ -183,7 +183,7 @@ def test_only_pictures_are_shown_as_pictures(facts, example):
 
 
 def test_images_are_drawn_to_the_pixel():
-    """Fails if the box is mapped to other grey values, or rows and columns are swapped."""
+    """Fails if the box is mapped to other gray values, or rows and columns are swapped."""
     image = np.array([[[-1.0], [0.0], [1.0]], [[0.5], [-0.5], [2.0]]])
     content = decoded(image_data(image, (-1.0, 1.0)), "image/png")
     pixels = matplotlib.image.imread(io.BytesIO(content))[..., :3]
