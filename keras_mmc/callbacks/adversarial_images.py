@@ -79,16 +79,10 @@ class AdversarialImages(SubsetCallback):
 
 
 def image_rows(clean: np.ndarray, adversarial: np.ndarray, box: tuple[float, float]) -> np.ndarray:
-    """Images `(N, H, W, C)` and what became of them, one white pixel apart.
+    """Clean and adversarial images `(N, H, W, C)` and their differences, as one picture.
 
-    Args:
-        clean: images `(N, H, W, C)`.
-        adversarial: images of the same shape.
-        box: values of black and white.
-
-    Returns:
-        Array `(N * (H + 1), 3 * (W + 1), C)` in [0, 1]: a row per image, with the clean image, the
-        adversarial one and their difference, 0.5 where there is none, 0 or 1 for the largest one.
+    Its shape is `(N * (H + 1), 3 * (W + 1), C)`, images one white pixel apart, a row for each. From
+    black to white it spans the box; differences are 0.5 where there is none, the largest 0 or 1.
     """
     low, high = box
     change = adversarial - clean

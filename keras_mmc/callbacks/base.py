@@ -82,8 +82,8 @@ class RobustnessMonitor(keras.callbacks.Callback):
 class SubsetCallback(keras.callbacks.Callback):
     """Base class of callbacks that attack the same images after every few epochs.
 
-    A subclass implements `on_epoch_end` and asks `due` in it, once per epoch; its `model` is the
-    plain classifier, whatever is fitted, and `runner` attacks that from the start of `fit` on.
+    A subclass implements `on_epoch_end` and asks `due` in it, once per epoch. `model` is the plain
+    classifier, whatever is fitted; in `fit`, `runner` attacks it.
 
     Args:
         attack: the attack; it is traced once for all epochs of a training.

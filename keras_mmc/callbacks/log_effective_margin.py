@@ -17,10 +17,9 @@ from keras_mmc.training import AdversarialModel
 class LogEffectiveMargin(keras.callbacks.Callback):
     """Measures effective margin and effective weight norm after every epoch.
 
-    Adds `val_effective_margin` and `val_effective_weight_norm`, means over the given images, to
-    the logs of the epoch, and warns of images around which the scores are constant; list it before
-    callbacks that read the values. The model, plain or an `AdversarialModel`, runs in inference
-    mode.
+    Adds `val_effective_margin` and `val_effective_weight_norm`, means over the images, to the logs,
+    and warns of images around which the scores are constant. List it before callbacks that read
+    the values. The model, plain or an `AdversarialModel`, runs in inference mode.
 
     Args:
         x: validation images `(N, ...)`, floats.

@@ -35,12 +35,10 @@ td code { font-size: .75rem; color: #57606a; overflow-wrap: anywhere; }
 .pair img { width: 32%; image-rendering: pixelated; border: 1px solid #d8dce0; }
 """
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-# What the grades of `Diagnostic` say.
+# What the grades of findings mean.
 _MEANINGS = {
-    "masked gradients": "Masked gradients: there is evidence that gradients mislead the attacks, "
-    "so that the model is less robust than the figures say.",
-    "weak attack": "Weak attack: a figure falls as an attack tries harder, so only the lowest one "
-    "means anything.",
+    "masked gradients": "Masked gradients: there is evidence that gradients mislead attacks.",
+    "weak attack": "Weak attack: a figure falls as an attack tries harder; report the lowest.",
     "model": "Model: the model is not what an attack expects.",
 }
 
@@ -105,11 +103,8 @@ def _findings(checks):
         yield f'<p class="finding">{text}</p>'
     grades = {check["grade"] for check in fired}
     meanings = " ".join(text for grade, text in _MEANINGS.items() if grade in grades)
-    yield (
-        f'<p class="grades">{meanings}</p>'
-        if fired
-        else "<p>The checks below found nothing that contradicts these figures.</p>"
-    )
+    nothing = "The checks below found nothing that contradicts these figures."
+    yield f'<p class="grades">{meanings if fired else nothing}</p>'
 
 
 def _attacks(facts):
@@ -135,8 +130,8 @@ def _attacks(facts):
 def _extras(extras):
     if not extras:
         return
-    yield "<h2>Attacks outside the ball</h2>"
     yield (
+        "<h2>Attacks outside the ball</h2>\n"
         "<p>These attacks may perturb an image further, so they do not count for the robust "
         "accuracy. Each ran by itself, on the images that the model classifies correctly. The mean "
         "L2 norm of the perturbations is over the successes.</p>"
@@ -169,9 +164,9 @@ def _checks(facts):
         yield chart(picture, "Robust accuracy against the radius of the ball")
     rows = []
     for name, check in checks.items():
-        figures = [f"{_words(key)} {_figure(value)}" for key, value in check["figures"].items()]
-        result = escape(check["grade"]) if check["fired"] else "passed"
-        cells = (escape(_words(name)), escape("; ".join(figures)), result)
+        figures = "; ".join(f"{key} {_figure(value)}" for key, value in check["figures"].items())
+        result = check["grade"] if check["fired"] else "passed"
+        cells = [escape(text.replace("_", " ")) for text in (name, figures, result)]
         rows.append(table_row(cells, marked=check["fired"]))
     yield table(("check", "figures", "result"), rows, kind="checks")
 
@@ -180,35 +175,27 @@ def _examples(examples, box):
     shown = [e for e in examples if e["clean"].ndim == 3 and e["clean"].shape[-1] in (1, 3)]
     if not shown:
         return
-    yield "<h2>Adversarial examples</h2>"
     yield (
+        "<h2>Adversarial examples</h2>\n"
         "<p>From left to right: the clean image, the adversarial example, and their difference, "
         "scaled to its largest value; gray pixels did not change.</p>"
     )
-    yield '<div class="examples">'
-    for example in shown:
-        clean, adversarial = example["clean"], example["adversarial"]
-        offset = np.asarray(adversarial, "float64") - clean
-        reach = max(np.abs(offset).max(), 1e-12)
-        pictures = "".join(
-            f'<img src="{image_data(image, limits)}" alt="{alt}">'
-            for image, limits, alt in (
-                (clean, box, "clean"),
-                (adversarial, box, "adversarial"),
-                (offset, (-reach, reach), "difference"),
-            )
-        )
-        predicted = example["prediction"]
-        prediction = "NaN scores" if predicted < 0 else f"class {predicted}"
-        caption = (
-            f"image {example['row']}: class {example['label']} becomes {prediction}, by "
-            f"{example['broken_by']}"
-        )
-        yield (
-            f'<figure><div class="pair">{pictures}</div>'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
-        )
-    yield "</div>"
+    figures = "".join(_example(box, **example) for example in shown)
+    yield f'<div class="examples">{figures}</div>'
+
+
+def _example(box, row, clean, adversarial, label, prediction, broken_by):
+    offset = np.asarray(adversarial, "float64") - clean
+    reach = max(np.abs(offset).max(), 1e-12)
+    images = ((clean, box), (adversarial, box), (offset, (-reach, reach)))
+    pictures = [image_data(image, limits) for image, limits in images]
+    names = ("clean", "adversarial", "difference")
+    pair = "".join(
+        f'<img src="{picture}" alt="{name}">' for picture, name in zip(pictures, names, strict=True)
+    )
+    predicted = "NaN scores" if prediction < 0 else f"class {prediction}"
+    caption = escape(f"image {row}: class {label} becomes {predicted}, by {broken_by}")
+    return f'<figure><div class="pair">{pair}</div><figcaption>{caption}</figcaption></figure>'
 
 
 def _notes(facts):
@@ -217,10 +204,6 @@ def _notes(facts):
         yield f"<h2>Notes</h2><ul>{items}</ul>"
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     yield f'<p class="facts">{escape(versions)}</p>'
-
-
-def _words(name):
-    return name.replace("_", " ")
 
 
 def _figure(value):

@@ -25,12 +25,10 @@ _STYLE: dict[Any, Any] = {
 
 @matplotlib.rc_context(_STYLE)
 def accuracy_bars(names: list[str], accuracies: list[float], naive: str) -> str:
-    """Horizontal bars of the robust accuracy after each attack, as an SVG.
+    """Bars of the robust accuracies, fractions in `[0, 1]`, after the attacks of these names.
 
-    Args:
-        names: names of the rows, the first on top; `"clean"` has a color of its own.
-        accuracies: fractions in `[0, 1]`, one per name.
-        naive: the row that must not be trusted, in a color of its own too.
+    An SVG, the first bar on top. `"clean"` and `naive`, the row that must not be trusted, have
+    colors of their own.
     """
     figure = matplotlib.figure.Figure((5.6, 0.8 + 0.3 * len(names)))
     axes, rows = figure.subplots(), range(len(names))
@@ -49,12 +47,9 @@ def accuracy_bars(names: list[str], accuracies: list[float], naive: str) -> str:
 
 @matplotlib.rc_context(_STYLE)
 def accuracy_curve(radii: list[float], accuracies: list[float], eps: float) -> str:
-    """Robust accuracy against the radius of the ball, as an SVG.
+    """Robust accuracies, fractions in `[0, 1]`, against rising radii in input units, as an SVG.
 
-    Args:
-        radii: radii in input units, rising.
-        accuracies: fractions in `[0, 1]`, one per radius.
-        eps: the radius of the audit, marked if it is one of the radii.
+    `eps`, the radius of the audit, is marked if it is one of the radii.
     """
     figure = matplotlib.figure.Figure((5.6, 2.8))
     axes, places = figure.subplots(), range(len(radii))
@@ -76,7 +71,8 @@ def accuracy_curve(radii: list[float], accuracies: list[float], eps: float) -> s
 def image_data(image: np.ndarray, box: tuple[float, float]) -> str:
     """An image `(H, W, 1)` or `(H, W, 3)` as a PNG; `box` holds the values of black and white."""
     pixels = np.clip((np.asarray(image, "float64") - box[0]) / (box[1] - box[0]), 0, 1)
-    pixels = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+    if pixels.shape[-1] == 1:
+        pixels = np.repeat(pixels, 3, axis=-1)
     file = io.BytesIO()
     matplotlib.image.imsave(file, pixels, format="png")
     return _address("image/png", file)

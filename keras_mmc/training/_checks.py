@@ -67,8 +67,8 @@ def check_loss(loss: Any) -> keras.losses.Loss:
     """The compiled loss as a Keras loss that averages a function of scores over the batch."""
     if loss is None or isinstance(loss, (list, tuple, dict)):
         raise ValueError(
-            f"An AdversarialModel needs one loss of scores; received loss={loss!r}. Compile with "
-            "for example loss=keras_mmc.MMCLoss()."
+            f"An AdversarialModel needs one loss of scores, such as keras_mmc.MMCLoss(); received "
+            f"{loss!r}."
         )
     loss = keras.losses.get(loss)
     from_logits = getattr(loss, "from_logits", True)

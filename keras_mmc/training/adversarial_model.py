@@ -33,23 +33,21 @@ class AdversarialModel(keras.Model):
 
     - `loss`: the loss that is minimized,
     - `robust_accuracy`: accuracy on the adversarial examples of the training attack,
-    - the compiled metrics, on clean images, where the defense computes their scores,
+    - the compiled metrics on clean images, where the defense computes their scores,
     - `val_loss` and the compiled metrics on clean validation images, and `val_robust_accuracy`
-      under `validation_attack`; with `mode="max"` it drives Keras' `EarlyStopping` and
-      `ModelCheckpoint`.
+      under `validation_attack`, for `EarlyStopping` and `ModelCheckpoint` with `mode="max"`.
 
     Images with a pixel that is not finite or outside the box, or with a label outside
     `[0, num_classes)`, a last batch of one image and batches whose gradient is not finite are not
-    trained on; `fit` warns with their number after each epoch. NumPy images are checked before
-    training, and refused; of a `tf.data.Dataset` only training images are checked.
+    trained on; `fit` warns with their number after each epoch. NumPy images are refused before
+    training; of a `tf.data.Dataset` only training images are checked.
 
     Args:
         model: a built Keras model from images `(N, ...)` to scores `(N, K)`, without softmax.
         defense: one of `keras_mmc.defenses`; `None` trains without an attack.
         regularizer: one of `keras_mmc.regularizers`, or `None`.
-        validation_attack: attack of `val_robust_accuracy`, in its training view: one run of a fixed
-            number of steps, so `restarts` do not count; `None` takes 20 steps of PGD on the margin
-            in the ball of the defense's attack, if it has one.
+        validation_attack: attack of `val_robust_accuracy`, run once without restarts; `None` takes
+            20 steps of PGD on the margin in the ball of the defense's attack, if it has one.
         attack_in_training_mode: whether the training attack sees batch normalization and dropout
             in training mode, as some published code does; it then moves the running statistics.
         seed: integer, seed of the attacks.
@@ -102,11 +100,10 @@ class AdversarialModel(keras.Model):
         self.regularizer_scale = self._state("regularizer_scale", None, "ones", "float32")
         self.built = True
 
-    def _state(self, name, aggregation, initializer="zeros", dtype="int64"):
+    def _state(self, name, aggregation, initial="zeros", dtype="int64"):
         # Counts are int64, as Keras': TensorFlow keeps int32 variables off the GPU.
-        return self.add_weight(
-            (), initializer, dtype, trainable=False, aggregation=aggregation, name=name
-        )
+        options = {"trainable": False, "aggregation": aggregation, "name": name}
+        return self.add_weight((), initial, dtype, **options)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Scores `(N, K)` of images."""
