@@ -1,10 +1,11 @@
 """CPU time of PGD with restarts here and in other libraries, on one model and the same images.
 
 Every contestant gets the same batches, radius, step length, number of steps and of restarts. Each
-first attacks two images, untimed, which traces it; then rounds alternate between the contestants. CPU time is the sum over all
-cores; wall time would depend on what else runs. Robust accuracy is taken on what an attack
-returned, in a fresh forward pass, outside the clock; adversarial examples outside the ball or the box
-are an error. Libraries that are not installed are named (see benchmarks/README.md).
+first attacks two images, untimed, which traces it; then rounds alternate between the contestants.
+CPU time is the sum over all cores; wall time would depend on what else runs. Robust accuracy is
+taken on what an attack returned, in a fresh forward pass, outside the clock; adversarial examples
+outside the ball or the box are an error. Libraries that are not installed are named (see
+benchmarks/README.md).
 
   python benchmarks/attack_cost.py --model=runs/mnist/softmax/model.keras --dataset=mnist --eps=0.1
 """

@@ -15,8 +15,8 @@ _BETA = {"trades": 6.0, "mart": 5.0, "mail_trades": 5.0, "mail_mart": 5.0}
 _WEIGHTS = {"emr": 3.0, "input_gradient": 0.1, "awp": 0.01}
 
 _DEFENSE_HELP = (
-    "Defense to train with: at is adversarial training with PGD, fast and free are cheaper forms of "
-    "it, mail_* weight samples by their margins, cot is complement training."
+    "Defense to train with: at is adversarial training with PGD, fast and free are cheaper forms "
+    "of it, mail_* weight samples by their margins, cot is complement training."
 )
 
 FLAGS = flags.FLAGS
@@ -30,7 +30,7 @@ flags.DEFINE_float(
     "Radius of the L-infinity ball of the defense, for pixels in [0, 1].",
     lower_bound=0.0,
 )
-flags.DEFINE_integer("attack_steps", 10, "Steps of PGD; with free, replays of a batch.", lower_bound=1)
+flags.DEFINE_integer("attack_steps", 10, "Steps of PGD; replays of a batch by free.", lower_bound=1)
 flags.DEFINE_float("attack_step_size", None, "Length of a step; default: 2.5 * eps / steps.")
 flags.DEFINE_string(
     "attack_objective", None, "What the attack maximizes; default: the defense's own objective."

@@ -17,7 +17,7 @@ flags.DEFINE_enum(
     ["cosine", "drops", "constant"],
     "Learning rate: down to 0 along a cosine, divided by ten at each of --drops, or constant.",
 )
-flags.DEFINE_list("drops", None, "Epochs after which --schedule=drops divides the learning rate by ten.")
+flags.DEFINE_list("drops", None, "Epochs after which --schedule=drops divides the rate by ten.")
 
 
 def build_optimizer(steps_per_epoch: int) -> keras.optimizers.Optimizer:

@@ -187,7 +187,7 @@ def test_flags_of_defenses(built):
 
 
 def test_eps_rises_over_the_ramp(built):
-    """Fails if the radius of an epoch is not its fraction of the ramp, the last epoch at the full."""
+    """Fails if the radius of an epoch is not its fraction of the ramp, full in the last."""
     [[_, _, rising]] = built(["--defense=at", "--attack_eps=0.3", "--eps_ramp=3"])
     assert rising == "[0.1, 0.2, 0.3, 0.3]"
 
