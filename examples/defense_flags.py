@@ -30,7 +30,9 @@ flags.DEFINE_float(
     "Radius of the L-infinity ball of the defense, for pixels in [0, 1].",
     lower_bound=0.0,
 )
-flags.DEFINE_integer("attack_steps", 10, "Steps of PGD; replays of a batch by free.", lower_bound=1)
+flags.DEFINE_integer(
+    "attack_steps", 10, "Steps of PGD; with --defense=free, replays of a batch.", lower_bound=1
+)
 flags.DEFINE_float("attack_step_size", None, "Length of a step; default: 2.5 * eps / steps.")
 flags.DEFINE_string(
     "attack_objective", None, "What the attack maximizes; default: the defense's own objective."

@@ -83,14 +83,8 @@ class SubsetCallback(keras.callbacks.Callback):
     """Base class of callbacks that attack the same images after every few epochs.
 
     A subclass implements `on_epoch_end` and asks `due` in it, once per epoch. `model` is the plain
-    classifier, whatever is fitted; in `fit`, `runner` attacks it.
-
-    Args:
-        attack: the attack; it is traced once for all epochs of a training.
-        x: images `(N, ...)`, floats inside the box of the attack.
-        y: integer labels `(N,)`.
-        every: number of epochs from one attack to the next; the first epoch is attacked.
-        batch_size: images attacked at a time.
+    classifier, whatever is fitted; in `fit`, `runner` attacks it. Arguments are as for
+    `RobustAccuracy`.
 
     Raises:
         ValueError: for anything but an attack, one with `eps=0`, images or labels that do not fit,

@@ -187,12 +187,9 @@ def _examples(examples, box):
 def _example(box, row, clean, adversarial, label, prediction, broken_by):
     offset = np.asarray(adversarial, "float64") - clean
     reach = max(np.abs(offset).max(), 1e-12)
-    images = ((clean, box), (adversarial, box), (offset, (-reach, reach)))
-    pictures = [image_data(image, limits) for image, limits in images]
-    names = ("clean", "adversarial", "difference")
-    pair = "".join(
-        f'<img src="{picture}" alt="{name}">' for picture, name in zip(pictures, names, strict=True)
-    )
+    views = {"clean": (clean, box), "adversarial": (adversarial, box)}
+    views["difference"] = (offset, (-reach, reach))
+    pair = "".join(f'<img src="{image_data(*view)}" alt="{name}">' for name, view in views.items())
     predicted = "NaN scores" if prediction < 0 else f"class {prediction}"
     caption = escape(f"image {row}: class {label} becomes {predicted}, by {broken_by}")
     return f'<figure><div class="pair">{pair}</div><figcaption>{caption}</figcaption></figure>'

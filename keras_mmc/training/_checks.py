@@ -42,8 +42,7 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
     It must be a built Keras model from images to scores `(N, K)` that is not random at inference
     and does not return probabilities.
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"AdversarialModel: `model` must be a Keras model; received {model!r}.")
+    check("AdversarialModel", "model", model, isinstance(model, keras.Model), "a Keras model")
     shape = getattr(model, "input_shape", None)
     if not model.built or not isinstance(shape, tuple) or None in shape[1:]:
         raise ValueError(

@@ -63,9 +63,10 @@ class WeightUpdate:
     def _perturbed_weights(self, loss):
         robust, model = self._robust, self._robust.model
         gradients = reduced_gradients(model, lambda: robust.optimizer.scale_loss(loss()))
-        perturb = robust.regularizer.perturbations
-        epoch = robust.epoch + 0
-        return perturbed_weights(model, perturb(model.trainable_variables, gradients, epoch))
+        perturbations = robust.regularizer.perturbations(
+            model.trainable_variables, gradients, robust.epoch + 0
+        )
+        return perturbed_weights(model, perturbations)
 
     def _apply(self, optimizer, gradients, variables, total):
         """One step of the optimizer; none, and the batch counts as skipped, where it has no use.
