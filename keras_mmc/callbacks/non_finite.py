@@ -19,19 +19,24 @@ class StopOnNonFinite(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs=None):
-        self._all_finite = tf.function(self._weights_are_finite, autograph=False)
+        weights = [w for w in self.model.weights if keras.backend.is_float_dtype(w.dtype)]
+        self._paths = [w.path for w in weights]
+        self._finite = tf.function(
+            lambda: [tf.reduce_all(tf.math.is_finite(w.value)) for w in weights], autograph=False
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         # Loss and metrics are running means: once they are not finite they stay so.
-        broken = [f"{name} is {value}" for name, value in (logs or {}).items() if _is_broken(value)]
+        values = (logs or {}).items()
+        broken = [f"{name} is {value}" for name, value in values if not np.isfinite(value).all()]
         if not broken:
-            if self._all_finite():
-                return
-            paths = [weight.path for weight in self._weights() if _is_broken(weight.numpy())]
-            broken = [f"weight {path} is not finite" for path in paths]
+            weights = zip(self._paths, self._finite(), strict=True)
+            broken = [f"weight {path} is not finite" for path, finite in weights if not finite]
+        if not broken:
+            return
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         raise FloatingPointError(
             f"The {', the '.join(broken)} in epoch {self._epoch + 1}, batch {batch + 1}. Try, in "
@@ -40,14 +45,3 @@ class StopOnNonFinite(keras.callbacks.Callback):
             "A label outside [0, num_classes) or a NaN pixel gives a NaN loss at once: check the "
             "data with keras_mmc.datasets.check_dataset(x, y, num_classes)."
         )
-
-    def _weights(self):
-        return [w for w in self.model.weights if keras.backend.is_float_dtype(w.dtype)]
-
-    def _weights_are_finite(self):
-        finite = [tf.reduce_all(tf.math.is_finite(weight.value)) for weight in self._weights()]
-        return tf.reduce_all(finite)
-
-
-def _is_broken(value):
-    return not np.isfinite(value).all()

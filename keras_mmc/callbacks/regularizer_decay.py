@@ -50,13 +50,12 @@ class DecayRegularizer(keras.callbacks.Callback):
         if batch != 0:
             return  # the rate of this epoch is known once every callback has seen it begin
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        scale = self.model.regularizer_scale
+        scale = float(self.model.regularizer_scale.numpy())
         if self._initial is None:
-            if not (rate > 0 and scale.numpy() > 0):
+            if not (rate > 0 and scale > 0):
                 raise ValueError(
                     "DecayRegularizer compares with the learning rate of the first batch, which is "
-                    f"{rate:g}, at a `regularizer_scale` of {float(scale.numpy()):g}. Pass "
-                    "`initial_learning_rate`."
+                    f"{rate:g}, at `regularizer_scale` {scale:g}. Pass `initial_learning_rate`."
                 )
-            self._initial = rate / float(scale.numpy())
-        scale.assign(rate / self._initial)
+            self._initial = rate / scale
+        self.model.regularizer_scale.assign(rate / self._initial)
