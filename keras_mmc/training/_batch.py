@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_mmc._labels import label_distribution
+
 _ROUNDING = 1e-5
 
 
@@ -89,12 +91,10 @@ def keep_usable(
     low, high = box[0] - _ROUNDING, box[1] + _ROUNDING
     # Comparisons with NaN are false.
     inside = tf.reduce_all((x >= low) & (x <= high), axis=list(range(1, x.shape.rank)))
-    ids = label_ids(y, num_classes)
-    usable = inside & (ids >= 0) & (ids < num_classes)
-    if is_one_hot(y, num_classes):
-        usable &= tf.abs(tf.reduce_sum(tf.cast(y, tf.float32), axis=-1) - 1) < 1e-3
-    elif y.dtype.is_floating:
-        usable &= tf.reshape(y, [-1]) == tf.cast(ids, y.dtype)
+    # A row of NaN where the label is no class.
+    rows = label_distribution(y, tf.zeros([tf.shape(x)[0], num_classes]))
+    ids = tf.argmax(rows, axis=-1, output_type=tf.int32)
+    usable = inside & tf.math.is_finite(rows[:, 0])
     fits = tf.reshape(inside, [-1] + [1] * (x.shape.rank - 1))
     x = tf.where(fits, tf.clip_by_value(x, *box), _stand_in(x, usable, box))
     usable &= tf.math.count_nonzero(usable) > 1
