@@ -1,10 +1,11 @@
 """CPU time of PGD with restarts here and in other libraries, on one model and the same images.
 
-Every contestant gets the same batches, radius, step length, number of steps and of restarts. After
-two untimed images each, rounds alternate between the contestants. CPU time is the sum over all
-cores; wall time would depend on what else runs. Robust accuracy is taken on what an attack
-returned, in a fresh forward pass, outside the clock; points outside the ball or the box are an
-error. Libraries that are not installed are named (see benchmarks/README.md).
+Every contestant gets the same batches, radius, step length, number of steps and of restarts. Each
+first attacks two images, untimed, which traces it; then rounds alternate between the contestants.
+CPU time is the sum over all cores; wall time would depend on what else runs. Robust accuracy is
+taken on what an attack returned, in a fresh forward pass, outside the clock; adversarial examples
+outside the ball or the box are an error. Libraries that are not installed are named (see
+benchmarks/README.md).
 
   python benchmarks/attack_cost.py --model=runs/mnist/softmax/model.keras --dataset=mnist --eps=0.1
 """
@@ -40,9 +41,11 @@ def ours(objective):
             FLAGS.eps, FLAGS.steps, step_size, objective=objective, restarts=FLAGS.restarts
         )
 
+        runner = keras_mmc.attacks.Runner(model, FLAGS.batch_size)
+
         def run(x, y):
-            seed = np.random.randint(2**31 - 1)
-            return attack(model, x, y, batch_size=FLAGS.batch_size, seed=seed)
+            runner.seed = np.random.randint(2**31 - 1)
+            return runner.attack(attack, x, y)
 
         return run
 
@@ -59,7 +62,7 @@ def cleverhans(model, step_size):
         x, labels = tf.constant(x), tf.constant(y, tf.int32)
         found = x
         for _ in range(FLAGS.restarts):
-            points = projected_gradient_descent(
+            x_adv = projected_gradient_descent(
                 score_fn,
                 x,
                 FLAGS.eps,
@@ -71,8 +74,8 @@ def cleverhans(model, step_size):
                 y=labels,
                 rand_init=True,
             )
-            wrong = tf.argmax(score_fn(points), axis=1, output_type=tf.int32) != labels
-            found = tf.where(tf.reshape(wrong, [-1] + [1] * (x.ndim - 1)), points, found)
+            wrong = tf.argmax(score_fn(x_adv), axis=1, output_type=tf.int32) != labels
+            found = tf.where(tf.reshape(wrong, [-1] + [1] * (x.ndim - 1)), x_adv, found)
         return found.numpy()
 
     return in_batches(attack)
@@ -154,9 +157,9 @@ def prepared(model, step_size, x, y):
 
 
 def robust_accuracy(model, x, found, y):
-    """Share of images that stand: right before the attack and after it."""
+    """Fraction of images classified correctly before the attack and after it."""
     if np.abs(found - x).max() > FLAGS.eps + 1e-5 or found.min() < 0 or found.max() > 1:
-        raise ValueError("An attack returned points outside the ball or the box.")
+        raise ValueError("An attack returned adversarial examples outside the ball or the box.")
     right = [model.predict(images, verbose=0).argmax(axis=1) == y for images in (x, found)]
     return np.mean(right[0] & right[1])
 

@@ -37,16 +37,16 @@ def ours(x, y):
     """Accuracy and CPU seconds after each attack of this package."""
     model = keras.models.load_model(FLAGS.model)
     scores = model.predict(x, verbose=0)
-    standing = scores.argmax(axis=1) == y
-    rows = {"clean": {"accuracy": standing.mean()}}
+    correct = scores.argmax(axis=1) == y
+    rows = {"clean": {"accuracy": correct.mean()}}
     attacks, _ = keras_mmc.attacks.AutoAttack(FLAGS.eps).attacks(scores.shape[1])
     for name, attack in attacks.items():
         began = time.process_time()
-        left = np.flatnonzero(standing)
+        left = np.flatnonzero(correct)
         if len(left):
             found = attack(model, x[left], y[left], batch_size=FLAGS.batch_size, seed=FLAGS.seed)
-            standing[left] = model.predict(found, verbose=0).argmax(axis=1) == y[left]
-        rows[name] = {"accuracy": standing.mean(), "cpu_s": time.process_time() - began}
+            correct[left] = model.predict(found, verbose=0).argmax(axis=1) == y[left]
+        rows[name] = {"accuracy": correct.mean(), "cpu_s": time.process_time() - began}
     return rows
 
 

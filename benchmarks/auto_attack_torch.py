@@ -82,14 +82,14 @@ def official_components(model):
     return {name: only(name) for name in ("apgd-ce", "apgd-t", "fab-t", "square")}
 
 
-def answers(model, x):
+def predictions(model, x):
     """Predicted classes of images."""
     with torch.no_grad():
         return np.concatenate([model(part).argmax(dim=1).cpu().numpy() for part in x.split(500)])
 
 
 def main(argv):
-    """Run the attacks in turn on the images that still stand."""
+    """Run the attacks in turn, each on the images that are still classified correctly."""
     del argv
     torch.manual_seed(FLAGS.seed)
     data = np.load(FLAGS.data)
@@ -99,17 +99,17 @@ def main(argv):
         components = torchattacks_components(model, model.model.output_shape[-1])
     else:
         components = official_components(model)
-    standing = answers(model, x) == y
-    rows = {"clean": {"accuracy": standing.mean()}}
+    correct = predictions(model, x) == y
+    rows = {"clean": {"accuracy": correct.mean()}}
     for name, attack in components.items():
         began = time.process_time()
-        rows_left = np.flatnonzero(standing)
+        rows_left = np.flatnonzero(correct)
         for first in range(0, len(rows_left), FLAGS.batch_size):
             rows_here = rows_left[first : first + FLAGS.batch_size]
             found = attack(x[rows_here], torch.tensor(y[rows_here], device=DEVICE).long()).detach()
             assert (found - x[rows_here]).abs().max() <= FLAGS.eps + 1e-5
-            standing[rows_here] = answers(model, found) == y[rows_here]
-        rows[name] = {"accuracy": standing.mean(), "cpu_s": time.process_time() - began}
+            correct[rows_here] = predictions(model, found) == y[rows_here]
+        rows[name] = {"accuracy": correct.mean(), "cpu_s": time.process_time() - began}
     print(json.dumps(rows))
 
 

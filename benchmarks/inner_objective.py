@@ -1,4 +1,4 @@
-"""What the attack of adversarial training should maximise: AutoAttack accuracy, loss by loss.
+"""What the attack of adversarial training should maximize: AutoAttack accuracy, loss by loss.
 
 For every loss the same network is trained with PGD on the margin of the scores, on the loss itself
 and on the cross-entropy of the scores, from the same weights and in the same order; then

@@ -63,11 +63,11 @@ def main(argv):
             costs[policy].append(time.process_time() - began)
     print(f"preact_resnet18, {len(x)} images, {FLAGS.epochs} epochs of FGSM-RS, eps {FLAGS.eps:g}")
     for policy, robust in models.items():
-        clean, standing = accuracies(robust.model)
+        clean, attacked = accuracies(robust.model)
         spent = costs[policy][1:]
         print(
             f"{policy:>15}: {statistics.median(spent):.1f} CPU s an epoch "
-            f"({min(spent):.1f} to {max(spent):.1f}), clean {clean:.1%}, PGD-20 {standing:.1%}"
+            f"({min(spent):.1f} to {max(spent):.1f}), clean {clean:.1%}, PGD-20 {attacked:.1%}"
         )
     ratios = [
         wide / half

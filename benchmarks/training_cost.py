@@ -204,11 +204,11 @@ def main(argv):
     print(f"{FLAGS.model}, batch {FLAGS.batch_size}, {FLAGS.rounds} rounds of {FLAGS.steps} steps")
     for name, (model, _) in runs.items():
         found = pgd(10)(model, test_x, test_y)
-        stands = np.mean(model.predict(found, verbose=0).argmax(axis=1) == test_y)
+        accuracy = np.mean(model.predict(found, verbose=0).argmax(axis=1) == test_y)
         print(
             f"{name:24s} median {1e3 * statistics.median(costs[name]):8.1f} CPU ms per step, range "
             f"{1e3 * min(costs[name]):.1f} to {1e3 * max(costs[name]):.1f}; of plain "
-            f"{multiple(costs, name, 'plain')}; robust accuracy {100 * stands:.0f} %"
+            f"{multiple(costs, name, 'plain')}; robust accuracy {100 * accuracy:.0f} %"
         )
     print(f"PGD-10 + EMR / PGD-10: {multiple(costs, 'PGD-10 + EMR', 'PGD-10')}")
     for name in missing:

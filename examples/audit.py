@@ -1,4 +1,4 @@
-r"""Audit a trained .keras file: the robust accuracy a weak attack reports, and the real one.
+r"""Audit a trained .keras file: its robust accuracy under weak and under strong attacks.
 
 python examples/audit.py --model=runs/train/mmc/model.keras --dataset=digits --eps=0.1
 python examples/audit.py --model=runs/mnist/mmc/model.keras --dataset=mnist --eps=0.3 \
@@ -18,7 +18,7 @@ import keras_mmc
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
 flags.DEFINE_string("model", None, "A .keras file written by examples/train.py.", required=True)
-flags.DEFINE_enum("suite", "quick", ["quick", "standard", "adaptive", "paper"], "Attacks to run.")
+flags.DEFINE_enum("suite", "quick", ["quick", "standard", "adaptive", "paper"], "Suite of attacks.")
 flags.DEFINE_string(
     "substitute",
     None,
@@ -29,7 +29,7 @@ flags.DEFINE_boolean("progress", True, "Show progress bars.")
 flags.DEFINE_string(
     "state_dir",
     None,
-    "Directory that keeps finished batches: the same command resumes from there.",
+    "Directory for finished batches; the same command resumes from there.",
 )
 flags.DEFINE_string(
     "output_dir", None, "Directory for report.json, report.html and the adversarial examples."
@@ -80,8 +80,8 @@ def main(argv: list[str]) -> None:
         kept = "With --state_dir the next audit can be saved without attacking again."
         if FLAGS.state_dir:
             kept = (
-                f"Its batches are kept in {FLAGS.state_dir}: run the same command with another "
-                "--output_dir, and the report is made from them."
+                f"Its batches are kept in {FLAGS.state_dir}: the same command with another "
+                "--output_dir makes the report from them."
             )
         sys.exit(f"The report above could not be saved: {error}. {kept}")
     if FLAGS.output_dir:

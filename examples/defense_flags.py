@@ -15,28 +15,30 @@ _BETA = {"trades": 6.0, "mart": 5.0, "mail_trades": 5.0, "mail_mart": 5.0}
 _WEIGHTS = {"emr": 3.0, "input_gradient": 0.1, "awp": 0.01}
 
 _DEFENSE_HELP = (
-    "Defense to train with: at is adversarial training with PGD, fast and free its cheaper forms, "
-    "mail_* weigh samples by their margins, cot is complement training."
+    "Defense to train with: at is adversarial training with PGD, fast and free are cheaper forms "
+    "of it, mail_* weight samples by their margins, cot is complement training."
 )
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
-    "recipe", None, sorted(RECIPES), "Published setting; flags given beside it take precedence."
+    "recipe", None, sorted(RECIPES), "Published settings; flags given with it take precedence."
 )
 flags.DEFINE_enum("defense", "none", DEFENSES, _DEFENSE_HELP)
 flags.DEFINE_float(
     "attack_eps",
     None,
-    "Radius of the L-infinity ball of the defense, in [0, 1] pixel units.",
+    "Radius of the L-infinity ball of the defense, for pixels in [0, 1].",
     lower_bound=0.0,
 )
-flags.DEFINE_integer("attack_steps", 10, "Steps of PGD, or replays of free.", lower_bound=1)
+flags.DEFINE_integer(
+    "attack_steps", 10, "Steps of PGD; with --defense=free, replays of a batch.", lower_bound=1
+)
 flags.DEFINE_float("attack_step_size", None, "Length of a step; default: 2.5 * eps / steps.")
 flags.DEFINE_string(
     "attack_objective", None, "What the attack maximizes; default: the defense's own objective."
 )
 flags.DEFINE_integer("eps_ramp", 0, "Epochs over which eps rises to --attack_eps.", lower_bound=0)
-flags.DEFINE_float("beta", None, "Weight of the divergence of trades and mart.")
+flags.DEFINE_float("beta", None, "Weight of the divergence in trades and mart.")
 flags.DEFINE_float("mail_slope", None, "Slope of the sample weights of mail_*.")
 flags.DEFINE_float("mail_bias", None, "Margin at which the weight of mail_* is one half.")
 flags.DEFINE_integer("mail_burn_in", 0, "Epochs before the weights of mail_* apply.")
@@ -44,7 +46,7 @@ flags.DEFINE_enum(
     "regularizer",
     "none",
     ["none", "emr", "input_gradient", "awp"],
-    "Effective margin, input gradient of the loss, or adversarial weight perturbation.",
+    "Regularizer: effective margin, input gradient of the loss, adversarial weight perturbation.",
 )
 flags.DEFINE_float(
     "regularizer_weight",
@@ -53,7 +55,7 @@ flags.DEFINE_float(
 )
 flags.DEFINE_float("regularizer_temperature", 40.0, "Temperature of emr.")
 flags.DEFINE_integer(
-    "validation_images", 1000, "Validation images attacked after every epoch of a defense."
+    "validation_images", 1000, "Validation images that are attacked after every epoch of a defense."
 )
 
 

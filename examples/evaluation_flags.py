@@ -12,9 +12,9 @@ flags.DEFINE_enum(
     ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
     "Data set whose test images are attacked.",
 )
-flags.DEFINE_float("eps", None, "Largest perturbation, in [0, 1] pixel units.", required=True)
-flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm of perturbations.")
-flags.DEFINE_integer("num_images", 1000, "Number of test images, from the first on.", lower_bound=1)
+flags.DEFINE_float("eps", None, "Radius of the ball, for pixels in [0, 1].", required=True)
+flags.DEFINE_enum("norm", "linf", ["linf", "l2"], "Norm that measures perturbations.")
+flags.DEFINE_integer("num_images", 1000, "Number of first test images to attack.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
 

@@ -30,7 +30,7 @@ flags.DEFINE_enum(
     "Head: fixed Max-Mahalanobis centers, learned centers, or a dense layer. auto: the loss's own.",
 )
 flags.DEFINE_float("scale", 10.0, "Norm of the fixed centers (C_MM).", lower_bound=1e-6)
-flags.DEFINE_enum("model", "small_cnn", MODELS, "Network.")
+flags.DEFINE_enum("model", "small_cnn", MODELS, "Network architecture.")
 flags.DEFINE_integer("depth", None, "Depth of resnet_v1, resnet_v2 or wide_resnet.")
 
 

@@ -6,7 +6,7 @@ from absl import flags
 OPTIMIZERS = {"adam": 1e-3, "sgd": 0.01}  # and their default learning rates
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("epochs", 30, "Epochs.", lower_bound=1)
+flags.DEFINE_integer("epochs", 30, "Number of epochs.", lower_bound=1)
 flags.DEFINE_enum("optimizer", "adam", sorted(OPTIMIZERS), "Optimizer; sgd has momentum 0.9.")
 flags.DEFINE_float("learning_rate", None, "Highest learning rate; default: 0.001 adam, 0.01 sgd.")
 flags.DEFINE_float("weight_decay", None, "Decoupled weight decay of all weights.")
@@ -15,7 +15,7 @@ flags.DEFINE_enum(
     "schedule",
     "cosine",
     ["cosine", "drops", "constant"],
-    "Learning rate over time: down to 0 along a cosine, a tenth at each of --drops, or constant.",
+    "Learning rate: down to 0 along a cosine, divided by ten at each of --drops, or constant.",
 )
 flags.DEFINE_list("drops", None, "Epochs after which --schedule=drops divides the rate by ten.")
 

@@ -9,8 +9,8 @@
 Each network gets a folder of its own below --output_dir with model.keras, history.csv, TensorBoard
 logs (logs/) and a picture of the features around their centers (features.png); with a defense also
 best.keras, the epoch with the highest robust accuracy on validation images. Beside these folders
-lie the flags (flags.txt) and the table (comparison.csv). All of it appears when the run is
-complete; until then it is in <output_dir>.partial/new, where TensorBoard can follow it.
+are the flags (flags.txt) and the table (comparison.csv). The results appear when the run is
+complete; until then they are in <output_dir>.partial/new, where TensorBoard can follow them.
 """
 
 import csv
@@ -36,21 +36,21 @@ flags.DEFINE_enum(
     "dataset",
     "digits",
     ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
-    "Data set. All but digits come through TensorFlow Datasets (see TFDS_DATA_DIR).",
+    "Data set; TensorFlow Datasets loads all but digits (see TFDS_DATA_DIR).",
 )
 flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
-flags.DEFINE_boolean("augment", None, "Crops and mirror images; default: on for CIFAR only.")
+flags.DEFINE_boolean("augment", None, "Random crops and mirror images; default: for CIFAR only.")
 flags.DEFINE_enum(
     "mixed_precision",
     "float32",
     ["float32", "mixed_bfloat16", "mixed_float16"],
     "Dtype policy of the network; scores and losses stay float32.",
 )
-flags.DEFINE_integer("seed", 0, "Seed of weights, order, augmentation and validation split.")
+flags.DEFINE_integer("seed", 0, "Seed of weights, order of images, augmentation and split.")
 flags.DEFINE_boolean(
     "baseline",
     None,
-    "Train the same network with softmax cross-entropy too; default: only without a defense.",
+    "Also train the same network with softmax cross-entropy; default: only without a defense.",
 )
 flags.DEFINE_string("output_dir", "runs/train", "Folder of the results.")
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier run in --output_dir.")

@@ -1,4 +1,4 @@
-r"""Try the adversarial examples of every model on every model.
+r"""Craft adversarial examples on every model and try them on every model.
 
 python examples/transfer.py --dataset=digits --eps=0.1 \
       --model=mmc=runs/train/mmc/model.keras --model=softmax=runs/train/softmax/model.keras
@@ -6,8 +6,8 @@ python examples/transfer.py --dataset=mnist --eps=0.3 --attack=pgd --num_images=
       --model=mmc=runs/mnist/mmc/model.keras --model=softmax=runs/mnist/softmax/model.keras \
       --output_dir=runs/mnist_transfer
 
-Rows are the models that the examples were crafted on, columns those they were tried on; the cells
-are accuracies. With --output_dir the table is written to transfer.csv there.
+A row of the table holds the accuracies of all models, one a column, on the examples crafted on one
+of them. With --output_dir the table is written to transfer.csv there.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ ATTACKS = {"mim": keras_mmc.attacks.MIM, "pgd": keras_mmc.attacks.PGD}
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
 flags.DEFINE_multi_string(
-    "model", None, "name=path of a .keras file written by examples/train.py.", required=True
+    "model", None, "A .keras file written by examples/train.py, as name=path", required=True
 )
 flags.DEFINE_enum("attack", "mim", sorted(ATTACKS), "Attack that crafts the examples.")
 flags.DEFINE_integer("steps", 10, "Steps of the attack.", lower_bound=1)
@@ -40,7 +40,7 @@ def named_paths(pairs: list[str]) -> dict[str, str]:
     paths = {name: path for name, _, path in split}
     if not all(name and path for name, path in paths.items()) or len(paths) < len(pairs):
         raise app.UsageError(
-            f"--model wants name=path, each name once; received {', '.join(pairs)}."
+            f"--model must be name=path, with each name once; received {', '.join(pairs)}."
         )
     return paths
 

@@ -1,13 +1,12 @@
-"""Adversarial images in TensorBoard."""
+"""Adversarial examples in TensorBoard."""
 
-import os
 import pathlib
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from keras_mmc._files import PathLike
 from keras_mmc.attacks import Attack
 from keras_mmc.callbacks.base import SubsetCallback
 
@@ -19,21 +18,18 @@ class AdversarialImages(SubsetCallback):
 
     Writes to `log_dir/adversarial`, with the epoch, from 0, as the step:
 
-    - `images`: one row per image, with the clean image, the adversarial one and their difference.
+    - `images`: a row per image, with the clean image, the adversarial one and their difference.
       Gray is no difference; black and white are the largest one of the picture.
-    - `classes`: a table of labels and predictions, a line per row of the picture, and that largest
-      difference.
+    - `classes`: a table of labels and predictions, a line per image, and the largest difference.
 
-    An image that is misclassified as it is has no difference. Scalars are left to
+    An image that is misclassified without a perturbation is not perturbed. Scalars are left to
     `keras.callbacks.TensorBoard`, which writes everything that is in the logs.
 
     Args:
         log_dir: directory that TensorBoard reads, such as that of `keras.callbacks.TensorBoard`.
         x: images `(N, H, W, C)` of 1 or 3 channels, floats inside the box of the attack; 64 at
             most.
-        y: integer labels `(N,)`.
-        attack: the attack; it is traced once for all epochs.
-        every: number of epochs from one attack to the next; the first epoch is attacked.
+        y, attack, every: as for `RobustAccuracy`.
 
     Raises:
         ValueError: if an argument does not fit.
@@ -45,12 +41,7 @@ class AdversarialImages(SubsetCallback):
     """
 
     def __init__(
-        self,
-        log_dir: str | os.PathLike,
-        x: ArrayLike,
-        y: ArrayLike,
-        attack: Attack,
-        every: int = 1,
+        self, log_dir: PathLike, x: ArrayLike, y: ArrayLike, attack: Attack, every: int = 1
     ):
         super().__init__(attack, x, y, every, batch_size=_MOST_IMAGES)
         self.log_dir = pathlib.Path(log_dir)
@@ -60,55 +51,44 @@ class AdversarialImages(SubsetCallback):
                 f"1 or 3 channels; received shape {self.x.shape}."
             )
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Open the file."""
+    def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._writer = tf.summary.create_file_writer(str(self.log_dir / "adversarial"))
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Attack, if it is time, and write the picture and the table."""
+    def on_epoch_end(self, epoch, logs=None):
         if not self.due():
             return
         x_adv = self.runner.attack(self.attack, self.x, self.y)
         predictions = [self.runner.scores(x).argmax(axis=-1) for x in (self.x, x_adv)]
-        largest = np.abs(x_adv - self.x).max()
         rows = zip(range(len(self.y)), self.y, *predictions, strict=True)
         lines = [
             "| row | label | clean | adversarial |",
             "|---|---|---|---|",
             *(f"| {' | '.join(map(str, row))} |" for row in rows),
-            f"\nLargest difference: {largest:.4g} in input units; {self.attack!r}.",
+            f"\nLargest difference: {np.abs(x_adv - self.x).max():.4g} in input units; "
+            f"{self.attack!r}.",
         ]
         with self._writer.as_default(step=epoch):
             tf.summary.image("images", image_rows(self.x, x_adv, self.attack.box)[None])
             tf.summary.text("classes", "\n".join(lines))
         self._writer.flush()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the file."""
+    def on_train_end(self, logs=None):
         super().on_train_end(logs)
         self._writer.close()
 
 
 def image_rows(clean: np.ndarray, adversarial: np.ndarray, box: tuple[float, float]) -> np.ndarray:
-    """One picture with a row per image: clean, adversarial, difference, one white pixel apart.
+    """Clean and adversarial images `(N, H, W, C)` and their differences, as one picture.
 
-    Args:
-        clean: images `(N, H, W, C)`.
-        adversarial: images of the same shape.
-        box: values of black and white.
-
-    Returns:
-        Array `(N * (H + 1), 3 * (W + 1), C)` in [0, 1]. The difference is 0.5 where there is none;
-        0 or 1 is the largest one of all images.
+    Its shape is `(N * (H + 1), 3 * (W + 1), C)`, images one white pixel apart, a row for each. From
+    black to white it spans the box; differences are 0.5 where there is none, the largest 0 or 1.
     """
     low, high = box
     change = adversarial - clean
-    largest = np.abs(change).max()
-    gray = 0.5 + change / (2 * largest if largest > 0 else 1.0)
+    gray = 0.5 + change / (2 * np.abs(change).max() or 1.0)
     columns = [(clean - low) / (high - low), (adversarial - low) / (high - low), gray]
-    cells = np.pad(
-        np.stack(columns, axis=1), [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)], constant_values=1.0
-    )
+    margins = [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)]
+    cells = np.pad(np.stack(columns, axis=1), margins, constant_values=1.0)
     count, _, height, width, channels = cells.shape
     return cells.transpose(0, 2, 1, 3, 4).reshape(count * height, 3 * width, channels)

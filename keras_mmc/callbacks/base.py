@@ -39,8 +39,8 @@ class RobustnessMonitor(keras.callbacks.Callback):
     def __init__(self, monitor: str):
         super().__init__()
         self.monitor = monitor
-        self.best = None
-        self.best_epoch = None
+        self.best: float | None = None
+        self.best_epoch: int | None = None
 
     def on_best(self) -> None:
         """What to do at the end of an epoch that is better than all before."""
@@ -49,8 +49,7 @@ class RobustnessMonitor(keras.callbacks.Callback):
     def on_other(self, epoch: int, value: float) -> None:
         """What to do at the end of any other epoch."""
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Compare the value with the best."""
+    def on_epoch_end(self, epoch, logs):
         value = self.read(logs, self.monitor)
         if value is None:
             return
@@ -60,8 +59,7 @@ class RobustnessMonitor(keras.callbacks.Callback):
         else:
             self.on_other(epoch, value)
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Warn if there was nothing to act on."""
+    def on_train_end(self, logs=None):
         if self.best is None:
             warnings.warn(
                 f"{type(self).__name__} did nothing: no epoch had a value {self.monitor!r}. Pass "
@@ -69,7 +67,7 @@ class RobustnessMonitor(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def read(self, logs: dict, name: str) -> float | None:
+    def read(self, logs: dict[str, Any], name: str) -> float | None:
         """A value of the logs, `None` if it is NaN or this epoch was not validated."""
         if name in logs:
             return None if math.isnan(logs[name]) else logs[name]
@@ -84,20 +82,16 @@ class RobustnessMonitor(keras.callbacks.Callback):
 class SubsetCallback(keras.callbacks.Callback):
     """Base class of callbacks that attack the same images after every few epochs.
 
-    A subclass implements `on_epoch_end` and asks `due` in it, once per epoch; its `model` is the
-    plain classifier, whatever is fitted, and `runner` attacks that.
-
-    Args:
-        attack: the attack; it is traced once for all epochs of a training.
-        x: images `(N, ...)`, floats inside the box of the attack.
-        y: integer labels `(N,)`.
-        every: number of epochs from one attack to the next; the first epoch is attacked.
-        batch_size: images attacked at a time.
+    A subclass implements `on_epoch_end` and asks `due` in it, once per epoch. `model` is the plain
+    classifier, whatever is fitted; in `fit`, `runner` attacks it. Arguments are as for
+    `RobustAccuracy`.
 
     Raises:
-        ValueError: for something else than an attack, one with `eps=0`, images or labels that do
-            not fit, or counts below 1.
+        ValueError: for anything but an attack, one with `eps=0`, images or labels that do not fit,
+            or counts below 1; in `fit`, for labels that are no classes of the model.
     """
+
+    runner: Runner
 
     def __init__(self, attack: Attack, x: ArrayLike, y: ArrayLike, every: int, batch_size: int):
         super().__init__()
@@ -111,26 +105,21 @@ class SubsetCallback(keras.callbacks.Callback):
                 f"{owner}: images with one label each are needed; received {len(self.x)} images "
                 f"and labels of shape {self.y.shape}."
             )
-        check_count(self, "every", every)
-        check_count(self, "batch_size", batch_size)
-        self.every = every
-        self.batch_size = batch_size
-        self.runner: Runner | None = None
+        self.every = check_count(self, "every", every)
+        self.batch_size = check_count(self, "batch_size", batch_size)
 
-    def set_model(self, model: keras.Model) -> None:
+    def set_model(self, model):
         super().set_model(classifier_of(model))
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Count epochs from here, and check the labels: the attack would only do so later."""
+    def on_train_begin(self, logs=None):
         self._epochs = 0
         self.runner = Runner(self.model, self.batch_size)
         shape = getattr(self.model, "output_shape", None)
         if shape is not None:
             arrays.check_classes(self.y, len(self.x), shape[-1], "y")
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Let the graphs go."""
-        self.runner = None
+    def on_train_end(self, logs=None):
+        del self.runner  # and its graphs
 
     def due(self) -> bool:
         """Whether the epoch that ends is one of those that are attacked."""

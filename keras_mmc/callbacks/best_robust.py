@@ -10,14 +10,12 @@ from keras_mmc.callbacks.base import RobustnessMonitor, classifier_of
 class BestRobustCheckpoint(RobustnessMonitor):
     """Saves the plain classifier after every epoch that is more robust than all before.
 
-    What is saved is `robust.model` of an `AdversarialModel`, or a plain model itself, with
-    `model.save`. The file appears as a whole: a reader sees the older one or the new one, never a
-    part. A new callback knows nothing of a file that an earlier run has left, and replaces it.
+    It is saved with `model.save`, and replaces the file of an earlier run. A reader sees the older
+    file or the new one, never a part.
 
     Args:
         filepath: file to write, ending in `.keras`; missing folders are made.
-        monitor: name of the value in the logs of the epoch that must rise, such as the one that
-            `RobustAccuracy` writes.
+        monitor: name of the value in the logs that must rise, such as that of `RobustAccuracy`.
 
     Raises:
         ValueError: for another suffix, or if the logs do not hold the value.
@@ -38,12 +36,11 @@ class BestRobustCheckpoint(RobustnessMonitor):
             )
 
     def on_train_begin(self, logs=None):
-        """Make the folder now, so that a wrong path shows before the first epoch."""
+        # Now, so that a wrong path shows before the first epoch.
         check_writable(self.filepath.parent)
         self.filepath.parent.mkdir(parents=True, exist_ok=True)
 
     def on_best(self):
-        """Write the file beside the old one, then rename it."""
         partial = self.filepath.with_name(f".{self.filepath.stem}.{os.getpid()}.partial.keras")
         with replacing(self.filepath, partial):
             classifier_of(self.model).save(partial)

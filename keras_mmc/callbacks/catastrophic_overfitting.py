@@ -13,11 +13,11 @@ _ABOVE_CHANCE = 1.5
 class StopOnCatastrophicOverfitting(RobustnessMonitor):
     """Stops single-step adversarial training once it is robust to its own step alone.
 
-    The sign: on validation images, against an attack of many steps, the robust accuracy falls
-    below a fraction of its best, while on training images, against the one step, it is at least
-    what it was in that best epoch. A network that gets worse at both is left alone, and so is one
-    whose best is below 1.5 times chance. The weights of the best epoch are put back, and a warning
-    says so.
+    The sign of that: on validation images, under an attack of many steps, the robust accuracy falls
+    below a fraction of its best, while on training images, under the single step, it is at least
+    what it was in that best epoch. A network that gets worse at both trains on, and so does one
+    whose best is below 1.5 times chance. At the end the model gets the weights of the best epoch
+    back, and a warning says so.
 
     Args:
         monitor: name of the robust accuracy on validation images in the logs of the epoch.
@@ -49,36 +49,34 @@ class StopOnCatastrophicOverfitting(RobustnessMonitor):
         check_number(self, "fraction", fraction, above=0, below=1)
 
     def on_train_begin(self, logs=None):
-        """Forget an earlier training, perhaps of another network."""
+        # An earlier training may have been that of another network.
         self.best = self.best_epoch = self._put_back = None
 
     def on_epoch_end(self, epoch, logs=None):
-        """Compare both accuracies with those of the best epoch."""
-        self._training = self.read(logs, self.training_monitor)
-        if self._training is not None:
+        training = self.read(logs, self.training_monitor)
+        if training is not None:
+            self._training = training
             super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):
-        """Put the weights of the best epoch back, after Keras has set averaged ones."""
+        # At the very end, after Keras has set averaged weights.
         if self._put_back is not None:
             classifier_of(self.model).set_weights(self._put_back)
 
     def on_best(self):
-        """Keep the weights."""
         self._best_training = self._training
         self._weights = classifier_of(self.model).get_weights()
 
     def on_other(self, epoch, value):
-        """Stop, if the value fell and the training accuracy did not."""
-        classifier = classifier_of(self.model)
-        judged = self.best * classifier.output_shape[-1] > _ABOVE_CHANCE
+        assert self.best is not None and self.best_epoch is not None  # `on_best` came before
+        judged = self.best * classifier_of(self.model).output_shape[-1] > _ABOVE_CHANCE
         fell = value < self.fraction * self.best
         if not (judged and fell and self._training >= self._best_training):
             return
         self._put_back = self._weights
         self.model.stop_training = True
         warnings.warn(
-            f"Catastrophic overfitting in epoch {epoch + 1}: against the one step of training "
+            f"Catastrophic overfitting in epoch {epoch + 1}: under the single step of training "
             f"{self.training_monitor} is {self._training:.4f}, but {self.monitor} fell to "
             f"{value:.4f}, from {self.best:.4f} in epoch {self.best_epoch + 1}. Training stops, "
             f"and the model gets the weights of epoch {self.best_epoch + 1} back. To get further, "

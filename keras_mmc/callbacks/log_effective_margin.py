@@ -5,11 +5,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
-from keras_mmc._tracing import CLASSES, batches, images_spec
+from keras_mmc._tracing import CLASSES, batches, images_spec, traced
 from keras_mmc._validation import check_count
 from keras_mmc.evaluation import EffectiveMargin, EffectiveWeightNorm
 from keras_mmc.training import AdversarialModel
@@ -18,10 +17,9 @@ from keras_mmc.training import AdversarialModel
 class LogEffectiveMargin(keras.callbacks.Callback):
     """Measures effective margin and effective weight norm after every epoch.
 
-    Adds `val_effective_margin` and `val_effective_weight_norm`, means over the given images, to
-    the logs of the epoch, and warns of images about which the scores do not change; list it before
-    callbacks that read the values. The model, plain or an
-    `AdversarialModel`, runs in inference mode.
+    Adds `val_effective_margin` and `val_effective_weight_norm`, means over the images, to the logs,
+    and warns of images around which the scores are constant. List it before callbacks that read
+    the values. The model, plain or an `AdversarialModel`, runs in inference mode.
 
     Args:
         x: validation images `(N, ...)`, floats.
@@ -41,14 +39,13 @@ class LogEffectiveMargin(keras.callbacks.Callback):
 
     def __init__(self, x: ArrayLike, y: ArrayLike, batch_size: int = 128):
         super().__init__()
-        self.x, self.y, self.batch_size = x, y, batch_size
-        check_count(self, "batch_size", self.batch_size)
+        self.x: Any = x
+        self.y: Any = y
+        self.batch_size = check_count(self, "batch_size", batch_size)
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Check the data against the model, and trace the measurement once for all epochs."""
+    def on_train_begin(self, logs=None):
         margin = EffectiveMargin(self.model, "val_effective_margin")
-        norm = EffectiveWeightNorm(self.model, "val_effective_weight_norm")
-        self._metrics = (margin, norm)
+        self._metrics = (margin, EffectiveWeightNorm(self.model, "val_effective_weight_norm"))
         box = self.model.box if isinstance(self.model, AdversarialModel) else (-np.inf, np.inf)
         self.x = arrays.check_images(self.x, box)
         self.y = arrays.check_classes(self.y, len(self.x), margin.num_classes, "y")
@@ -56,16 +53,15 @@ class LogEffectiveMargin(keras.callbacks.Callback):
         def update(x, y):
             for metric in self._metrics:
                 metric.update_state(y, x)
+            return ()
 
-        signature = [images_spec(self.x.shape), CLASSES]
-        self._update = tf.function(update, input_signature=signature, autograph=False)
+        self._update = traced(update, images_spec(self.x.shape), CLASSES)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Measure, and write the means into the logs."""
+    def on_epoch_end(self, epoch, logs):
         for metric in self._metrics:
             metric.reset_state()
         for rows in batches(len(self.x), self.batch_size):
-            self._update(tf.constant(self.x[rows], tf.float32), tf.constant(self.y[rows]))
+            self._update(self.x[rows], self.y[rows])
         logs |= {metric.name: float(metric.result()) for metric in self._metrics}
         flat = int(self._metrics[0].flat)
         if flat:

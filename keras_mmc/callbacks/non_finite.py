@@ -1,21 +1,14 @@
 """Stop at a value that is no longer a number, and say what to change."""
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
-
-from keras_mmc._backend import require_tensorflow
-
-require_tensorflow("keras_mmc.callbacks")
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Raises as soon as the loss, a metric or a weight is NaN or infinite after a training batch.
 
-    A metric can hide what the loss shows, and both can hide NaN weights, so all three are looked
-    at; the weights in one traced function.
+    A metric can hide what the loss shows, and both can hide NaN weights, so all three are checked.
 
     Raises:
         FloatingPointError: at the end of the batch; the message names the batch, what is not
@@ -25,22 +18,25 @@ class StopOnNonFinite(keras.callbacks.Callback):
     >>> model.fit(train, callbacks=[keras_mmc.callbacks.StopOnNonFinite()])
     """
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Trace the look at the weights once for all batches."""
-        self._all_finite = tf.function(self._weights_are_finite, autograph=False)
+    def on_train_begin(self, logs=None):
+        weights = [w for w in self.model.weights if keras.backend.is_float_dtype(w.dtype)]
+        self._paths = [w.path for w in weights]
+        self._finite = tf.function(
+            lambda: [tf.reduce_all(tf.math.is_finite(w.value)) for w in weights], autograph=False
+        )
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remember the epoch for the message."""
+    def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the running means of loss and metrics, which stay non-finite, and at weights."""
-        broken = [f"{name} is {value}" for name, value in (logs or {}).items() if _is_broken(value)]
+    def on_train_batch_end(self, batch, logs=None):
+        # Loss and metrics are running means: once they are not finite they stay so.
+        values = (logs or {}).items()
+        broken = [f"{name} is {value}" for name, value in values if not np.isfinite(value).all()]
         if not broken:
-            if self._all_finite():
-                return
-            paths = [weight.path for weight in self._weights() if _is_broken(weight.numpy())]
-            broken = [f"weight {path} is not finite" for path in paths]
+            weights = zip(self._paths, self._finite(), strict=True)
+            broken = [f"weight {path} is not finite" for path, finite in weights if not finite]
+        if not broken:
+            return
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         raise FloatingPointError(
             f"The {', the '.join(broken)} in epoch {self._epoch + 1}, batch {batch + 1}. Try, in "
@@ -49,14 +45,3 @@ class StopOnNonFinite(keras.callbacks.Callback):
             "A label outside [0, num_classes) or a NaN pixel gives a NaN loss at once: check the "
             "data with keras_mmc.datasets.check_dataset(x, y, num_classes)."
         )
-
-    def _weights(self):
-        return [w for w in self.model.weights if keras.backend.is_float_dtype(w.dtype)]
-
-    def _weights_are_finite(self):
-        finite = [tf.reduce_all(tf.math.is_finite(weight.value)) for weight in self._weights()]
-        return tf.reduce_all(finite)
-
-
-def _is_broken(value):
-    return not np.isfinite(value).all()

@@ -9,15 +9,15 @@ from keras_mmc.training import AdversarialModel
 class DecayRegularizer(keras.callbacks.Callback):
     """Scales the penalty of an `AdversarialModel`'s regularizer as the learning rate falls.
 
-    At the first batch of every epoch `model.regularizer_scale` becomes the learning rate over the
-    initial one: where the rate drops to a tenth, so does the weight of the penalty, as in the
-    effective margin recipes. It makes no difference whether a schedule of the optimizer or a
-    callback sets the rate, nor where that stands in the list.
+    At the first batch of every epoch `model.regularizer_scale` becomes the learning rate divided by
+    the initial one: where the rate drops to a tenth, so does the weight of the penalty, as in the
+    effective margin recipes. The rate may come from a schedule of the optimizer or from another
+    callback, anywhere in the list.
 
     Args:
         initial_learning_rate: the rate at which the scale is 1; `None` takes that of the first
-            batch, over the scale of a model that was saved in training. Pass it where training
-            resumes in the very epoch of a drop.
+            batch, divided by the scale of a model that was saved in training. Pass it where
+            training resumes in the very epoch of a drop.
 
     Raises:
         ValueError: if `initial_learning_rate` is not above 0; in `fit`, for a model without a
@@ -35,10 +35,9 @@ class DecayRegularizer(keras.callbacks.Callback):
         super().__init__()
         self.initial_learning_rate = initial_learning_rate
         if initial_learning_rate is not None:
-            check_number(self, "initial_learning_rate", self.initial_learning_rate, above=0)
+            check_number(self, "initial_learning_rate", initial_learning_rate, above=0)
 
     def on_train_begin(self, logs=None):
-        """Refuse a model that has nothing to scale."""
         if not isinstance(self.model, AdversarialModel) or self.model.regularizer is None:
             raise ValueError(
                 "DecayRegularizer needs an AdversarialModel with a regularizer; received "
@@ -48,17 +47,15 @@ class DecayRegularizer(keras.callbacks.Callback):
         self._initial = self.initial_learning_rate
 
     def on_train_batch_begin(self, batch, logs=None):
-        """At the first batch of an epoch, after other callbacks have set the learning rate."""
         if batch != 0:
-            return
+            return  # the rate of this epoch is known once every callback has seen it begin
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        scale = self.model.regularizer_scale
+        scale = float(self.model.regularizer_scale.numpy())
         if self._initial is None:
-            if not (rate > 0 and scale.numpy() > 0):
+            if not (rate > 0 and scale > 0):
                 raise ValueError(
                     "DecayRegularizer compares with the learning rate of the first batch, which is "
-                    f"{rate:g}, at a `regularizer_scale` of {float(scale.numpy()):g}. Pass "
-                    "`initial_learning_rate`."
+                    f"{rate:g}, at `regularizer_scale` {scale:g}. Pass `initial_learning_rate`."
                 )
-            self._initial = rate / float(scale.numpy())
-        scale.assign(rate / self._initial)
+            self._initial = rate / scale
+        self.model.regularizer_scale.assign(rate / self._initial)

@@ -1,7 +1,5 @@
 """Robust accuracy of a fixed subset, in the logs of every epoch."""
 
-from typing import Any
-
 from numpy.typing import ArrayLike
 
 from keras_mmc.attacks import Attack
@@ -9,20 +7,18 @@ from keras_mmc.callbacks.base import SubsetCallback
 
 
 class RobustAccuracy(SubsetCallback):
-    """Attacks the same images after every few epochs and puts the accuracy into the epoch's logs.
+    """Attacks the same images after every few epochs and logs the robust accuracy.
 
-    The attack runs as in `attack(model, x, y)`, against the plain classifier in inference mode,
-    so that it may be much stronger than one that fits into every training step. Unless `fit` is
-    silent, a line is printed too. Epochs without an attack have the value NaN.
+    The attack runs as in `attack(model, x, y)`, against the plain classifier in inference mode, so
+    it may be much stronger than one that fits into every training step. Epochs without an attack
+    have the value NaN. Unless `fit` is silent, a line is printed too.
 
-    Keras hands one dictionary of logs from callback to callback: put this one *before* those that
-    read the value, such as `CSVLogger`, `TensorBoard`, `ModelCheckpoint` or
-    `BestRobustCheckpoint`. `History` and the progress bar always come last.
+    Callbacks share one dictionary of logs: put this one *before* those that read the value, such as
+    `CSVLogger`, `TensorBoard` or `BestRobustCheckpoint`. `History` always comes last.
 
     Args:
         attack: the attack; it is traced once for all epochs of a training.
-        x: images `(N, ...)`, floats inside the box of the attack. Take them from the validation
-            split.
+        x: images `(N, ...)`, floats inside the box of the attack, from the validation split.
         y: integer labels `(N,)`.
         every: number of epochs from one attack to the next; the first epoch is attacked.
         batch_size: images attacked at a time.
@@ -49,8 +45,7 @@ class RobustAccuracy(SubsetCallback):
         super().__init__(attack, x, y, every, batch_size)
         self.name = name
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        """Attack, if it is time, and write the accuracy into the logs."""
+    def on_epoch_end(self, epoch, logs):
         if self.name in logs:
             raise ValueError(
                 f"RobustAccuracy: the logs already hold a value {self.name!r}. Pass another `name`."

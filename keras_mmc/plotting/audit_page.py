@@ -11,7 +11,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f23; background: #fff;
        max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-.facts, figcaption, small { color: #57606a; }
+.facts, figcaption, small, .grades { color: #57606a; }
 .result { font-size: 1.9rem; line-height: 1.2; margin: 1.2rem 0 0; }
 .result small { font-size: 1rem; } .result * { white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; }
@@ -35,10 +35,16 @@ td code { font-size: .75rem; color: #57606a; overflow-wrap: anywhere; }
 .pair img { width: 32%; image-rendering: pixelated; border: 1px solid #d8dce0; }
 """
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+# What the grades of findings mean.
+_MEANINGS = {
+    "masked gradients": "Masked gradients: there is evidence that gradients mislead attacks.",
+    "weak attack": "Weak attack: a figure falls as an attack tries harder; report the lowest.",
+    "model": "Model: the model is not what an attack expects.",
+}
 
 
 def audit_page(facts: dict, examples: Sequence[dict] = ()) -> str:
-    """The page of an audit, self-contained: pictures are part of it, nothing is loaded.
+    """The page of an audit as HTML; pictures are part of it, nothing is loaded.
 
     Args:
         facts: what `AuditReport.to_dict` returns.
@@ -46,51 +52,59 @@ def audit_page(facts: dict, examples: Sequence[dict] = ()) -> str:
             `label`, `prediction` (-1 for NaN scores) and `broken_by`. Inputs that are no images of
             1 or 3 channels are left out.
 
-    Returns:
-        HTML.
-
     Example:
     >>> page = keras_mmc.plotting.audit_page(report.to_dict())
     """
-    low, high = facts["interval"]
-    heading = f"Robustness audit, suite '{facts['suite']}'"
-    ball = {"linf": "L-infinity", "l2": "L2"}.get(facts["norm"], facts["norm"])
-    setting = (
-        f"{facts['num_images']} images, each perturbed by at most {facts['eps']:.4g} in the "
-        f"{ball} norm, inputs from {facts['box'][0]:g} to {facts['box'][1]:g}; seed {facts['seed']}"
-    )
-    parts = [
-        f"<h1>{escape(heading)}</h1>",
-        f'<p class="facts">{escape(setting)}</p>',
-        f'<p class="result">Robust accuracy <span>{percent(facts["robust_accuracy"])}</span> '
-        f"<small>95 % interval {percent(low)} to {percent(high)}</small></p>",
-        f"<p>This is the fraction of images that are classified correctly and stay so under every "
-        f"attack below. Without an attack the accuracy is {percent(facts['clean_accuracy'])}; a "
-        f"weak attack, PGD on the cross-entropy, would have reported "
-        f"{percent(facts['naive_accuracy'])}.</p>",
-        *_findings(facts),
+    heading = escape(f"Robustness audit, suite '{facts['suite']}'")
+    parts = (
+        *_result(heading, facts),
+        *_findings(facts["diagnostics"].values()),
         *_attacks(facts),
         *_extras(facts["extras"]),
-        *_diagnostics(facts),
+        *_checks(facts),
         *_examples(examples, facts["box"]),
         *_notes(facts),
-    ]
+    )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(heading)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        f"<title>{heading}</title><style>{_STYLE}</style></head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
 
 
-def _findings(facts):
+def _result(heading, facts):
+    low, high = facts["interval"]
+    ball = {"linf": "L-infinity", "l2": "L2"}.get(facts["norm"], facts["norm"])
+    setting = (
+        f"{facts['num_images']} images, each perturbed by at most {facts['eps']:.4g} in the "
+        f"{ball} norm, inputs from {facts['box'][0]:g} to {facts['box'][1]:g}; seed {facts['seed']}"
+    )
+    yield f'<h1>{heading}</h1>\n<p class="facts">{escape(setting)}</p>'
+    yield (
+        f'<p class="result">Robust accuracy <span>{percent(facts["robust_accuracy"])}</span> '
+        f"<small>95 % interval {percent(low)} to {percent(high)}</small></p>"
+    )
+    yield (
+        "<p>This is the fraction of images that the model classifies correctly without an attack "
+        "and under every attack below. Without an attack the accuracy is "
+        f"{percent(facts['clean_accuracy'])}; a weak attack, PGD on the cross-entropy, would have "
+        f"reported {percent(facts['naive_accuracy'])}.</p>"
+    )
+
+
+def _findings(checks):
     yield "<h2>Findings</h2>"
-    for text in facts["findings"]:
-        yield f'<p class="finding">{escape(text)}</p>'
-    if not facts["findings"]:
-        yield "<p>The checks below found nothing that contradicts these figures.</p>"
+    fired = [check for check in checks if check["fired"]]
+    for check in fired:
+        text = f"<b>{escape(check['grade'].capitalize())}.</b> {escape(check['finding'])}"
+        yield f'<p class="finding">{text}</p>'
+    grades = {check["grade"] for check in fired}
+    meanings = " ".join(text for grade, text in _MEANINGS.items() if grade in grades)
+    nothing = "The checks below found nothing that contradicts these figures."
+    yield f'<p class="grades">{meanings if fired else nothing}</p>'
 
 
 def _attacks(facts):
@@ -99,111 +113,86 @@ def _attacks(facts):
     naive = rows[0]["name"]
     names = ["clean", *(row["name"] for row in rows)]
     accuracies = [facts["clean_accuracy"], *(row["accuracy"] for row in rows)]
-    yield "<h2>Robust accuracy after each attack</h2>"
-    yield chart(accuracy_bars(names, accuracies, naive), "Robust accuracy after each attack")
+    title = "Robust accuracy after each attack"
+    yield f"<h2>{title}</h2>"
+    yield chart(accuracy_bars(names, accuracies, naive), title)
     yield (
-        "<p>The robust accuracy after an attack and all before it: each attack runs on the images "
-        "that the earlier ones left classified correctly. In orange the naive control, a weak "
-        "attack whose figure must not be reported.</p>"
+        "<p>Each line gives the robust accuracy under its attack and all attacks above it: an "
+        "attack runs on the images that the model still classifies correctly. Orange marks the "
+        "naive control, a weak attack whose figure must not be reported.</p>"
     )
     yield table(
         ("attack", "robust accuracy", "time"),
-        [
-            table_row(
-                (escape(row["name"]), percent(row["accuracy"]), f"{row['seconds']:.1f} s"),
-                row["parameters"],
-                marked=row["name"] == naive,
-            )
-            for row in rows
-        ],
+        [_attack_row(row, percent(row["accuracy"]), marked=row["name"] == naive) for row in rows],
     )
 
 
 def _extras(extras):
     if not extras:
         return
-    yield "<h2>Attacks outside the ball</h2>"
     yield (
-        "<p>These may perturb an image further, so they do not count for the robust accuracy. Each "
-        "ran on its own, on images that are classified correctly. The mean L2 norm of the "
-        "perturbation is over the successes.</p>"
+        "<h2>Attacks outside the ball</h2>\n"
+        "<p>These attacks may perturb an image further, so they do not count for the robust "
+        "accuracy. Each ran by itself, on the images that the model classifies correctly. The mean "
+        "L2 norm of the perturbations is over the successes.</p>"
     )
     yield table(
         ("attack", "images attacked", "success rate", "mean L2", "time"),
         [
-            table_row(
-                (
-                    escape(row["name"]),
-                    str(row["attacked"]),
-                    percent(row["success_rate"]),
-                    "none" if row["mean_l2"] is None else f"{row['mean_l2']:.3g}",
-                    f"{row['seconds']:.1f} s",
-                ),
-                row["parameters"],
+            _attack_row(
+                row,
+                str(row["attacked"]),
+                percent(row["success_rate"]),
+                "none" if row["mean_l2"] is None else f"{row['mean_l2']:.3g}",
             )
             for row in extras
         ],
     )
 
 
-def _diagnostics(facts):
-    checks = facts["diagnostics"]
+def _attack_row(row, *figures, marked=False):
+    cells = (escape(row["name"]), *figures, f"{row['seconds']:.1f} s")
+    return table_row(cells, row["parameters"], marked)
+
+
+def _checks(facts):
     yield "<h2>Can these figures be trusted?</h2>"
-    curve = checks.get("accuracy_against_eps")
-    if curve:
+    checks = facts["diagnostics"]
+    if curve := checks.get("accuracy_against_eps"):
         figures = curve["figures"]
         picture = accuracy_curve(figures["eps"], figures["accuracy"], facts["eps"])
         yield chart(picture, "Robust accuracy against the radius of the ball")
-    yield table(
-        ("check", "figures", "result"),
-        [
-            table_row(
-                (
-                    escape(name.replace("_", " ")),
-                    escape("; ".join(f"{k.replace('_', ' ')} {_figure(v)}" for k, v in figures)),
-                    "suspicious" if check["fired"] else "passed",
-                ),
-                marked=check["fired"],
-            )
-            for name, check in checks.items()
-            for figures in [check["figures"].items()]
-        ],
-        kind="checks",
-    )
+    rows = []
+    for name, check in checks.items():
+        figures = "; ".join(f"{key} {_figure(value)}" for key, value in check["figures"].items())
+        result = check["grade"] if check["fired"] else "passed"
+        cells = [escape(text.replace("_", " ")) for text in (name, figures, result)]
+        rows.append(table_row(cells, marked=check["fired"]))
+    yield table(("check", "figures", "result"), rows, kind="checks")
 
 
 def _examples(examples, box):
     shown = [e for e in examples if e["clean"].ndim == 3 and e["clean"].shape[-1] in (1, 3)]
     if not shown:
         return
-    yield "<h2>Adversarial examples</h2>"
     yield (
+        "<h2>Adversarial examples</h2>\n"
         "<p>From left to right: the clean image, the adversarial example, and their difference, "
         "scaled to its largest value; gray pixels did not change.</p>"
     )
-    yield '<div class="examples">'
-    for example in shown:
-        offset = np.asarray(example["adversarial"], "float64") - example["clean"]
-        reach = max(np.abs(offset).max(), 1e-12)
-        pair = (
-            (example["clean"], box, "clean"),
-            (example["adversarial"], box, "adversarial"),
-            (offset, (-reach, reach), "difference"),
-        )
-        pictures = "".join(
-            f'<img src="{image_data(image, limits)}" alt="{alt}">' for image, limits, alt in pair
-        )
-        predicted = example["prediction"]
-        prediction = "NaN scores" if predicted < 0 else f"class {predicted}"
-        caption = (
-            f"image {example['row']}: class {example['label']} becomes {prediction}, by "
-            f"{example['broken_by']}"
-        )
-        yield (
-            f'<figure><div class="pair">{pictures}</div>'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
-        )
-    yield "</div>"
+    figures = "".join(_example(box, **example) for example in shown)
+    yield f'<div class="examples">{figures}</div>'
+
+
+def _example(box, row, clean, adversarial, label, prediction, broken_by):
+    offset = np.asarray(adversarial, "float64") - clean
+    reach = max(np.abs(offset).max(), 1e-12)
+    views = {"clean": (clean, box), "adversarial": (adversarial, box)}
+    views["difference"] = (offset, (-reach, reach))
+    pair = "".join(f'<img src="{image_data(*view)}" alt="{name}">' for name, view in views.items())
+    predicted = "NaN scores" if prediction < 0 else f"class {prediction}"
+    caption = escape(f"image {row}: class {label} becomes {predicted}, by {broken_by}")
+    return f'<figure><div class="pair">{pair}</div><figcaption>{caption}</figcaption></figure>'
 
 
 def _notes(facts):

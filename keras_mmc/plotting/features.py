@@ -60,8 +60,8 @@ def _scatter(axes, features, labels, centers):
 def _polygon_plane(centers):
     """Orthonormal basis `(d, 2)` of the plane where the centers come closest to a regular polygon.
 
-    With one corner u_k per class, the directions are `sum_k u_k mu_k`; a simplex projects to the
-    polygon exactly, since its centers have equal inner products and the corners sum to 0.
+    With one corner u_k per class it spans `sum_k u_k mu_k`; a simplex projects to the polygon
+    exactly, since its centers have equal inner products and the corners sum to 0.
     """
     angles = 2 * np.pi * np.arange(len(centers)) / len(centers)
     corners = np.stack([np.cos(angles), np.sin(angles)], axis=-1)

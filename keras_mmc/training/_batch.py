@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_mmc._labels import label_distribution
+
 _ROUNDING = 1e-5
 
 
@@ -65,21 +67,13 @@ def keep_usable(
     num_classes: int,
     in_pairs: bool,
 ) -> Batch:
-    """The batch with the samples marked that cannot be trained on.
+    """A batch of Keras with the samples marked that cannot be trained on.
 
     Those have a pixel that is not finite or outside the box, or a label outside
     `[0, num_classes)`, between two classes or in a row that is not one-hot. The first usable image
     takes the place of images that do not fit, so that they cannot spoil batch statistics. A single
-    usable sample cannot be used either, nor, with a loss of pairs, a batch of one class or one
-    with a sample that cannot be used.
-
-    Args:
-        x: images `(N, ...)`.
-        y: integers `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`.
-        sample_weight: `(N,)` or `(N, 1)`, or `None`.
-        box: `(low, high)`, where images live.
-        num_classes: number of classes K.
-        in_pairs: whether the loss compares the samples of a batch with each other.
+    usable sample cannot be used either, nor, with a loss that compares samples `in_pairs`, a batch
+    of one class or one with a sample that cannot be used.
 
     Raises:
         ValueError: if the images are not floats, or batches are known to hold one image.
@@ -94,11 +88,13 @@ def keep_usable(
             "Batches of one image cannot be trained on: batch statistics and weights over the "
             "batch mean nothing there. Use a batch size of 2 or more."
         )
-    ids = label_ids(y, num_classes)
     low, high = box[0] - _ROUNDING, box[1] + _ROUNDING
     # Comparisons with NaN are false.
     inside = tf.reduce_all((x >= low) & (x <= high), axis=list(range(1, x.shape.rank)))
-    usable = inside & _are_classes(y, ids, num_classes)
+    # A row of NaN where the label is no class.
+    rows = label_distribution(y, tf.zeros([tf.shape(x)[0], num_classes]))
+    ids = tf.argmax(rows, axis=-1, output_type=tf.int32)
+    usable = inside & tf.math.is_finite(rows[:, 0])
     fits = tf.reshape(inside, [-1] + [1] * (x.shape.rank - 1))
     x = tf.where(fits, tf.clip_by_value(x, *box), _stand_in(x, usable, box))
     usable &= tf.math.count_nonzero(usable) > 1
@@ -108,17 +104,6 @@ def keep_usable(
     if sample_weight is not None:
         weight *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
     return Batch(x, tf.where(usable, ids, 0), weight, usable)
-
-
-def _are_classes(y, ids, num_classes):
-    """Boolean `(N,)`: the label is one of the classes."""
-    known = (ids >= 0) & (ids < num_classes)
-    if is_one_hot(y, num_classes):
-        total = tf.reduce_sum(tf.cast(y, tf.float32), axis=-1)
-        return known & (tf.abs(total - 1) < 1e-3)
-    if y.dtype.is_floating:
-        return known & (tf.reshape(y, [-1]) == tf.cast(ids, y.dtype))
-    return known
 
 
 def _stand_in(x, usable, box):

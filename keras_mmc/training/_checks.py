@@ -1,4 +1,4 @@
-"""What an `AdversarialModel` asks of the classifier and of the compiled loss."""
+"""What an `AdversarialModel` asks of its parts and of the compiled loss; all raise `ValueError`."""
 
 import inspect
 from typing import Any
@@ -14,54 +14,43 @@ from keras_mmc.defenses.base import Defense, check_attack, properties_of
 from keras_mmc.layers import ScoreHead
 from keras_mmc.regularizers import Regularizer
 
-_MEANS = ("sum_over_batch_size", "mean")
 # Losses of probabilities that have no from_logits.
 _OF_PROBABILITIES = ("kl_divergence", "poisson")
 
 
 def check_parts(defense: Any, regularizer: Any, validation_attack: Any) -> None:
-    """Refuses what is no defence, no regularizer or no attack that can run in a graph.
-
-    Raises:
-        ValueError: naming the part.
-    """
+    """Refuses what is no defense, no regularizer or no attack that can run in a graph."""
     owner, example = "AdversarialModel", "one of keras_mmc.defenses, such as StandardTraining()"
     check(owner, "defense", defense, isinstance(defense, Defense), example)
     fits = regularizer is None or isinstance(regularizer, Regularizer)
     check(owner, "regularizer", regularizer, fits, "one of keras_mmc.regularizers, or None")
     if validation_attack is not None:
-        check_attack("AdversarialModel, validation_attack", validation_attack)
+        check_attack(f"{owner}, validation_attack", validation_attack)
 
 
 def validation_attack_of(defense: Defense) -> PGD | None:
-    """20 steps of PGD on the margin in the ball of the attack of a defence, if it has one."""
+    """20 steps of PGD on the margin in the ball of the attack of a defense, if it has one."""
     attack = defense.training_attack
     if attack is None or attack.ball is None:
         return None
-    ball = attack.ball
-    return PGD(ball.eps, steps=20, norm=ball.norm, box=ball.box)
+    return PGD(attack.ball.eps, steps=20, norm=attack.ball.norm, box=attack.ball.box)
 
 
 def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
-    """Checks that a model can be attacked while it trains, by two forward passes.
+    """Refuses, after two forward passes, a model that cannot be attacked while it trains.
 
-    Raises:
-        ValueError: if it is not a built Keras model from images to scores `(N, K)`, is random at
-            inference, or returns probabilities.
+    It must be a built Keras model from images to scores `(N, K)` that is not random at inference
+    and does not return probabilities.
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"AdversarialModel: `model` must be a Keras model; received {model!r}.")
-    if not model.built or not isinstance(getattr(model, "input_shape", None), tuple):
+    check("AdversarialModel", "model", model, isinstance(model, keras.Model), "a Keras model")
+    shape = getattr(model, "input_shape", None)
+    if not model.built or not isinstance(shape, tuple) or None in shape[1:]:
         raise ValueError(
-            f"AdversarialModel: the model {model.name!r} is not built, or does not say which "
-            "images it takes. Make it a Sequential or functional model with a keras.Input."
+            f"AdversarialModel: the model {model.name!r} is not built, or does not know the shape "
+            f"of its images; its input shape is {shape}. Make it a Sequential or functional model "
+            "with a keras.Input of that shape."
         )
-    if None in model.input_shape[1:]:
-        raise ValueError(
-            "AdversarialModel: the model must know the shape of its images; received input shape "
-            f"{model.input_shape}."
-        )
-    draw = np.random.default_rng(0).uniform(*box, (2, *model.input_shape[1:]))
+    draw = np.random.default_rng(0).uniform(*box, (2, *shape[1:]))
     images = tf.constant(draw, tf.float32)
     first, second = (keras.ops.convert_to_numpy(model(images, training=False)) for _ in range(2))
     arrays.check_scores(first.astype("float32"))
@@ -74,16 +63,11 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
 
 
 def check_loss(loss: Any) -> keras.losses.Loss:
-    """The compiled loss as a Keras loss of scores.
-
-    Raises:
-        ValueError: if there is none, it expects probabilities, or it does not average over the
-            batch.
-    """
+    """The compiled loss as a Keras loss that averages a function of scores over the batch."""
     if loss is None or isinstance(loss, (list, tuple, dict)):
         raise ValueError(
-            f"An AdversarialModel needs one loss of scores; received loss={loss!r}. Compile with "
-            "for example loss=keras_mmc.MMCLoss()."
+            f"An AdversarialModel needs one loss of scores, such as keras_mmc.MMCLoss(); received "
+            f"{loss!r}."
         )
     loss = keras.losses.get(loss)
     from_logits = getattr(loss, "from_logits", True)
@@ -97,20 +81,18 @@ def check_loss(loss: Any) -> keras.losses.Loss:
             "loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
         )
     reduction = getattr(loss, "reduction", "mean")
-    if reduction not in _MEANS:
+    if reduction not in ("sum_over_batch_size", "mean"):
         raise ValueError(
             f"The loss reduces by {reduction!r}; an AdversarialModel averages over the batch, so "
-            "that weights of defences do not depend on its size. Leave `reduction` out."
+            "that weights of defenses do not depend on its size. Leave `reduction` out."
         )
     return loss
 
 
 def check_head(loss: keras.losses.Loss, model: keras.Model) -> None:
-    """Checks that the compiled loss is bounded on the scores of the model's last layer.
+    """Refuses a loss of distances on a head that gives none, and a loss with its own centers.
 
-    Raises:
-        ValueError: if the loss measures distances from centers and the layer gives none, or the
-            loss brings centers of its own, so that the model gives no scores to attack.
+    The former has no lower bound; with the latter the model gives features, no scores to attack.
     """
     stated, name, last = properties_of(loss), type(loss).__name__, _last_layer(model)
     if stated.from_features:

@@ -6,16 +6,17 @@ import keras
 
 
 class CountEpochs(keras.callbacks.Callback):
-    """Tells an `AdversarialModel` which epoch runs, and the user how many images were skipped."""
+    """Tells an `AdversarialModel` which epoch runs, and the user how many images were skipped.
+
+    An epoch without any other image ends the training with a `ValueError`.
+    """
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Set the epoch that schedules see, and count from 0."""
         self.model.epoch.assign(epoch)
         self.model.used.assign(0)
         self.model.skipped.assign(0)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Warn of skipped images; refuse to go on if there were no others."""
         skipped = int(self.model.skipped.numpy())
         if not skipped:
             return

@@ -12,12 +12,7 @@ from keras_mmc.training._batch import Batch
 
 
 class WeightUpdate:
-    """Updates the weights of an `AdversarialModel` on one batch; see `Defense.update`.
-
-    Args:
-        robust: the `AdversarialModel`.
-        batch: the batch of the step.
-    """
+    """Updates the weights of an `AdversarialModel` on one batch; see `Defense.update`."""
 
     def __init__(self, robust: Any, batch: Batch):
         self._robust = robust
@@ -31,14 +26,10 @@ class WeightUpdate:
         input_gradient: bool = False,
         optimizer: int = 0,
     ) -> tuple[SampleLosses, tf.Tensor | None]:
-        """Moves the weights down the gradient of the mean of `loss(x)` and what belongs to it.
-
-        Returns:
-            The losses, and the gradient of the images or `None`.
-        """
+        """One optimizer step along the gradient of the mean of `loss(x)` and what belongs to it."""
         robust, is_first = self._robust, optimizer == 0
         regularizer = robust.regularizer if is_first else None
-        optimizer = robust.optimizers[optimizer]
+        chosen = robust.optimizers[optimizer]
         variables = robust.model.trainable_variables
         perturbed = contextlib.nullcontext()
         if regularizer is not None and regularizer.perturbs_weights:
@@ -54,10 +45,10 @@ class WeightUpdate:
                 penalty = regularizer.penalty(robust.score_fn(False), x, self._batch.y)
                 values += robust.regularizer_scale * tf.cast(penalty, tf.float32)
             total = self._mean(values) + sum(of_layers)
-            scaled = optimizer.scale_loss(total / replicas())
+            scaled = chosen.scale_loss(total / replicas())
         gradients = tape.gradient(scaled, [*variables, x] if input_gradient else variables)
         gradient = gradients.pop() if input_gradient else None
-        self._apply(optimizer, gradients, variables, total)
+        self._apply(chosen, gradients, variables, total)
         if is_first:
             robust.loss_tracker.update_state(total, sample_weight=self._batch.count)
         return losses, gradient
@@ -66,18 +57,16 @@ class WeightUpdate:
         """The weighted mean over the samples that can be used."""
         # Not a product: 0 * NaN is NaN.
         values = tf.where(self._batch.usable, self._batch.weight * values, 0.0)
-        return tf.math.divide_no_nan(
-            tf.reduce_sum(values), tf.cast(self._batch.count, values.dtype)
-        )
+        count = tf.cast(self._batch.count, values.dtype)
+        return tf.math.divide_no_nan(tf.reduce_sum(values), count)
 
     def _perturbed_weights(self, loss):
-        """A context in which the model computes with weights perturbed by the regularizer."""
-        robust = self._robust
-        gradients = reduced_gradients(robust.model, lambda: robust.optimizer.scale_loss(loss()))
+        robust, model = self._robust, self._robust.model
+        gradients = reduced_gradients(model, lambda: robust.optimizer.scale_loss(loss()))
         perturbations = robust.regularizer.perturbations(
-            robust.model.trainable_variables, gradients, robust.epoch + 0
+            model.trainable_variables, gradients, robust.epoch + 0
         )
-        return perturbed_weights(robust.model, perturbations)
+        return perturbed_weights(model, perturbations)
 
     def _apply(self, optimizer, gradients, variables, total):
         """One step of the optimizer; none, and the batch counts as skipped, where it has no use.
@@ -88,7 +77,7 @@ class WeightUpdate:
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             finite = tf.math.is_finite(total)
         else:
-            known = [gradient for gradient in gradients if gradient is not None]
+            known = [g for g in gradients if g is not None]
             finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
         newly_lost = tf.where(finite | self._lost, tf.constant(0, tf.int64), self._batch.count)
         self._lost |= ~finite
@@ -109,15 +98,9 @@ class WeightUpdate:
 def reduced_gradients(model: keras.Model, value: Callable[[], tf.Tensor]) -> list[tf.Tensor]:
     """Gradients of a scalar in the trainable weights, summed over replicas.
 
-    What the model changes meanwhile, batch statistics and random states, is dropped: the pass that
-    follows sees the same and changes it once.
-
-    Args:
-        model: Keras model.
-        value: function without arguments that computes the scalar with the model.
-
-    Returns:
-        One tensor for each trainable weight, 0 where the scalar does not depend on it.
+    They are 0 where the scalar does not depend on a weight. What the model changes meanwhile, batch
+    statistics and random states, is dropped: the pass that follows sees the same and changes it
+    once.
     """
     weights = [weight.value for weight in model.trainable_variables]
     with keras.StatelessScope(), tf.GradientTape() as tape:
@@ -128,14 +111,10 @@ def reduced_gradients(model: keras.Model, value: Callable[[], tf.Tensor]) -> lis
 
 @contextlib.contextmanager
 def perturbed_weights(model: keras.Model, perturbations: list[tf.Tensor]) -> Iterator[None]:
-    """Within it, the model computes with trainable weights perturbed by constants.
+    """Within it, the model computes with a constant added to each trainable weight.
 
     No variable is assigned to perturb it, so none can stay perturbed. What the model changes by
     itself, such as batch statistics, is assigned at the end.
-
-    Args:
-        model: Keras model.
-        perturbations: tensors in the shapes of its trainable weights.
     """
     values = [
         (weight, tf.convert_to_tensor(weight.value) + tf.stop_gradient(perturbation))

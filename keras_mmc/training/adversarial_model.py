@@ -26,40 +26,38 @@ _PARTS = ("model", "defense", "regularizer", "validation_attack")
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class AdversarialModel(keras.Model):
-    """A classifier in training with a defence; `robust.model` is the plain classifier.
+    """A classifier in training with a defense; `robust.model` is the plain classifier.
 
-    Everything runs in one graph: the attack, in inference mode, the loss of the defence around
+    Everything runs in one graph: the attack, in inference mode, the loss of the defense around
     the compiled loss, the regularizer and the optimizer step. `fit` reports
 
     - `loss`: the loss that is minimized,
     - `robust_accuracy`: accuracy on the adversarial examples of the training attack,
-    - the compiled metrics, on clean images, where the defence computes their scores,
+    - the compiled metrics on clean images, where the defense computes their scores,
     - `val_loss` and the compiled metrics on clean validation images, and `val_robust_accuracy`
-      under `validation_attack`; with `mode="max"` it drives Keras' `EarlyStopping` and
-      `ModelCheckpoint`.
+      under `validation_attack`, for `EarlyStopping` and `ModelCheckpoint` with `mode="max"`.
 
     Images with a pixel that is not finite or outside the box, or with a label outside
     `[0, num_classes)`, a last batch of one image and batches whose gradient is not finite are not
-    trained on; `fit` warns with their number after each epoch. NumPy images are looked at before
-    training and refused; of a `tf.data.Dataset` only training images are checked.
+    trained on; `fit` warns with their number after each epoch. NumPy images are refused before
+    training; of a `tf.data.Dataset` only training images are checked.
 
     Args:
         model: a built Keras model from images `(N, ...)` to scores `(N, K)`, without softmax.
-        defense: one of `keras_mmc.defenses`; `None` for training without an attack.
+        defense: one of `keras_mmc.defenses`; `None` trains without an attack.
         regularizer: one of `keras_mmc.regularizers`, or `None`.
-        validation_attack: attack of `val_robust_accuracy`, in its training view: one run of a fixed
-            number of steps, so `restarts` do not count; `None` takes 20 steps of PGD on the margin
-            in the ball of the defence's attack, if it has one.
-        attack_in_training_mode: whether the training attack sees batch normalisation and dropout
+        validation_attack: attack of `val_robust_accuracy`, run once without restarts; `None` takes
+            20 steps of PGD on the margin in the ball of the defense's attack, if it has one.
+        attack_in_training_mode: whether the training attack sees batch normalization and dropout
             in training mode, as some published code does; it then moves the running statistics.
         seed: integer, seed of the attacks.
         **options: `name`, as for every Keras model.
 
     Raises:
-        ValueError: for a model that is not built, is random at inference or returns
-            probabilities; in `compile`, for a loss that the defence or the head does not admit; in
-            `fit`, for NumPy images outside the box or not finite, for batches of one image, or if
-            no image of an epoch could be used.
+        ValueError: for a model that is not built, is random at inference or returns probabilities;
+            in `compile`, for a loss that the defense or the head does not admit; in `fit`, for
+            NumPy images outside the box or not finite, for batches of one image, or if no image of
+            an epoch could be used.
 
     Example:
     >>> defense = keras_mmc.defenses.TRADES(keras_mmc.attacks.PGD(8 / 255, steps=10), beta=6.0)
@@ -78,7 +76,7 @@ class AdversarialModel(keras.Model):
         *,
         attack_in_training_mode: bool = False,
         seed: int = 0,
-        **options,
+        **options: Any,
     ):
         defense = StandardTraining() if defense is None else defense
         _checks.check_parts(defense, regularizer, validation_attack)
@@ -93,7 +91,7 @@ class AdversarialModel(keras.Model):
         self.validation_attack = validation_attack
         self.attack_in_training_mode = attack_in_training_mode
         self.seed, self.box = seed, box
-        self.second_optimizer = None
+        self.second_optimizer: keras.optimizers.Optimizer | None = None
         self.robust_accuracy = keras.metrics.Mean("robust_accuracy")
         self.epoch = self._state("epoch", "only_first_replica")
         self.batches = self._state("batches", "only_first_replica")
@@ -102,11 +100,10 @@ class AdversarialModel(keras.Model):
         self.regularizer_scale = self._state("regularizer_scale", None, "ones", "float32")
         self.built = True
 
-    def _state(self, name, aggregation, initializer="zeros", dtype="int64"):
+    def _state(self, name, aggregation, initial="zeros", dtype="int64"):
         # Counts are int64, as Keras': TensorFlow keeps int32 variables off the GPU.
-        return self.add_weight(
-            (), initializer, dtype, trainable=False, aggregation=aggregation, name=name
-        )
+        options = {"trainable": False, "aggregation": aggregation, "name": name}
+        return self.add_weight((), initial, dtype, **options)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Scores `(N, K)` of images."""
@@ -114,21 +111,19 @@ class AdversarialModel(keras.Model):
 
     @property
     def input_shape(self) -> tuple:
-        """Shape of the images, that of the classifier."""
         return self.model.input_shape
 
     @property
     def output_shape(self) -> tuple:
-        """Shape of the scores, that of the classifier."""
         return self.model.output_shape
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        """The compiled optimizer, and the second one of a defence that takes two."""
-        return [self.optimizer, *([self.second_optimizer] if self.second_optimizer else [])]
+        """The compiled optimizer, and the second one of a defense that takes two."""
+        return [self.optimizer] + ([self.second_optimizer] if self.second_optimizer else [])
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.compile`; the loss must be one of scores that the defence admits."""
+        """As `keras.Model.compile`; the loss must be one of scores that the defense admits."""
         if inspect.signature(super().compile).bind(*args, **kwargs).arguments.get("loss_weights"):
             raise ValueError(
                 "`loss_weights` weigh several losses; an AdversarialModel has one. Leave them out."
@@ -140,12 +135,13 @@ class AdversarialModel(keras.Model):
         self._temperature = _checks.softmax_temperature(self.model)
         self._per_sample_loss = objectives.training_loss(loss)
         if self.defense.num_optimizers > 1:
-            self.second_optimizer = type(self.optimizer).from_config(self.optimizer.get_config())
-            self.second_optimizer.learning_rate = lambda: self.optimizer.learning_rate
-            self.second_optimizer.build(self.model.trainable_variables)
+            second = type(self.optimizer).from_config(self.optimizer.get_config())
+            second.learning_rate = lambda: self.optimizer.learning_rate
+            second.build(self.model.trainable_variables)
+            self.second_optimizer = second
 
     def compile_from_config(self, config):
-        """Compile a loaded model as it was, the state of its optimizers to follow."""
+        # Of a loaded model; the state of its optimizers follows.
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.model.trainable_variables)
 
@@ -160,15 +156,13 @@ class AdversarialModel(keras.Model):
         callbacks = call.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             raise ValueError(
-                "AdversarialModel.fit adds a callback of its own; pass `callbacks` as a list "
-                "instead of a CallbackList."
+                "AdversarialModel.fit adds a callback: pass `callbacks` as a list, no CallbackList."
             )
         callbacks = [callback for callback in keras.tree.flatten(callbacks) if callback]
         call.arguments["callbacks"] = [CountEpochs(), *callbacks]
         return super().fit(*call.args, **call.kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One batch: attack, loss, gradients and update."""
         x, y, sample_weight = _batch.tensors_of(data)
         num_classes = self.output_shape[-1]
         in_pairs = properties_of(self.loss).pairwise
@@ -179,26 +173,20 @@ class AdversarialModel(keras.Model):
         self.skipped.assign_add(tf.size(ids, tf.int64) - batch.count)
         context = self._context(y if _batch.is_one_hot(y, num_classes) else ids)
         losses = self.defense.update(context, batch.x, ids, WeightUpdate(self, batch))
-        reported = self._robust_accuracy(losses.adversarial, ids, weight)
-        if losses.clean is not None:
-            return self._all_metrics(batch.x, y, losses.clean, weight) | reported
-        # Keras wants its metrics built. They are left out: these are no scores of clean images.
-        self.compute_metrics(batch.x, y, losses.adversarial, sample_weight=0 * weight)
-        return {"loss": self.loss_tracker.result(), **reported}
+        return self._report(batch.x, y, losses.clean, losses.adversarial, ids, weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """One batch: the compiled metrics on clean images, and the accuracy under attack."""
         x, y, sample_weight = _batch.tensors_of(data)
         scores = self.model(x, training=False)
         loss = self.compute_loss(x, y, scores, sample_weight, training=False)
         self.loss_tracker.update_state(loss * replicas(), sample_weight=tf.shape(x)[0])
-        if self.validation_attack is None:
-            return self._all_metrics(x, y, scores, sample_weight)
-        ids, score_fn = _batch.label_ids(y, scores.shape[-1]), self.score_fn(False)
-        seed, index = tf.constant([self.seed, 0]), _batch.index_in_global_batch(x)
-        x_adv = self.validation_attack.generate(score_fn, x, ids, seed, index=index)
-        reported = self._robust_accuracy(score_fn(x_adv), ids, sample_weight)
-        return self._all_metrics(x, y, scores, sample_weight) | reported
+        ids, adversarial = _batch.label_ids(y, scores.shape[-1]), None
+        if self.validation_attack is not None:
+            score_fn, seed = self.score_fn(False), tf.constant([self.seed, 0])
+            index = _batch.index_in_global_batch(x)
+            x_adv = self.validation_attack.generate(score_fn, x, ids, seed, index=index)
+            adversarial = score_fn(x_adv)
+        return self._report(x, y, scores, adversarial, ids, sample_weight)
 
     def _context(self, targets):
         return StepContext(
@@ -215,17 +203,20 @@ class AdversarialModel(keras.Model):
         """The function from images to scores `(N, K)`, float32, in training or inference mode."""
         return lambda x: tf.cast(self.model(x, training=training), tf.float32)
 
-    def _robust_accuracy(self, scores, ids, weight):
-        if scores is None:
-            return {}
-        correct = tf.cast(~misclassified(scores, ids), tf.float32)
-        self.robust_accuracy.update_state(correct, sample_weight=weight)
-        return {"robust_accuracy": self.robust_accuracy.result()}
-
-    def _all_metrics(self, x, y, scores, weight):
-        results = self.compute_metrics(x, y, scores, sample_weight=weight)
-        del results["robust_accuracy"]
-        return results
+    def _report(self, x, y, clean, adversarial, ids, weight):
+        """The logs: the loss, the compiled metrics of clean scores, the robust accuracy."""
+        if clean is None:
+            # Keras wants its metrics built. They are left out: these are no scores of clean images.
+            self.compute_metrics(x, y, adversarial, sample_weight=0 * weight)
+            logs = {"loss": self.loss_tracker.result()}
+        else:
+            logs = self.compute_metrics(x, y, clean, sample_weight=weight)
+            del logs["robust_accuracy"]
+        if adversarial is not None:
+            correct = tf.cast(~misclassified(adversarial, ids), tf.float32)
+            self.robust_accuracy.update_state(correct, sample_weight=weight)
+            logs["robust_accuracy"] = self.robust_accuracy.result()
+        return logs
 
     @property
     def loss_tracker(self) -> keras.metrics.Metric:
@@ -234,13 +225,11 @@ class AdversarialModel(keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
+        parts = {part: serialize(getattr(self, part)) for part in _PARTS}
         plain = ("attack_in_training_mode", "seed", "name")
-        return {part: serialize(getattr(self, part)) for part in _PARTS} | {
-            name: getattr(self, name) for name in plain
-        }
+        return parts | {name: getattr(self, name) for name in plain}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """The model that `get_config` described, with fresh weights."""
         deserialize = keras.saving.deserialize_keras_object
         return cls(**config | {part: deserialize(config[part], custom_objects) for part in _PARTS})

@@ -15,7 +15,7 @@ ATTACK = PGD(0.2, steps=5)
 
 @pytest.fixture
 def model():
-    """An untrained convolutional classifier that the attack does fool."""
+    """An untrained convolutional classifier that the attack does make err."""
     layers = [keras.layers.Conv2D(4, 3, activation="tanh"), keras.layers.Flatten()]
     model = keras.Sequential([keras.Input((5, 6, 3)), *layers, keras.layers.Dense(3)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -72,12 +72,12 @@ def test_the_table_holds_labels_and_predictions(images, model, tmp_path):
     tags = written(tmp_path / "adversarial")
     assert set(tags) == {"images", "classes"}
     x_adv = ATTACK(model, x, y)
-    clean, fooled = (model(images).numpy().argmax(axis=-1) for images in (x, x_adv))
-    assert (clean != fooled).any() and clean[-1] != y[-1]
+    clean, attacked = (model(images).numpy().argmax(axis=-1) for images in (x, x_adv))
+    assert (clean != attacked).any() and clean[-1] != y[-1]
     [(step, (text,))] = tags["classes"]
     lines = text.decode().splitlines()
     assert step == 0
-    assert lines[2:6] == [f"| {i} | {y[i]} | {clean[i]} | {fooled[i]} |" for i in range(4)]
+    assert lines[2:6] == [f"| {i} | {y[i]} | {clean[i]} | {attacked[i]} |" for i in range(4)]
     assert lines[-1].startswith(f"Largest difference: {np.abs(x_adv - x).max():.4g} in input")
 
 

@@ -37,7 +37,7 @@ def test_finite_training_is_left_alone(rng):
 
 
 def test_a_loss_scaling_optimizer_names_the_rate_that_counts(rng):
-    """Fails if the rate of the outer optimizer, 0, stands in the advice."""
+    """Fails if the rate of the outer optimizer, 0, appears in the advice."""
     x, y = rng.normal(size=(400, 8)), np.arange(400) % 3
     model = diverging_model(1e6)
     outer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e6))

@@ -33,7 +33,7 @@ class Linear(keras.layers.Layer):
 
 @pytest.fixture
 def images(rng):
-    """Points so far inside the box that no ball reaches it, and labels."""
+    """Images so far inside the box that no ball reaches it, and labels."""
     return rng.uniform(0.3, 0.7, size=(60, 8)).astype("float32"), np.arange(60) % 2
 
 
@@ -46,7 +46,7 @@ def compiled(adversarial=False):
 
 
 def in_closed_form(kernel, x, y):
-    """Share of points whose lead is above eps times the L1 norm of the weight difference."""
+    """Fraction of images whose lead is above eps times the L1 norm of the weight difference."""
     difference = kernel.astype("float64") @ [-1.0, 1.0]
     lead = np.where(y == 1, 1, -1) * (x @ difference)
     return np.mean(lead > EPS * np.abs(difference).sum())

@@ -132,7 +132,7 @@ for given in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def built(run_python):
-    """Defence, regularizer and rising eps, as printed, that lists of flags make."""
+    """Defense, regularizer and rising eps, as printed, that lists of flags make."""
 
     def build(*given):
         lines = run_python(BUILD, json.dumps(given)).splitlines()
@@ -142,7 +142,7 @@ def built(run_python):
 
 
 def test_flags_of_defenses(built):
-    """Fails if a flag of a defence or regularizer is lost, or takes the place of another."""
+    """Fails if a flag of a defense or regularizer is lost, or takes the place of another."""
     flags = ["--attack_eps=0.3", "--attack_steps=5", "--attack_step_size=0.1"]
     attack = PGD(0.3, steps=5, step_size=0.1)
     trades = defenses.TRADES(attack, beta=5.0)
@@ -169,7 +169,7 @@ def test_flags_of_defenses(built):
         ),
         (
             ["mail_trades", "--regularizer=input_gradient"],
-            defenses.MAIL(trades, slope=2.0, bias=0.0),
+            defenses.MAIL(trades),
             regularizers.InputGradientPenalty(0.1, "margin"),
         ),
         (
@@ -181,18 +181,19 @@ def test_flags_of_defenses(built):
             None,
         ),
     ]
+    assert defenses.MAIL(trades).slope_and_bias == (2.0, 0.0)
     given = ([f"--defense={name}", *flags, *more] for (name, *more), _, _ in cases)
     assert built(*given) == [[repr(first), repr(then), "None"] for _, first, then in cases]
 
 
 def test_eps_rises_over_the_ramp(built):
-    """Fails if the radius of an epoch is not its share of the ramp, the last epoch at the full."""
+    """Fails if the radius of an epoch is not its fraction of the ramp, full in the last."""
     [[_, _, rising]] = built(["--defense=at", "--attack_eps=0.3", "--eps_ramp=3"])
     assert rising == "[0.1, 0.2, 0.3, 0.3]"
 
 
 def test_recipes_build(built):
-    """Fails if a recipe names a flag that is unknown, or builds another defence than published."""
+    """Fails if a recipe names a flag that is unknown, or builds another defense than published."""
     attack = PGD(8 / 255, steps=10, step_size=2 / 255)
     at = defenses.AdversarialTraining(attack, objective="training_loss")
     on_cross_entropy = defenses.TRADES(attack, beta=12.0, objective="cross_entropy")

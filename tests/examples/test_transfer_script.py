@@ -55,7 +55,7 @@ def test_the_table_is_true(paths, run_script, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--model=model.keras"], "--model wants name=path"),
+        (["--model=model.keras"], "--model must be name=path"),
         (["--model=a=x.keras", "--model=a=y.keras"], "each name once"),
     ],
 )

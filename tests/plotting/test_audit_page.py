@@ -58,14 +58,15 @@ def facts():
                 "figures": {"difference": 0.7877},
                 "fired": True,
                 "finding": "Masked.",
+                "grade": "masked gradients",
             },
             "accuracy_against_eps": {
                 "figures": {"eps": [0.0, 0.1, 1.0], "accuracy": [0.9, 0.05, 0.0]},
                 "fired": False,
                 "finding": None,
+                "grade": None,
             },
         },
-        "findings": ["Masked."],
         "notes": ["A note."],
         "versions": {"keras": "3.99"},
     }
@@ -126,7 +127,7 @@ def test_everything_is_on_the_page(facts, example):
         *("suite 'paper'", "L-infinity", "0.1", "123 images", "seed 7", "90.00 %", "80.00 %"),
         *("1.23 %", "0.45 %", "6.78 %", "naive", "strong", "PGD(0.1)", "1.5 s", "2.5 s"),
         *("c&w", "98.76 %", "0.567", "45", "none", "Masked.", "A note.", "keras 3.99"),
-        *("difference 0.7877", "suspicious", "passed"),
+        *("difference 0.7877", "Masked gradients.", "masked gradients", "passed"),
         *("image 17", "class 3 becomes class 8", "by strong"),
     ):
         assert part in text, part
@@ -149,20 +150,20 @@ def test_texts_cannot_become_markup(facts, example):
     facts["suite"] = facts["norm"] = evil
     for row in (*facts["rows"], *facts["extras"]):
         row["name"] = row["parameters"] = evil
-    facts["findings"], facts["notes"], facts["versions"] = [evil], [evil], {evil: evil}
+    facts["notes"], facts["versions"] = [evil], {evil: evil}
     facts["diagnostics"] = {
-        evil: {"figures": {evil: 1.0}, "fired": True, "finding": evil},
+        evil: {"figures": {evil: 1.0}, "fired": True, "finding": evil, "grade": evil},
     }
     page = audit_page(facts, [example | {"broken_by": evil}])
     assert "<script" not in page
-    # Title and heading 2, norm, 2 rows and 2 extras twice, check and figure, finding, note,
-    # version twice, caption; the chart holds it in SVG of its own.
-    assert "".join(Reader(page).texts).count(evil) == 2 + 1 + 8 + 2 + 1 + 1 + 2 + 1
+    # Title and heading 2, norm, 2 rows and 2 extras twice, check with figure and grade, finding
+    # with grade, note, version twice, caption; the chart holds it in SVG of its own.
+    assert "".join(Reader(page).texts).count(evil) == 2 + 1 + 8 + 3 + 2 + 1 + 2 + 1
 
 
 def test_a_page_without_findings_extras_or_examples(facts):
     """Fails if empty parts leave a heading, or an audit without findings does not say so."""
-    facts |= {"findings": [], "extras": [], "notes": [], "diagnostics": {}}
+    facts |= {"extras": [], "notes": [], "diagnostics": {}}
     text = " ".join(Reader(audit_page(facts)).texts)
     assert "found nothing that contradicts" in text
     for heading in ("outside the ball", "Adversarial examples", "Notes"):
@@ -182,7 +183,7 @@ def test_only_pictures_are_shown_as_pictures(facts, example):
 
 
 def test_images_are_drawn_to_the_pixel():
-    """Fails if the box is mapped to other grey values, or rows and columns are swapped."""
+    """Fails if the box is mapped to other gray values, or rows and columns are swapped."""
     image = np.array([[[-1.0], [0.0], [1.0]], [[0.5], [-0.5], [2.0]]])
     content = decoded(image_data(image, (-1.0, 1.0)), "image/png")
     pixels = matplotlib.image.imread(io.BytesIO(content))[..., :3]

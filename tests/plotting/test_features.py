@@ -1,4 +1,4 @@
-"""The picture of features around their centres."""
+"""The picture of features around their centers."""
 
 import matplotlib.image
 import numpy as np
@@ -10,7 +10,7 @@ from keras_mmc.plotting.features import _polygon_plane
 
 
 def test_a_simplex_projects_to_a_regular_polygon():
-    """Fails if centres of a simplex overlap or are distorted in the picture."""
+    """Fails if centers of a simplex overlap or are distorted in the picture."""
     centers = max_mahalanobis_centers(7, 12, 10.0)
     plane = _polygon_plane(centers)
     np.testing.assert_allclose(plane.T @ plane, np.eye(2), atol=1e-12)
@@ -35,7 +35,7 @@ def test_a_picture_is_written(tmp_path, rng):
 
 
 def test_widths_must_agree(tmp_path):
-    """Fails if features of another width are drawn about the centres."""
+    """Fails if features of another width are drawn about the centers."""
     with pytest.raises(ValueError, match=r"\(5, 4\) and \(3, 8\)"):
         plot_features(tmp_path / "x.png", np.zeros((5, 4)), np.zeros(5), np.zeros((3, 8)))
     assert not (tmp_path / "x.png").exists()

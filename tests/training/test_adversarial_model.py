@@ -293,7 +293,7 @@ def test_labels_that_are_no_class_are_skipped(spoil, data):
 
 
 def test_pairs_need_two_classes_and_no_bad_sample(data):
-    """Fails if a loss of pairs compares with a sample that cannot be used, with any defence."""
+    """Fails if a loss of pairs compares with a sample that cannot be used, with any defense."""
     x, y = data[0][:8], data[1][:8]
     spoiled = np.concatenate([x[:7], x[7:] + 5])
     for defense in (defenses.DifferentialTraining(), AT):
@@ -438,7 +438,7 @@ def test_refuses_validation_attacks(attack, message):
     ],
 )
 def test_refuses_losses_of_centers_on_logits(loss, message):
-    """Fails if a loss without a lower bound is minimised, or features are attacked as scores."""
+    """Fails if a loss without a lower bound is minimized, or features are attacked as scores."""
     outer = keras.Sequential([keras.Input((8, 8, 1)), small_model()])
     for model in (small_model(), outer):
         with pytest.raises(ValueError, match=message):
@@ -471,7 +471,7 @@ def test_the_temperature_of_a_nested_head():
     """Fails if a wrapped model's head is overlooked and its softmax is one-hot."""
     inner = keras_mmc.models.small_cnn((8, 8, 1), head=keras_mmc.MaxMahalanobisCenters(10))
     outer = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1.0), inner])
-    # A tenth of half the squared distance of two of 10 centres of length 10.
+    # A tenth of half the squared distance of two of 10 centers of length 10.
     expected = 0.1 * 0.5 * 200 * (1 + 1 / 9)
     assert softmax_temperature(inner) == pytest.approx(expected, rel=1e-5)
     assert softmax_temperature(outer) == softmax_temperature(inner)

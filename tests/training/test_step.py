@@ -10,7 +10,7 @@ from keras_mmc.training._step import perturbed_weights, reduced_gradients
 
 @pytest.fixture
 def model():
-    """Dense, batch normalisation and dropout."""
+    """Dense, batch normalization and dropout."""
     layers = [keras.layers.Dense(3), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
     return keras.Sequential([keras.Input((4,)), *layers])
 
