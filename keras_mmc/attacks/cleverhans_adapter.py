@@ -72,7 +72,15 @@ class CleverHans(Attack):
     # The loss is wrapped when the attack is made; see `_loss_fn`.
     has_objective = False
 
-    def __init__(self, function, *, objective=None, targeted=False, box=(0.0, 1.0), **arguments):
+    def __init__(
+        self,
+        function: Callable,
+        *,
+        objective: "str | Callable | keras.losses.Loss | None" = None,
+        targeted: bool = False,
+        box: tuple[float, float] = (0.0, 1.0),
+        **arguments: Hashable,
+    ):
         _check_function(function, objective, arguments)
         values = {
             "function": function,

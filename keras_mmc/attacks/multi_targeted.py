@@ -49,14 +49,16 @@ class MultiTargeted(PGD):
             return start, (x, y, tf.gather(order, i, axis=1), eps)
 
         def attempt(i, samples):
-            return self.climb(score_fn, *towards(i, samples), steps, True)
+            start, clean = towards(i, samples)
+            return self.climb(score_fn, start, clean, steps, True)
 
         everything = (x, y, order, seed, eps)
         if early_stop:
             return in_turn(order.shape[1], attempt, x, everything)
 
         def best_of(i, best, best_margin):
-            x_adv, _ = self.climb(score_fn, *towards(i, everything), steps, False)
+            start, clean = towards(i, everything)
+            x_adv, _ = self.climb(score_fn, start, clean, steps, False)
             margin = objectives.margin(score_fn(x_adv), y)
             better = margin > best_margin
             best = tf.where(per_image(better, x), x_adv, best)
