@@ -1,4 +1,4 @@
-"""Frozen dataclasses that Keras can save: attacks, defences and regularizers."""
+"""Frozen dataclasses that Keras can save: attacks, defenses and regularizers."""
 
 import dataclasses
 

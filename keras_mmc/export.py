@@ -31,7 +31,7 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     """Export a classifier as a SavedModel with the signature `serving_default`.
 
     The signature takes `images` `(N, H, W, C)`, float32 in the box the model was trained on (the
-    normalisation is part of the model), for any N, and returns
+    normalization is part of the model), for any N, and returns
 
     * `scores` `(N, K)`, float32;
     * `probabilities` `(N, K)`, the softmax of the scores;

@@ -1,4 +1,4 @@
-"""What attacks maximise: functions of scores `(N, K)` and labels `(N,)`, one value per sample.
+"""What attacks maximize: functions of scores `(N, K)` and labels `(N,)`, one value per sample.
 
 Scores are float32, larger is likelier; labels and targets are integers in `[0, K)`. Every
 objective returns a tensor `(N,)`, NaN for a sample with a NaN among its scores, and raises a
@@ -36,16 +36,16 @@ def margin(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def distance(scores: Tensor, labels: Tensor) -> Tensor:
-    """`-s_y`: half the squared distance to the own centre under a Max-Mahalanobis head.
+    """`-s_y`: half the squared distance to the own center under a Max-Mahalanobis head.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626), the loss itself as objective. Its gradient
-    is 0 at the centre: a weaker attack than `margin`.
+    is 0 at the center: a weaker attack than `margin`.
     """
     return -_score_of(scores, labels)
 
 
 def nearest_wrong(scores: Tensor, labels: Tensor) -> Tensor:
-    """`max_{k != y} s_k`: towards the nearest wrong centre, chosen anew at every step."""
+    """`max_{k != y} s_k`: towards the nearest wrong center, chosen anew at every step."""
     return nan_where_nan(ops.max(_without(scores, labels), axis=-1), scores)
 
 
@@ -78,7 +78,7 @@ def dlr(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def targeted_distance(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """`s_t`: towards the centre of the target (Pang et al., ICLR 2020)."""
+    """`s_t`: towards the center of the target (Pang et al., ICLR 2020)."""
     return _score_of(scores, targets)
 
 
@@ -107,7 +107,7 @@ def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
 
 
 def kl(scores: Tensor, clean_scores: Tensor) -> Tensor:
-    """`KL(softmax(clean) || softmax(scores))` per sample: the inner maximisation of TRADES.
+    """`KL(softmax(clean) || softmax(scores))` per sample: the inner maximization of TRADES.
 
     Source: Zhang et al., ICML 2019 (arXiv 1901.08573).
     """

@@ -1,4 +1,4 @@
-"""Class centres as NumPy arrays `(K, d)`: simplex, spherical codes, random, hierarchical, files."""
+"""Class centers as NumPy arrays `(K, d)`: simplex, spherical codes, random, hierarchical, files."""
 
 from keras_mmc.centers.checks import check_centers
 from keras_mmc.centers.cifar100 import CIFAR100_COARSE, cifar100_tree

@@ -1,4 +1,4 @@
-"""Checks of the numbers and arrays that describe class centres; each raises once, at the door."""
+"""Checks of the numbers and arrays that describe class centers; each raises once, at the door."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from keras_mmc._validation import is_count, is_number
 
 
 def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
-    """Check an array of class centres and return it as float64.
+    """Check an array of class centers and return it as float64.
 
     Args:
         centers: array-like of real numbers, shape `(K, d)`: one row per class, K >= 2, d >= 1.
@@ -29,23 +29,23 @@ def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
         values = np.asarray(centers)
     except ValueError as error:
         raise ValueError(
-            f"Centres must form a matrix (K, d); received rows that do not line up ({error}). "
+            f"Centers must form a matrix (K, d); received rows that do not line up ({error}). "
             "Give every class the same number of coordinates."
         ) from error
     if values.dtype.kind not in "iuf":
         raise ValueError(
-            f"Centres must be real numbers; received dtype {values.dtype}. "
+            f"Centers must be real numbers; received dtype {values.dtype}. "
             "Pass an array of floats of shape (K, d)."
         )
     if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 1:
         raise ValueError(
-            f"Centres must have shape (K, d) with K >= 2 classes and d >= 1 coordinates; received "
-            f"shape {values.shape}. Put one centre in each row."
+            f"Centers must have shape (K, d) with K >= 2 classes and d >= 1 coordinates; received "
+            f"shape {values.shape}. Put one center in each row."
         )
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if bad.size:
         raise ValueError(
-            f"Centres must be finite; received NaN or infinity in {bad.size} of {len(values)} rows,"
+            f"Centers must be finite; received NaN or infinity in {bad.size} of {len(values)} rows,"
             f" the first in row {bad[0]}. Look at how this row was computed or stored."
         )
     return values.astype("float64")
@@ -62,10 +62,10 @@ def check_count(name: str, value: Any, least: int) -> int:
 
 
 def check_scale(scale: Any) -> float:
-    """Return a norm for the centres, C_MM, as a Python `float`; it is positive and finite."""
+    """Return a norm for the centers, C_MM, as a Python `float`; it is positive and finite."""
     if not (is_number(scale) and scale > 0):
         raise ValueError(
-            f"`scale`, the norm of every centre, must be a positive finite number; received "
+            f"`scale`, the norm of every center, must be a positive finite number; received "
             f"{scale!r}. The papers use scale=10 and scale=100."
         )
     return float(scale)
@@ -74,7 +74,7 @@ def check_scale(scale: Any) -> float:
 def check_sphere(
     num_classes: int, dim: int, scale: float, seed: int
 ) -> tuple[int, int, float, int]:
-    """The four numbers that describe centres on a sphere, checked: K >= 2, d >= 1, seed >= 0."""
+    """The four numbers that describe centers on a sphere, checked: K >= 2, d >= 1, seed >= 0."""
     return (
         check_count("num_classes", num_classes, 2),
         check_count("dim", dim, 1),
@@ -84,15 +84,15 @@ def check_sphere(
 
 
 def check_norms(centers: np.ndarray) -> np.ndarray:
-    """Return the norms `(K,)` of centres that all have a direction.
+    """Return the norms `(K,)` of centers that all have a direction.
 
     Raises:
-        ValueError: if a centre lies in the origin.
+        ValueError: if a center lies in the origin.
     """
     norms = np.linalg.norm(centers, axis=1)
     if not norms.all():
         raise ValueError(
-            f"Centre {int(np.argmin(norms))} lies in the origin and has no direction; expected "
-            "every centre to have a positive norm. Move it or leave it out."
+            f"Center {int(np.argmin(norms))} lies in the origin and has no direction; expected "
+            "every center to have a positive norm. Move it or leave it out."
         )
     return norms

@@ -1,4 +1,4 @@
-"""Centres that follow a tree of classes: classes close in the tree are close in feature space."""
+"""Centers that follow a tree of classes: classes close in the tree are close in feature space."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras_mmc.centers.simplex import unit_simplex
 def hierarchical_centers(
     tree: Any, dim: int, scale: float = 10.0, radii: np.typing.ArrayLike | None = None
 ) -> np.ndarray:
-    """Class centres from a tree: a regular simplex per inner node, in coordinates of its own.
+    """Class centers from a tree: a regular simplex per inner node, in coordinates of its own.
 
     A class lies at the sum of the steps on its path from the root. At an inner node of depth h
     (the root has depth 0) with n children, the step to child i is `r_i v_i`, where the `v_i` are
@@ -26,7 +26,7 @@ def hierarchical_centers(
 
     and the squared distance `2 scale^2 - 2 <mu_x, mu_y>`. So distances depend only on the depth
     of the lowest common ancestor if all leaves have the same depth and all inner nodes of one
-    depth have the same number of children, as in CIFAR-100; then the centres also sum to 0. With
+    depth have the same number of children, as in CIFAR-100; then the centers also sum to 0. With
     the default radii the distance then never grows as the common ancestor gets deeper. In an
     uneven tree the distance also depends on n, and on whether the children are leaves.
 
@@ -35,19 +35,19 @@ def hierarchical_centers(
             dict's values are the children, its keys only names. Every inner node needs at least
             two children. Leaves may lie at different depths.
         dim: number of features d >= K - 1; coordinates that are not needed are 0.
-        scale: norm of every centre, in units of the feature space.
+        scale: norm of every center, in units of the feature space.
         radii: one positive number per level of inner nodes, the root's first; they are rescaled
             so that their squares add up to `scale^2`. Large first numbers set superclasses apart,
             large last ones the classes within. By default all are equal.
 
     Returns:
-        float64 array `(K, d)`; row k is the centre of class k.
+        float64 array `(K, d)`; row k is the center of class k.
 
     Raises:
         ValueError: if the tree has another form, if ids are missing or come twice, if d < K - 1,
             if `radii` are not positive, finite and one per level, or `scale` is out of range.
 
-    Source: the Max-Mahalanobis centres of Pang et al., ICLR 2020 (arXiv 1905.10626), one simplex
+    Source: the Max-Mahalanobis centers of Pang et al., ICLR 2020 (arXiv 1905.10626), one simplex
         per node instead of one for all classes.
 
     Example:
@@ -74,7 +74,7 @@ def hierarchical_centers(
 def _place(
     node: Any, origin: np.ndarray, depth: int, column: int, radii: np.ndarray, centers: np.ndarray
 ) -> int:
-    """Fill in the centres below `node`, which sits at `origin`; return the next free column."""
+    """Fill in the centers below `node`, which sits at `origin`; return the next free column."""
     children = _children(node)
     simplex = unit_simplex(len(children))
     own = slice(column, column + len(children) - 1)

@@ -1,4 +1,4 @@
-"""Centres on disk: NumPy's `.npy`, and the `.mat` files of the reference implementation."""
+"""Centers on disk: NumPy's `.npy`, and the `.mat` files of the reference implementation."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ MAT_KEY = "mean_logits"
 
 
 def save_centers(path: str | os.PathLike, centers: np.typing.ArrayLike) -> None:
-    """Write centres to a `.npy` or `.mat` file, replacing an older one as a whole.
+    """Write centers to a `.npy` or `.mat` file, replacing an older one as a whole.
 
     The file is written under another name in the same folder and then renamed: a reader sees the
     old file or the new one, never a part of it. The values are stored as they are; files for the
@@ -23,7 +23,7 @@ def save_centers(path: str | os.PathLike, centers: np.typing.ArrayLike) -> None:
         centers: array-like `(K, d)`, stored as float64.
 
     Raises:
-        ValueError: if the suffix is another one or the centres are not a finite matrix.
+        ValueError: if the suffix is another one or the centers are not a finite matrix.
 
     Example:
     >>> save_centers("centers.mat", max_mahalanobis_centers(10, 256, scale=1.0))
@@ -43,7 +43,7 @@ def save_centers(path: str | os.PathLike, centers: np.typing.ArrayLike) -> None:
 
 
 def load_centers(path: str | os.PathLike, scale: float | None = None) -> np.ndarray:
-    """Read centres from a `.npy` or `.mat` file.
+    """Read centers from a `.npy` or `.mat` file.
 
     Args:
         path: as for `save_centers`.
@@ -69,7 +69,7 @@ def load_centers(path: str | os.PathLike, scale: float | None = None) -> np.ndar
             return centers
         return centers * (scale / check_norms(centers)[:, None])
     except ValueError as error:
-        raise ValueError(f"Cannot read centres from {path}: {error}") from error
+        raise ValueError(f"Cannot read centers from {path}: {error}") from error
 
 
 def _load_mat(path: pathlib.Path) -> np.ndarray:
@@ -77,7 +77,7 @@ def _load_mat(path: pathlib.Path) -> np.ndarray:
     if MAT_KEY not in content:
         keys = sorted(key for key in content if not key.startswith("__"))
         raise ValueError(
-            f"expected the key {MAT_KEY!r}, found {keys}. Store the centres under {MAT_KEY!r}."
+            f"expected the key {MAT_KEY!r}, found {keys}. Store the centers under {MAT_KEY!r}."
         )
     return content[MAT_KEY]
 
@@ -86,7 +86,7 @@ def _check_path(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix not in (".npy", ".mat"):
         raise ValueError(
-            f"Centres are stored in .npy or .mat files; received {str(path)!r}. "
+            f"Centers are stored in .npy or .mat files; received {str(path)!r}. "
             "Change the suffix of the file name."
         )
     return path

@@ -1,4 +1,4 @@
-"""What a set of centres looks like: norms, inner products, distances and angles."""
+"""What a set of centers looks like: norms, inner products, distances and angles."""
 
 import dataclasses
 
@@ -10,17 +10,17 @@ from keras_mmc.centers.checks import check_centers, check_norms
 
 @dataclasses.dataclass(frozen=True)
 class GramReport:
-    """Geometry of a set of class centres; see `gram_report`.
+    """Geometry of a set of class centers; see `gram_report`.
 
     Attributes:
         num_classes: number of classes K.
         dim: number of features d.
-        min_norm, max_norm: smallest and largest norm of a centre.
-        min_inner_product, max_inner_product: extremes over the pairs of distinct centres.
-        min_distance, max_distance: extremes over the pairs of distinct centres.
-        minimum_angle: smallest angle between two centres, in degrees.
-        sum_norm: norm of the sum of all centres, 0 for a simplex.
-        ideal_inner_product: `-C^2 / (K - 1)` with C^2 the mean squared norm. No set of K centres
+        min_norm, max_norm: smallest and largest norm of a center.
+        min_inner_product, max_inner_product: extremes over the pairs of distinct centers.
+        min_distance, max_distance: extremes over the pairs of distinct centers.
+        minimum_angle: smallest angle between two centers, in degrees.
+        sum_norm: norm of the sum of all centers, 0 for a simplex.
+        ideal_inner_product: `-C^2 / (K - 1)` with C^2 the mean squared norm. No set of K centers
             has a smaller `max_inner_product`, and only a regular simplex attains it.
     """
 
@@ -39,7 +39,7 @@ class GramReport:
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"{self.num_classes} centres in {self.dim} dimensions",
+                f"{self.num_classes} centers in {self.dim} dimensions",
                 f"  norms           {self.min_norm:.4f} .. {self.max_norm:.4f}",
                 f"  inner products  {self.min_inner_product:.4f} .. {self.max_inner_product:.4f}"
                 f"  (simplex {self.ideal_inner_product:.4f})",
@@ -51,7 +51,7 @@ class GramReport:
 
 
 def gram_report(centers: np.typing.ArrayLike) -> GramReport:
-    """Measure the geometry of class centres.
+    """Measure the geometry of class centers.
 
     Args:
         centers: array-like `(K, d)`.
@@ -60,11 +60,11 @@ def gram_report(centers: np.typing.ArrayLike) -> GramReport:
         A `GramReport`; `print` it for a summary.
 
     Raises:
-        ValueError: if the centres are not a finite matrix with K >= 2, or one is the origin.
+        ValueError: if the centers are not a finite matrix with K >= 2, or one is the origin.
 
     Example:
     >>> print(gram_report(max_mahalanobis_centers(num_classes=10, dim=64)))
-    10 centres in 64 dimensions
+    10 centers in 64 dimensions
       norms           10.0000 .. 10.0000
       inner products  -11.1111 .. -11.1111  (simplex -11.1111)
       distances       14.9071 .. 14.9071
@@ -92,7 +92,7 @@ def gram_report(centers: np.typing.ArrayLike) -> GramReport:
 
 
 def minimum_angle(centers: np.typing.ArrayLike) -> float:
-    """The smallest angle between two centres, in degrees: 180 at most, 0 if two coincide.
+    """The smallest angle between two centers, in degrees: 180 at most, 0 if two coincide.
 
     Args:
         centers: array-like `(K, d)`; the norms do not matter.
@@ -101,7 +101,7 @@ def minimum_angle(centers: np.typing.ArrayLike) -> float:
         Python float.
 
     Raises:
-        ValueError: if the centres are not a finite matrix with K >= 2, or one is the origin.
+        ValueError: if the centers are not a finite matrix with K >= 2, or one is the origin.
 
     Example:
     >>> round(minimum_angle([[1.0, 0.0], [0.0, 5.0], [-1.0, -1.0]]), 6)

@@ -1,4 +1,4 @@
-"""Max-Mahalanobis centres: the vertices of a regular simplex, in closed form."""
+"""Max-Mahalanobis centers: the vertices of a regular simplex, in closed form."""
 
 import numpy as np
 
@@ -9,19 +9,19 @@ from keras_mmc.centers.spherical import spherical_code
 def max_mahalanobis_centers(
     num_classes: int, dim: int, scale: float = 10.0, seed: int = 0
 ) -> np.ndarray:
-    """Class centres of equal norm whose largest inner product is as small as it can be.
+    """Class centers of equal norm whose largest inner product is as small as it can be.
 
-    The Max-Mahalanobis centres solve `argmin_mu max_{i != j} <mu_i, mu_j>` under
+    The Max-Mahalanobis centers solve `argmin_mu max_{i != j} <mu_i, mu_j>` under
     `||mu_k|| = scale`. For K <= d + 1 they are the vertices of a regular simplex, in closed form:
     every inner product is `-scale^2 / (K - 1)`, every distance `scale * sqrt(2 K / (K - 1))`, and
-    the centres sum to 0. For K > d + 1 no closed form is known for general K and d;
+    the centers sum to 0. For K > d + 1 no closed form is known for general K and d;
     `spherical_code` searches numerically.
 
     Args:
         num_classes: number of classes K >= 2.
         dim: number of features d >= 1.
-        scale: norm C_MM of every centre, in units of the feature space.
-        seed: non-negative integer; used only where the centres are searched for (K > d + 1).
+        scale: norm C_MM of every center, in units of the feature space.
+        seed: non-negative integer; used only where the centers are searched for (K > d + 1).
 
     Returns:
         float64 array `(K, d)`.

@@ -26,12 +26,12 @@ AGREEMENT = 1e-5
 
 
 def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
-    """Centres in random directions: the control that shows what their placement is worth.
+    """Centers in random directions: the control that shows what their placement is worth.
 
     Gaussian directions, uniform on the sphere; arguments as in `max_mahalanobis_centers`. The same
-    seed gives the same centres.
+    seed gives the same centers.
 
-    Source: the ablation with random centres of Pang et al., ICLR 2020 (arXiv 1905.10626).
+    Source: the ablation with random centers of Pang et al., ICLR 2020 (arXiv 1905.10626).
 
     Example:
     >>> np.linalg.norm(random_centers(num_classes=3, dim=8), axis=1)
@@ -43,17 +43,17 @@ def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
 
 
 def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
-    """Centres on a sphere with the smallest angle as large as a numerical search can make it.
+    """Centers on a sphere with the smallest angle as large as a numerical search can make it.
 
     For K > d + 1, where no regular simplex fits. In the plane the answer is the regular polygon.
-    Elsewhere the search minimises `log sum_{i != j} exp(beta <u_i, u_j>) / beta` over unit vectors
+    Elsewhere the search minimizes `log sum_{i != j} exp(beta <u_i, u_j>) / beta` over unit vectors
     by L-BFGS, with beta rising until only the closest pairs count. It starts from several random
     placements and stops once it has found its best three times. Like every search it may end
     below the optimum; `gram_report` shows what was reached.
 
     One evaluation takes `O(K^2 d)` time and `O(K^2)` memory. Repeated calls on one machine give
     the same bits; another machine's linear algebra may round differently and settle in a rotated
-    copy or, for large K, in another optimum, so store the centres with the model.
+    copy or, for large K, in another optimum, so store the centers with the model.
 
     Arguments and result are those of `max_mahalanobis_centers`; the seed fixes the placements.
 
@@ -61,7 +61,7 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
         ValueError: if K <= d + 1 (a simplex is exact there), if d = 1, where a third class has no
             direction left, or if an argument is out of range.
 
-    Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimises the plain maximum.
+    Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimizes the plain maximum.
 
     Example:
     >>> round(minimum_angle(spherical_code(num_classes=6, dim=3)), 2)

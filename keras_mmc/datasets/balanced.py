@@ -31,7 +31,7 @@ def balanced_batches(
         ValueError: for samples or labels that do not fit, labels of a single class, or
             `per_class < 1`.
 
-    Source: pairs of differently labelled samples, Nar et al., arXiv 1901.08360.
+    Source: pairs of differently labeled samples, Nar et al., arXiv 1901.08360.
 
     Example:
     >>> train = keras_mmc.datasets.balanced_batches(x, y, per_class=32)

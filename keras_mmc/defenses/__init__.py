@@ -1,4 +1,4 @@
-"""Defences: how an `AdversarialModel` trains."""
+"""Defenses: how an `AdversarialModel` trains."""
 
 from keras_mmc.defenses.adversarial_training import AdversarialTraining
 from keras_mmc.defenses.attack_defense import AttackDefense

@@ -1,4 +1,4 @@
-"""What several defences check."""
+"""What several defenses check."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Defences that are another defence underneath, or add to one."""
+"""Defenses that are another defense underneath, or add to one."""
 
 import dataclasses
 
@@ -8,17 +8,17 @@ from keras_mmc.defenses.base import Defense
 
 @dataclasses.dataclass(frozen=True)
 class WrappingDefense(Defense):
-    """Base class of defences that do what another does, except where they override."""
+    """Base class of defenses that do what another does, except where they override."""
 
     wrapped: Defense = dataclasses.field(init=False, repr=False, compare=False)
 
     def wrap(self, defense: Defense) -> None:
-        """Sets the defence underneath, once and while this one is made."""
+        """Sets the defense underneath, once and while this one is made."""
         object.__setattr__(self, "wrapped", defense)
 
     @property
     def training_attack(self) -> Attack | None:
-        """The attack of the defence underneath."""
+        """The attack of the defense underneath."""
         return self.wrapped.training_attack
 
     def check(self, loss, num_classes):

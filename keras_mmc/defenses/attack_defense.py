@@ -1,4 +1,4 @@
-"""The base class of defences that train on an attack of one's choice."""
+"""The base class of defenses that train on an attack of one's choice."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _NOISE = 0.001
 
 @dataclasses.dataclass(frozen=True)
 class AttackDefense(Defense):
-    """Base class of defences that train on the adversarial examples of an attack.
+    """Base class of defenses that train on the adversarial examples of an attack.
 
     Args:
         attack: the attack; training uses its training view, with a fixed number of steps.

@@ -1,4 +1,4 @@
-"""The base class of defences: what they see of a training step, and what they may override."""
+"""The base class of defenses: what they see of a training step, and what they may override."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ScoreFn = Callable[[tf.Tensor], tf.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class StepContext:
-    """What a defence sees of one training step: the model, and what random choices depend on.
+    """What a defense sees of one training step: the model, and what random choices depend on.
 
     Attributes:
         scores: maps images to scores `(N, K)`, float32, in training mode.
@@ -53,10 +53,10 @@ class SampleLosses:
     """The loss of one step, one value per sample, and the scores it was computed from.
 
     Attributes:
-        weighted: the part of the loss that a re-weighting defence weighs, `(N,)`.
+        weighted: the part of the loss that a re-weighting defense weighs, `(N,)`.
         adversarial: scores of the adversarial examples, `(N, K)`, if there are any.
-        clean: scores of the clean images, `(N, K)`, if the defence computes them.
-        fixed: the part that a re-weighting defence leaves alone, `(N,)`, if there is any.
+        clean: scores of the clean images, `(N, K)`, if the defense computes them.
+        fixed: the part that a re-weighting defense leaves alone, `(N,)`, if there is any.
     """
 
     weighted: tf.Tensor
@@ -72,14 +72,14 @@ class SampleLosses:
 
 @dataclasses.dataclass(frozen=True)
 class Defense(Configurable):
-    """Base class of defences: a frozen dataclass of parameters, without state.
+    """Base class of defenses: a frozen dataclass of parameters, without state.
 
     As it stands it minimizes the compiled loss of the adversarial examples of its
     `training_attack`, or of the images as they are. A subclass overrides `loss` for another loss,
     `perturb` for other examples, and `update` to update the weights more than once per batch.
 
     Attributes:
-        mail_defaults: slope and bias of `MAIL` on this defence; `None` if its samples cannot be
+        mail_defaults: slope and bias of `MAIL` on this defense; `None` if its samples cannot be
             weighted.
     """
 
@@ -96,7 +96,7 @@ class Defense(Configurable):
         return 1
 
     def check(self, loss: keras.losses.Loss, num_classes: int) -> None:
-        """Checks that the compiled loss can be trained with this defence.
+        """Checks that the compiled loss can be trained with this defense.
 
         Args:
             loss: the compiled loss.

@@ -25,11 +25,11 @@ class MAIL(WrappingDefense):
     multiplies the loss of `AdversarialTraining`, the divergence of `TRADES`, or the boosted loss
     of `MART`.
 
-    Defences that weight samples look strong under PGD and less so under AutoAttack; judge them
+    Defenses that weight samples look strong under PGD and less so under AutoAttack; judge them
     with `keras_mmc.audit`.
 
     Args:
-        defense: the defence whose samples are weighted: `AdversarialTraining` in any form,
+        defense: the defense whose samples are weighted: `AdversarialTraining` in any form,
             `TRADES` or `MART`.
         slope: steepness of the weight, above 0; `None` takes 10, with `TRADES` 2.
         bias: margin at which the weight is one half; `None` takes -0.5, with `TRADES` 0.
@@ -71,7 +71,7 @@ class MAIL(WrappingDefense):
 
     @property
     def slope_and_bias(self) -> tuple[float, float]:
-        """Slope and bias, those of the weighted defence where none were given."""
+        """Slope and bias, those of the weighted defense where none were given."""
         slope, bias = self.defense.mail_defaults
         return (
             slope if self.slope is None else self.slope,

@@ -10,7 +10,7 @@ from keras_mmc.defenses.base import Defense
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class StandardTraining(Defense):
-    """Training on the images as they are: what defences are compared with.
+    """Training on the images as they are: what defenses are compared with.
 
     In an `AdversarialModel` it gives robust validation accuracy and regularizers to plain
     training.

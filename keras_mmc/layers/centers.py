@@ -1,4 +1,4 @@
-"""Heads that score features by their distance to class centres."""
+"""Heads that score features by their distance to class centers."""
 
 from typing import Any
 
@@ -29,21 +29,21 @@ class _CenterHead(ScoreHead):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class MaxMahalanobisCenters(_CenterHead):
-    """Head with fixed class centres as far apart as possible: scores `-1/2 ||z - mu_k||^2`.
+    """Head with fixed class centers as far apart as possible: scores `-1/2 ||z - mu_k||^2`.
 
-    For `num_classes <= d + 1` the centres are a regular simplex; for more classes they are
+    For `num_classes <= d + 1` the centers are a regular simplex; for more classes they are
     optimized numerically when the layer is built (see `keras_mmc.centers`). They are not trained.
-    The decision is the nearest centre. Feed it the output of a Dense layer *without* activation.
+    The decision is the nearest center. Feed it the output of a Dense layer *without* activation.
 
     Args:
         num_classes: number of classes K, at least 2; may be left out if `centers` are given.
-        scale: norm of every centre (C_MM in the paper); 10 and 100 are used there.
-        centers: own centres, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
+        scale: norm of every center (C_MM in the paper); 10 and 100 are used there.
+        centers: own centers, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
         seed: seed of the numerical optimization; a simplex does not depend on it.
         **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Raises:
-        ValueError: for arguments out of range, or features whose width does not fit the centres.
+        ValueError: for arguments out of range, or features whose width does not fit the centers.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626.
 
@@ -83,7 +83,7 @@ class MaxMahalanobisCenters(_CenterHead):
                 self._own_centers = values  # kept in the config: optimizing again takes seconds
         if values.shape[1] != dim:
             raise ValueError(
-                f"MaxMahalanobisCenters: the centres have width {values.shape[1]}; received "
+                f"MaxMahalanobisCenters: the centers have width {values.shape[1]}; received "
                 f"features of shape {tuple(input_shape)}. Put a Dense({values.shape[1]}) without "
                 "activation before this layer."
             )
@@ -97,9 +97,9 @@ class MaxMahalanobisCenters(_CenterHead):
 
     @property
     def softmax_temperature(self) -> float:
-        """A tenth of the score gap at a centre, `1/2 min_{i != j} ||mu_i - mu_j||^2`.
+        """A tenth of the score gap at a center, `1/2 min_{i != j} ||mu_i - mu_j||^2`.
 
-        Features at their centre then give the softmax a gap of 10, about that of a network
+        Features at their center then give the softmax a gap of 10, about that of a network
         trained with cross-entropy. With 10 classes and scale 10 it is 11.1.
         """
         centers = keras.ops.convert_to_numpy(self.centers).astype("float64")
@@ -113,14 +113,14 @@ class MaxMahalanobisCenters(_CenterHead):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class LearnedCenters(_CenterHead):
-    """Head with class centres that are trained: scores `-1/2 ||z - c_k||^2`.
+    """Head with class centers that are trained: scores `-1/2 ||z - c_k||^2`.
 
-    Meant for `LGMLoss` and `CenterLoss`. With `MMCLoss` alone, all features and centres may
+    Meant for `LGMLoss` and `CenterLoss`. With `MMCLoss` alone, all features and centers may
     collapse into one point: use `MaxMahalanobisCenters` there.
 
     Args:
         num_classes: number of classes K, at least 2.
-        initializer: Keras initializer of the centres.
+        initializer: Keras initializer of the centers.
         **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Raises:

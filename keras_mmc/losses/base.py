@@ -16,7 +16,7 @@ class ScoreLoss(keras.losses.Loss):
     sample weights are Keras'. Labels may be integers `(N,)` or `(N, 1)`, or one-hot rows `(N, K)`;
     `keras_mmc.losses.label_distribution` makes rows of all of them. A subclass with parameters
     also extends `get_config`, and is registered with `keras.saving.register_keras_serializable`.
-    The class attributes tell heads, defences and attacks what the loss needs, so that a
+    The class attributes tell heads, defenses and attacks what the loss needs, so that a
     combination that cannot work is refused before it trains.
 
     Losses compute in float32 or wider, also when a 16-bit `dtype` is asked for: labels above 256
@@ -26,8 +26,8 @@ class ScoreLoss(keras.losses.Loss):
     Attributes:
         needs_distances: set it to `True` if the scores must be `-1/2 ||z - mu_k||^2`, because the
             loss has no lower bound, or no meaning, on free logits.
-        needs_fixed_centers: set it to `True` if the loss only pulls features to their centre:
-            centres that learn would all collapse into one point.
+        needs_fixed_centers: set it to `True` if the loss only pulls features to their center:
+            centers that learn would all collapse into one point.
         pairwise: set it to `True` if the value of a sample depends on the others of its batch, so
             that a batch must hold several classes and one bad sample spoils it.
         min_classes: the smallest number of classes with which the loss is not constant.

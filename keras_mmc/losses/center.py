@@ -15,7 +15,7 @@ def center(y_true: Tensor, scores: Tensor, weight: float) -> Tensor:
     """Softmax cross-entropy plus `weight / 2 ||z - c_y||^2`, both from the same scores.
 
     Source: Wen et al., *A Discriminative Feature Learning Approach for Deep Face Recognition*,
-    ECCV 2016. There the classifier is a dense layer of its own; here its weights are the centres,
+    ECCV 2016. There the classifier is a dense layer of its own; here its weights are the centers,
     as the score contract asks.
 
     Example:
@@ -28,10 +28,10 @@ def center(y_true: Tensor, scores: Tensor, weight: float) -> Tensor:
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class CenterLoss(ScoreLoss):
-    """Center loss: cross-entropy on the scores and a pull to the own, learned centre.
+    """Center loss: cross-entropy on the scores and a pull to the own, learned center.
 
-    Meant for `keras_mmc.layers.LearnedCenters`. The optimizer moves the centres: an SGD step of
-    rate `r` moves a centre by `r * weight` times the sum over its samples of `(z - c) / N`, the
+    Meant for `keras_mmc.layers.LearnedCenters`. The optimizer moves the centers: an SGD step of
+    rate `r` moves a center by `r * weight` times the sum over its samples of `(z - c) / N`, the
     running mean of the paper, and by the gradient of the cross-entropy.
 
     Args:

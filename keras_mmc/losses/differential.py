@@ -9,7 +9,7 @@ from keras_mmc.losses.base import ScoreLoss
 
 
 def differential(y_true: Tensor, scores: Tensor) -> Tensor:
-    """Mean over pairs of differently labelled samples of `softplus(-(s_i - s_j))`.
+    """Mean over pairs of differently labeled samples of `softplus(-(s_i - s_j))`.
 
     For two classes this is the paper's loss on the difference `s = scores[:, 1] - scores[:, 0]`.
     For more, this package's extension: for sample i of class a and sample j of class b

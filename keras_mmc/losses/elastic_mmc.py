@@ -1,4 +1,4 @@
-"""Elastic MMC: features gather on a shell about their centre."""
+"""Elastic MMC: features gather on a shell about their center."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from keras_mmc.losses.base import ScoreLoss
 
 
 def elastic_mmc(y_true: Tensor, scores: Tensor, radius: float) -> Tensor:
-    """Half the squared distance to a shell of radius `r` about the own centre.
+    """Half the squared distance to a shell of radius `r` about the own center.
 
-    `1/2 (||z - mu_y|| - r)^2` with `||z - mu_y|| = sqrt(-2 s_y)`. At the centre itself, where the
+    `1/2 (||z - mu_y|| - r)^2` with `||z - mu_y|| = sqrt(-2 s_y)`. At the center itself, where the
     shell lies in no particular direction, the gradient is 0. A radius of 0 gives `mmc`.
 
     Example:
@@ -28,7 +28,7 @@ def elastic_mmc(y_true: Tensor, scores: Tensor, radius: float) -> Tensor:
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class ElasticMMCLoss(ScoreLoss):
-    """MMC whose optimum is a shell of radius `radius` about each centre instead of the centre.
+    """MMC whose optimum is a shell of radius `radius` about each center instead of the center.
 
     Args:
         radius: radius of the shell in feature space, at least 0.

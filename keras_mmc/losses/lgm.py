@@ -30,7 +30,7 @@ def lgm(y_true: Tensor, scores: Tensor, margin: float, weight: float) -> Tensor:
 class LGMLoss(ScoreLoss):
     """Large-margin Gaussian mixture loss, meant for `keras_mmc.layers.LearnedCenters`.
 
-    The margin widens the distance to the own centre and so needs scores that are never positive;
+    The margin widens the distance to the own center and so needs scores that are never positive;
     with a dense head use a loss of logits instead.
 
     Args:

@@ -55,7 +55,7 @@ def mm_lda(
 class MMLDALoss(ScoreLoss):
     """Cross-entropy on Max-Mahalanobis scores; with a dense head, on its logits over `sigma^2`.
 
-    With centres of norm 10 the softmax of the scores is close to one-hot and training can stall; a
+    With centers of norm 10 the softmax of the scores is close to one-hot and training can stall; a
     larger `sigma` softens it.
 
     Args:

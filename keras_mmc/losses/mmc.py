@@ -14,7 +14,7 @@ from keras_mmc.losses.base import ScoreLoss
 
 
 def mmc(y_true: Tensor, scores: Tensor) -> Tensor:
-    """Half the squared distance to the own centre, `1/2 ||z - mu_y||^2 = -s_y`.
+    """Half the squared distance to the own center, `1/2 ||z - mu_y||^2 = -s_y`.
 
     Source: Pang et al., *Rethinking Softmax Cross-Entropy Loss for Adversarial Robustness*,
     ICLR 2020, arXiv 1905.10626, the definition of the MMC loss. The released code uses
@@ -29,7 +29,7 @@ def mmc(y_true: Tensor, scores: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class MMCLoss(ScoreLoss):
-    """Max-Mahalanobis center loss: pulls features to the fixed centre of their class.
+    """Max-Mahalanobis center loss: pulls features to the fixed center of their class.
 
     MMC alone does not make a network robust: networks trained with it lose all accuracy under
     AutoAttack unless they are trained adversarially as well. Judge them with `keras_mmc.audit`.
@@ -64,9 +64,9 @@ class MMCLoss(ScoreLoss):
         dim = self.centers.shape[1]
         if y_pred.shape[-1] != dim:
             raise ValueError(
-                f"MMCLoss(centers=...) holds centres of width {dim}; received features of shape "
+                f"MMCLoss(centers=...) holds centers of width {dim}; received features of shape "
                 f"{tuple(y_pred.shape)}. End the model in a Dense layer of {dim} units without "
-                f"activation, or make centres of width {y_pred.shape[-1]}."
+                f"activation, or make centers of width {y_pred.shape[-1]}."
             )
         centers = ops.convert_to_tensor(self.centers, dtype=y_pred.dtype)
         return mmc(y_true, center_scores(y_pred, centers))

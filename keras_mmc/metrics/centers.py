@@ -1,4 +1,4 @@
-"""Metrics of features around their class centres, read off the scores."""
+"""Metrics of features around their class centers, read off the scores."""
 
 from typing import Any
 
@@ -37,9 +37,9 @@ class _ScoreMetric(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class CenterDistance(_ScoreMetric):
-    """Mean distance of the features to the centre of their class, `mean ||z - mu_y||`.
+    """Mean distance of the features to the center of their class, `mean ||z - mu_y||`.
 
-    Needs the scores of a head with centres; the unit is that of the feature space.
+    Needs the scores of a head with centers; the unit is that of the feature space.
 
     Example:
     >>> metric = keras_mmc.metrics.CenterDistance()
@@ -54,10 +54,10 @@ class CenterDistance(_ScoreMetric):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class NearestCenterMargin(_ScoreMetric):
-    """Mean of how much nearer the own centre is than the nearest wrong one.
+    """Mean of how much nearer the own center is than the nearest wrong one.
 
     `mean (min_{k != y} ||z - mu_k|| - ||z - mu_y||)`, in units of the feature space; negative for
-    a misclassified sample. Needs the scores of a head with centres.
+    a misclassified sample. Needs the scores of a head with centers.
 
     Example:
     >>> metric = keras_mmc.metrics.NearestCenterMargin()
@@ -76,15 +76,15 @@ class NearestCenterMargin(_ScoreMetric):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class CenterDensity(_ScoreMetric):
-    """Fraction of samples whose features lie within `radius` of the centre of their class.
+    """Fraction of samples whose features lie within `radius` of the center of their class.
 
     `(1/N) #{i : ||z_i - mu_{y_i}|| <= r}`. Divided by the volume of the ball of that radius it is
-    the sample density about the centres that the MMC paper argues with; in hundreds of dimensions
+    the sample density about the centers that the MMC paper argues with; in hundreds of dimensions
     that volume is beyond floating point, so the fraction itself is given.
 
     Args:
         radius: radius r in feature space, above 0. Balls of radius up to half the distance of two
-            centres, `scale * sqrt(K / (2 (K - 1)))` for a simplex, do not overlap.
+            centers, `scale * sqrt(K / (2 (K - 1)))` for a simplex, do not overlap.
         **kwargs: `name` and `dtype` of the metric.
 
     Raises:

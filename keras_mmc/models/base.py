@@ -64,7 +64,7 @@ def classifier(
         num_classes: see there.
         feature_dim: see there.
         name: see there.
-        activation: activation of the feature layer; none before a head with centres.
+        activation: activation of the feature layer; none before a head with centers.
         kernel_initializer: initializer of the feature layer.
 
     Returns:

@@ -17,7 +17,7 @@ def lenet5(
     """LeNet-5: convolutions 6@5x5 and 16@5x5 with max-pooling, dense 120, linear features.
 
     With a dense head the feature layer is followed by ReLU, which makes it LeNet-5's dense layer
-    of 84; a head with centres takes the linear features themselves.
+    of 84; a head with centers takes the linear features themselves.
 
     Arguments, result and errors are those of every builder, see `keras_mmc.models`. Images
     have at least 12 x 12 pixels.

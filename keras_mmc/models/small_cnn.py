@@ -34,7 +34,7 @@ def small_cnn(
     x = keras.layers.Flatten()(x)
     x = keras.layers.Dense(200, kernel_initializer="he_normal")(x)
     # Two things keep the quadratic MMC loss stable under SGD with rate 0.01: bounded activations,
-    # and features that start near 0, the middle of the centres, instead of beyond them.
+    # and features that start near 0, the middle of the centers, instead of beyond them.
     x = keras.layers.LayerNormalization()(x)
     x = keras.layers.ReLU()(x)
     small = keras.initializers.VarianceScaling(0.02, "fan_in", "truncated_normal")

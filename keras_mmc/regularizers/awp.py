@@ -53,7 +53,7 @@ class AdversarialWeightPerturbation(Regularizer):
     """Adversarial weight perturbation: the gradient is taken where the weights are at their worst.
 
     After the images, the weights are attacked: every kernel is perturbed by `gamma` times its norm
-    along the gradient of the loss of the defence, summed over all replicas. The training gradient,
+    along the gradient of the loss of the defense, summed over all replicas. The training gradient,
     with weight decay and what layers add to the loss, is that of the perturbed weights; the
     optimizer applies it to the weights as they were, and no variable ever holds a perturbed one.
     Batch statistics follow the perturbed weights, once per step. So do the loss and the accuracy

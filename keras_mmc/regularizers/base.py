@@ -29,7 +29,7 @@ class Regularizer(Configurable):
 
         Args:
             score_fn: maps images to scores `(N, K)`, the model in inference mode.
-            x: the images trained on, perturbed where the defence has an attack.
+            x: the images trained on, perturbed where the defense has an attack.
             y: labels, `int32`, `(N,)`.
         """
         return 0.0
@@ -41,7 +41,7 @@ class Regularizer(Configurable):
 
         Args:
             weights: the trainable weights.
-            gradients: the gradients of the loss of the defence, summed over all replicas, times a
+            gradients: the gradients of the loss of the defense, summed over all replicas, times a
                 positive factor under loss scaling; 0 where it does not depend on a weight.
             epoch: `int32` scalar, the epoch that runs, from 0.
 
