@@ -27,26 +27,15 @@ def value_and_gradient(
     >>> value_and_gradient(lambda x: tf.reduce_sum(x**2, axis=1), x)
     ([5.0], [[2.0, 4.0]])
     """
-    values, gradient, _ = value_gradient_aux(lambda point: (fn(point), ()), x)
-    return values, gradient
+    return value_gradient_aux(lambda inputs: (fn(inputs), ()), x)[:2]
 
 
 def value_gradient_aux(
     fn: Callable[[tf.Tensor], tuple[tf.Tensor, Any]], x: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, Any]:
-    """As `value_and_gradient`, for an `fn` that returns `(values, aux)`.
+    """As `value_and_gradient`, for an `fn` that returns `(values, aux)`; returns `aux` as well.
 
     `aux`, for example the scores, comes from the same forward pass: nothing is computed twice.
-
-    Args:
-        fn: maps `x` to values `(N,)` and anything else.
-        x: floating tensor `(N, ...)`.
-
-    Returns:
-        Values, gradients and `aux`.
-
-    Raises:
-        ValueError: if the values do not depend on `x`, or are not one per sample.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)

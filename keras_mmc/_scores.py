@@ -10,17 +10,11 @@ from keras_mmc._backend import Tensor
 
 
 def center_scores(features: Tensor, centers: Tensor) -> Tensor:
-    """Scores `s_k = -1/2 ||z - mu_k||^2` of features against class centers.
+    """Scores `s_k = -1/2 ||z - mu_k||^2`, `(N, K)`, of features `(N, d)` and centers `(K, d)`.
 
-    Computed as `<z, mu_k> - (||z||^2 + ||mu_k||^2) / 2`, one matrix product instead of an
-    `(N, K, d)` difference; its gradient in `z` is `mu_k - z`.
-
-    Args:
-        features: tensor `(N, d)`, float32 or wider.
-        centers: tensor `(K, d)` of the same dtype.
-
-    Returns:
-        Tensor `(N, K)`, never above 0 but for rounding.
+    Both are of one dtype, float32 or wider. Computed as `<z, mu_k> - (||z||^2 + ||mu_k||^2) / 2`,
+    one matrix product instead of an `(N, K, d)` difference; never above 0 but for rounding. The
+    gradient in `z` is `mu_k - z`.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626): half the negative squared distance whose
     value at the own center is the negative MMC loss.
@@ -32,16 +26,10 @@ def center_scores(features: Tensor, centers: Tensor) -> Tensor:
 
 
 def center_distances(scores: Tensor) -> Tensor:
-    """Distances `||z - mu_k|| = sqrt(-2 s_k)` from the scores of a head with centers.
+    """Distances `||z - mu_k|| = sqrt(-2 s_k)` from scores of any shape, in units of the features.
 
     The gradient at a center, where the distance has no direction, is 0. A NaN score has a NaN
     distance: only what is known to be at the center gets 0.
-
-    Args:
-        scores: tensor of scores `-1/2 ||z - mu_k||^2`, any shape, float32 or wider.
-
-    Returns:
-        Tensor of the same shape, in units of the feature space.
     """
     squared = -2 * scores
     at_center = squared <= 1e-12

@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -46,17 +47,13 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
 
     Args:
         model: built classifier with one input and scores `(N, K)`.
-        path: directory to write.
+        path: directory to write, returned as a `pathlib.Path`.
         overwrite: replace an earlier export; nothing else is ever deleted.
-
-    Returns:
-        The path.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is not set, or holds anything else than an
             export of this package, or is the working directory or the like.
-        BlockingIOError: if another process exports to the same place.
-        OSError: if `path` cannot be written.
+        BlockingIOError, OSError: if another process exports there, or `path` cannot be written.
         ValueError: if the model is not built, does not map one input to scores `(N, K)`, or has
             weights that are not finite.
 
@@ -77,16 +74,15 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     return pathlib.Path(path)
 
 
-def _serving(model):
+def _serving(model: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """The function that is served: images to a dict of outputs."""
     head = model.layers[-1]
     gives_distances = isinstance(head, ScoreHead) and head.gives_distances
 
-    def serve(images):
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = tf.cast(model(images, training=False), tf.float32)
-        pixels_finite = tf.reduce_all(
-            tf.math.is_finite(images), axis=list(range(1, images.shape.rank))
-        )
+        pixel_axes = list(range(1, images.shape.rank))
+        pixels_finite = tf.reduce_all(tf.math.is_finite(images), axis=pixel_axes)
         largest = tf.reduce_max(scores, axis=-1)
         is_nan = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
         valid = pixels_finite & tf.math.is_finite(largest) & ~is_nan
@@ -103,7 +99,7 @@ def _serving(model):
     return serve
 
 
-def _check_weights(model):
+def _check_weights(model: keras.Model) -> None:
     broken = [
         weight.path
         for weight in model.weights
@@ -117,7 +113,7 @@ def _check_weights(model):
         )
 
 
-def _input_signature(model):
+def _input_signature(model: keras.Model) -> tf.TensorSpec:
     if not model.built or len(getattr(model, "inputs", None) or ()) != 1:
         raise ValueError(
             "export_saved_model needs a built model with one input. Build a functional or "

@@ -67,8 +67,7 @@ def log_odds(scores: Tensor, labels: Tensor) -> Tensor:
 def dlr(scores: Tensor, labels: Tensor) -> Tensor:
     """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: the margin, free of scale and offset.
 
-    Raises:
-        ValueError: if there are fewer than 3 classes.
+    A `ValueError` refuses fewer than 3 classes.
 
     Source: Croce & Hein, ICML 2020 (arXiv 2003.01690), equation 6.
     """
@@ -93,10 +92,7 @@ def targeted_cross_entropy(scores: Tensor, labels: Tensor, targets: Tensor) -> T
 
 
 def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`.
-
-    Raises:
-        ValueError: if there are fewer than 4 classes.
+    """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`; a `ValueError` refuses fewer than 4 classes.
 
     Source: Croce & Hein, ICML 2020 (arXiv 2003.01690), equation 7.
     """
@@ -113,18 +109,14 @@ def kl(scores: Tensor, clean_scores: Tensor) -> Tensor:
     """
     check_rows(clean_scores, scores, "clean rows")
     log_clean = ops.log_softmax(clean_scores, axis=-1)
-    log_scores = ops.log_softmax(scores, axis=-1)
-    return ops.sum(ops.exp(log_clean) * (log_clean - log_scores), axis=-1)
+    gaps = log_clean - ops.log_softmax(scores, axis=-1)
+    return ops.sum(ops.exp(log_clean) * gaps, axis=-1)
 
 
 def training_loss(loss: str | Callable | keras.losses.Loss) -> Callable:
-    """The loss a model is trained with as an objective, unreduced.
+    """The loss a model is trained with as an objective `(scores, labels)`, unreduced.
 
-    Args:
-        loss: a `keras.losses.Loss`, its name, or a function `(y, scores)` of values `(N,)`.
-
-    Returns:
-        A function `(scores, labels)` of values `(N,)`.
+    The loss is a `keras.losses.Loss`, its name, or a function `(y, scores)` of values `(N,)`.
 
     Raises:
         ValueError: when called, if the loss does not give one value per sample, or needs more
@@ -152,12 +144,6 @@ def training_loss(loss: str | Callable | keras.losses.Loss) -> Callable:
     return objective
 
 
-_TARGETED_FORM = {
-    "margin": "targeted_margin",
-    "distance": "targeted_distance",
-    "cross_entropy": "targeted_cross_entropy",
-    "dlr": "targeted_dlr",
-}
 _UNTARGETED = (margin, distance, nearest_wrong, cross_entropy, log_odds, dlr)
 _WITH_TARGET = (targeted_margin, targeted_distance, targeted_cross_entropy, targeted_dlr)
 _BY_NAME = {function.__name__: function for function in _UNTARGETED + _WITH_TARGET}
@@ -187,32 +173,30 @@ def get(identifier: str | Callable | keras.losses.Loss) -> Callable:
 def for_goal(identifier: str | Callable | keras.losses.Loss, targeted: bool) -> Callable:
     """The objective `f(scores, labels, targets)` that serves a targeted or untargeted attack.
 
-    A targeted attack given `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form;
-    an untargeted objective ignores the targets.
-
-    Args:
-        identifier: name of an objective; a function, of `(scores, labels, targets)` if
-            `targeted`, of `(scores, labels)` if not; or, untargeted, a Keras loss.
-        targeted: whether the attack has targets.
+    The identifier is the name of an objective; a function, of `(scores, labels, targets)` if
+    `targeted`, of `(scores, labels)` if not; or, untargeted, a Keras loss. A targeted attack given
+    `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form; an untargeted objective
+    ignores the targets.
 
     Raises:
         ValueError: if the objective is unknown or does not fit the goal.
     """
     objective = get(identifier)
-    name = identifier if isinstance(identifier, str) else None
-    if targeted and name in _TARGETED_FORM:
-        return get(_TARGETED_FORM[name])
-    if targeted and name and name not in TARGETED:
+    if targeted:
+        if not isinstance(identifier, str) or identifier in TARGETED:
+            return objective
+        if f"targeted_{identifier}" in TARGETED:
+            return get(f"targeted_{identifier}")
         raise ValueError(
-            f"Objective {name!r} has no target, but the attack is targeted. Choose one of "
+            f"Objective {identifier!r} has no target, but the attack is targeted. Choose one of "
             f"{sorted(TARGETED)}, or pass targeted=False."
         )
-    if name in TARGETED and not targeted:
+    if isinstance(identifier, str) and identifier in TARGETED:
         raise ValueError(
-            f"Objective {name!r} needs targets, but the attack is not targeted. Pass "
-            f"targeted=True, or use {name.removeprefix('targeted_')!r}."
+            f"Objective {identifier!r} needs targets, but the attack is not targeted. Pass "
+            f"targeted=True, or use {identifier.removeprefix('targeted_')!r}."
         )
-    return objective if targeted else lambda scores, labels, targets: objective(scores, labels)
+    return lambda scores, labels, targets: objective(scores, labels)
 
 
 def _mask(scores: Tensor, classes: Tensor) -> Tensor:
@@ -240,8 +224,8 @@ def _score_of(scores: Tensor, classes: Tensor) -> Tensor:
 
 def _check_classes(scores: Tensor, least: int, name: str) -> None:
     if scores.shape[-1] < least:
-        mend = "targeted_margin" if name in TARGETED else "margin"
+        instead = "targeted_margin" if name in TARGETED else "margin"
         raise ValueError(
             f"Objective {name!r} needs at least {least} classes; received scores of shape "
-            f"{tuple(scores.shape)}. Use {mend!r}, which needs 2."
+            f"{tuple(scores.shape)}. Use {instead!r}, which needs 2."
         )

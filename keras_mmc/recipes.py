@@ -10,11 +10,11 @@ from typing import Any
 Recipe = dict[str, Any]
 
 
-def _pgd(eps: float, steps: int, step_size: float, **more) -> Recipe:
+def _pgd(eps: float, steps: int, step_size: float, **more: Any) -> Recipe:
     return {"attack_eps": eps, "attack_steps": steps, "attack_step_size": step_size} | more
 
 
-def _sgd(learning_rate: float, batch_size: int, epochs: int, drops: list[str], **more) -> Recipe:
+def _sgd(learning_rate: float, batch_size: int, epochs: int, drops: list[str], **more: Any) -> Recipe:
     """SGD with rates that fall tenfold after the epochs of `drops`."""
     rates = {"optimizer": "sgd", "learning_rate": learning_rate, "schedule": "drops"}
     return rates | {"batch_size": batch_size, "epochs": epochs, "drops": drops} | more
@@ -34,7 +34,7 @@ def _mail(bias: float, slope: float) -> Recipe:
     return {"mail_bias": bias, "mail_slope": slope, "mail_burn_in": 75}
 
 
-def _cifar10_at(epochs: int, drops: list[str], decay: float, **more) -> Recipe:
+def _cifar10_at(epochs: int, drops: list[str], decay: float, **more: Any) -> Recipe:
     """A wide residual network on the loss at the adversarial examples of PGD-10."""
     network = {"dataset": "cifar10", "model": "wide_resnet", "depth": 34, "loss": "softmax"}
     training = _sgd(0.1, 128, epochs, drops, weight_decay=_decoupled(decay), augment=True)
