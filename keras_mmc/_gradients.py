@@ -5,6 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
+ScoreFn = Callable[[tf.Tensor], tf.Tensor]
+"""A classifier as a function from images `(N, ...)` to scores `(N, K)`."""
+
 
 def value_and_gradient(
     fn: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor

@@ -14,7 +14,9 @@ def _pgd(eps: float, steps: int, step_size: float, **more: Any) -> Recipe:
     return {"attack_eps": eps, "attack_steps": steps, "attack_step_size": step_size} | more
 
 
-def _sgd(learning_rate: float, batch_size: int, epochs: int, drops: list[str], **more: Any) -> Recipe:
+def _sgd(
+    learning_rate: float, batch_size: int, epochs: int, drops: list[str], **more: Any
+) -> Recipe:
     """SGD with rates that fall tenfold after the epochs of `drops`."""
     rates = {"optimizer": "sgd", "learning_rate": learning_rate, "schedule": "drops"}
     return rates | {"batch_size": batch_size, "epochs": epochs, "drops": drops} | more

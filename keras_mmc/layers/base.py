@@ -1,4 +1,4 @@
-"""What every head shares: float32 scores and the check of its input."""
+"""What every head shares: float32 scores, the check of its input, and its configuration."""
 
 from typing import Any
 
@@ -10,9 +10,11 @@ class ScoreHead(keras.layers.Layer):
 
     A subclass makes its weights in `build`, for the width that `check_features` returns, and
     computes the scores in `call`. It is registered with
-    `keras.saving.register_keras_serializable`. Input shape: `(N, d)`. Output shape: `(N, K)`.
+    `keras.saving.register_keras_serializable`, and names its parameters in `config_fields` or
+    extends `get_config`. Input shape: `(N, d)`. Output shape: `(N, K)`.
 
     Attributes:
+        config_fields: names of the parameters that are saved, each an attribute as well.
         gives_distances: set it to `True` if the scores are `-1/2 ||z - mu_k||^2` and so never
             above 0, as losses with `needs_distances` ask for.
 
@@ -20,8 +22,13 @@ class ScoreHead(keras.layers.Layer):
         dtype: "float32" (also under mixed precision) or "float64". Scores of a 16-bit dtype would
             lose the small differences that decide, and attacks would be blind.
         **kwargs: `name` and `trainable`, as for every Keras layer.
+
+    Raises:
+        ValueError: for another dtype or an argument out of range; when built, for features of
+            another shape.
     """
 
+    config_fields: tuple[str, ...] = ()
     gives_distances = False
 
     def __init__(self, dtype: Any = "float32", **kwargs: Any):
@@ -49,3 +56,7 @@ class ScoreHead(keras.layers.Layer):
                 "a Dense layer before it."
             )
         return input_shape[-1]
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in self.config_fields}
+        return {**super().get_config(), **keras.saving.serialize_keras_object(own)}

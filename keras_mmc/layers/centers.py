@@ -40,10 +40,7 @@ class MaxMahalanobisCenters(_CenterHead):
         scale: norm of every center (C_MM in the paper); 10 and 100 are used there.
         centers: own centers, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
         seed: seed of the numerical optimization; a simplex does not depend on it.
-        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
-
-    Raises:
-        ValueError: for arguments out of range, or features whose width does not fit the centers.
+        **kwargs: as for `ScoreHead`, as are the errors.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626.
 
@@ -52,6 +49,8 @@ class MaxMahalanobisCenters(_CenterHead):
     >>> head(np.zeros((1, 256), "float32")).shape
     (1, 10)
     """
+
+    config_fields = ("num_classes", "scale", "seed")
 
     def __init__(
         self,
@@ -62,14 +61,16 @@ class MaxMahalanobisCenters(_CenterHead):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._own_centers = None if centers is None else check_centers(centers)
-        if self._own_centers is not None:
-            if num_classes not in (None, len(self._own_centers)):
+        self._own_centers = None
+        if centers is not None:
+            self._own_centers = check_centers(centers)
+            rows = len(self._own_centers)
+            if num_classes not in (None, rows):
                 raise ValueError(
-                    f"MaxMahalanobisCenters: num_classes={num_classes} but `centers` hold "
-                    f"{len(self._own_centers)} rows. Leave `num_classes` out, or make them agree."
+                    f"MaxMahalanobisCenters: num_classes={num_classes} but `centers` hold {rows} "
+                    "rows. Leave `num_classes` out, or make them agree."
                 )
-            num_classes = len(self._own_centers)
+            num_classes = rows
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.scale = check_scale(scale)
         self.seed = check_count("seed", seed, 0)
@@ -107,8 +108,7 @@ class MaxMahalanobisCenters(_CenterHead):
 
     def get_config(self) -> dict[str, Any]:
         centers = None if self._own_centers is None else self._own_centers.tolist()
-        own = {"num_classes": self.num_classes, "scale": self.scale, "seed": self.seed}
-        return {**super().get_config(), **own, "centers": centers}
+        return {**super().get_config(), "centers": centers}
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -121,10 +121,7 @@ class LearnedCenters(_CenterHead):
     Args:
         num_classes: number of classes K, at least 2.
         initializer: Keras initializer of the centers.
-        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
-
-    Raises:
-        ValueError: for K < 2.
+        **kwargs: as for `ScoreHead`.
 
     Source: Wan et al., *Rethinking Feature Distribution for Loss Functions in Image
     Classification*, CVPR 2018.
@@ -133,6 +130,8 @@ class LearnedCenters(_CenterHead):
     >>> keras_mmc.LearnedCenters(10)(np.zeros((1, 64), "float32")).shape
     (1, 10)
     """
+
+    config_fields = ("num_classes", "initializer")
 
     def __init__(self, num_classes: int, initializer: Any = "glorot_uniform", **kwargs: Any):
         super().__init__(**kwargs)
@@ -145,8 +144,3 @@ class LearnedCenters(_CenterHead):
             name="centers", shape=(self.num_classes, dim), initializer=self.initializer
         )
         self.built = True
-
-    def get_config(self) -> dict[str, Any]:
-        initializer = keras.initializers.serialize(self.initializer)
-        own = {"num_classes": self.num_classes, "initializer": initializer}
-        return {**super().get_config(), **own}

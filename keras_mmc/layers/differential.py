@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mmc._backend import Tensor
 from keras_mmc._labels import check_labels
-from keras_mmc._validation import check, is_number
+from keras_mmc._validation import check_number
 from keras_mmc.layers.base import ScoreHead
 
 
@@ -22,7 +22,7 @@ class DifferentialHead(ScoreHead):
 
     Args:
         initializer: Keras initializer of `w`.
-        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
+        **kwargs: as for `ScoreHead`.
 
     Source: Nar et al., arXiv 1901.08360.
 
@@ -30,6 +30,8 @@ class DifferentialHead(ScoreHead):
     >>> model = keras.Sequential([keras.Input((2,)), keras_mmc.layers.DifferentialHead()])
     >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
     """
+
+    config_fields = ("initializer",)
 
     def __init__(self, initializer: Any = "glorot_uniform", **kwargs: Any):
         super().__init__(**kwargs)
@@ -52,17 +54,13 @@ class DifferentialHead(ScoreHead):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], 2)
 
-    def get_config(self) -> dict[str, Any]:
-        initializer = keras.initializers.serialize(self.initializer)
-        return {**super().get_config(), "initializer": initializer}
-
 
 def best_threshold(
     projections: np.typing.ArrayLike,
     labels: np.typing.ArrayLike,
     max_false_positive_rate: float | None = None,
 ) -> float:
-    """Threshold on `w^T phi` from the scores of the training set.
+    """Threshold on `w^T phi` from the scores of the training set; class 1 lies strictly above it.
 
     Args:
         projections: array `(N,)` of `w^T phi`.
@@ -71,9 +69,6 @@ def best_threshold(
             negative projection, the largest hard margin on separable data. A number in `[0, 1)`
             gives instead the lowest threshold with at most this fraction of negatives above it
             (Type I error), which keeps the Type II error as low as that allows.
-
-    Returns:
-        The threshold; class 1 lies strictly above it.
 
     Raises:
         ValueError: if only one class occurs, a projection is not finite, or the rate is out of
@@ -101,8 +96,7 @@ def best_threshold(
     if max_false_positive_rate is None:
         return float((positive.min() + negative.max()) / 2)
     rate = max_false_positive_rate
-    fits = is_number(rate) and 0 <= rate < 1
-    check("best_threshold", "max_false_positive_rate", rate, fits, "in [0, 1)")
+    check_number("best_threshold", "max_false_positive_rate", rate, at_least=0, below=1)
     allowed = int(np.floor(rate * len(negative) + 1e-9))
     return float(negative[len(negative) - 1 - allowed])
 
@@ -117,10 +111,8 @@ def fit_threshold(
     """Set the threshold of a model that ends in a `DifferentialHead`.
 
     Labels, rate and errors are those of `best_threshold`; `x` are the training inputs, as
-    `model.predict` takes them. Returns the threshold that was set.
-
-    Raises:
-        ValueError: if the last layer of the model is not a `DifferentialHead`.
+    `model.predict` takes them. Returns the threshold that was set. A `ValueError` refuses a model
+    whose last layer is not a `DifferentialHead`.
 
     Example:
     >>> model.fit(x, y, epochs=20)

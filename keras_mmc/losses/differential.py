@@ -46,10 +46,7 @@ class DifferentialLoss(ScoreLoss):
     With a linear, bias-free binary head (`DifferentialHead`) gradient descent on separable
     features tends to the direction of the hard-margin support vector machine. The decision
     threshold is set after training: `keras_mmc.layers.fit_threshold`. A threshold cancels in
-    every pair, so it does not enter the loss.
-
-    Args:
-        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`; the mean is that over pairs.
+    every pair, so it does not enter the loss. The default reduction gives the mean over pairs.
 
     Source: Nar et al., arXiv 1901.08360; see `keras_mmc.losses.differential`.
 

@@ -24,10 +24,8 @@ def mm_lda(
 
     The logits are `s_k / sigma^2 + log pi_k`, the log joint densities of `N(mu_k, sigma^2 I)` with
     class priors `pi` up to a constant. The released code's logits `-||z - mu_k||^2` are
-    `sigma = 1/sqrt(2)`. The parameters are those of `MMLDALoss`.
-
-    Raises:
-        ValueError: if there is not one prior per class.
+    `sigma = 1/sqrt(2)`. The parameters are those of `MMLDALoss`; priors that are not one per class
+    raise a `ValueError`.
 
     Source: Pang et al., *Max-Mahalanobis Linear Discriminant Analysis Networks*, ICML 2018,
     arXiv 1802.09308.
@@ -60,18 +58,16 @@ class MMLDALoss(ScoreLoss):
 
     Args:
         sigma: standard deviation of every class in feature space, above 0.
-        priors: K class probabilities that sum to 1, or `None` for uniform ones.
+        priors: K positive class probabilities that sum to 1, or `None` for uniform ones.
         label_smoothing: fraction of the label spread evenly over all classes, in `[0, 1)`.
-        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
-
-    Raises:
-        ValueError: if a parameter is out of range, or `priors` are not K probabilities.
 
     Source: Pang et al., ICML 2018, arXiv 1802.09308; see `keras_mmc.losses.mm_lda`.
 
     Example:
     >>> model.compile(optimizer="adam", loss=keras_mmc.MMLDALoss(sigma=2.0))
     """
+
+    config_fields = ("sigma", "priors", "label_smoothing")
 
     def __init__(
         self,
@@ -92,7 +88,3 @@ class MMLDALoss(ScoreLoss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return mm_lda(y_true, y_pred, self.sigma, self.priors, self.label_smoothing)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"sigma": self.sigma, "priors": self.priors, "label_smoothing": self.label_smoothing}
-        return {**super().get_config(), **own}

@@ -1,4 +1,8 @@
-"""Metrics of features and scores."""
+"""Metrics of features and scores.
+
+The classes take the scores of a head with centers, which are half squared distances; their unit is
+that of the feature space.
+"""
 
 from keras_mmc.metrics.centers import CenterDensity, CenterDistance, NearestCenterMargin
 from keras_mmc.metrics.class_distances import ClassDistances, class_distances

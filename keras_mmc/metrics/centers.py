@@ -15,7 +15,7 @@ class _ScoreMetric(keras.metrics.Mean):
     """Mean over samples of a function of labels and scores, float32 under any policy.
 
     A subclass implements `values(targets, scores)`: from rows of class weights and scores, both
-    `(N, K)`, to one value per sample, NaN where the scores are.
+    `(N, K)`, to one value per sample, `(N,)`, NaN where the scores are.
     """
 
     def __init__(self, name: str | None = None, dtype: Any = "float32"):
@@ -39,8 +39,6 @@ class _ScoreMetric(keras.metrics.Mean):
 class CenterDistance(_ScoreMetric):
     """Mean distance of the features to the center of their class, `mean ||z - mu_y||`.
 
-    Needs the scores of a head with centers; the unit is that of the feature space.
-
     Example:
     >>> metric = keras_mmc.metrics.CenterDistance()
     >>> metric.update_state([0], [[-8.0, -50.0]])
@@ -56,8 +54,7 @@ class CenterDistance(_ScoreMetric):
 class NearestCenterMargin(_ScoreMetric):
     """Mean of how much nearer the own center is than the nearest wrong one.
 
-    `mean (min_{k != y} ||z - mu_k|| - ||z - mu_y||)`, in units of the feature space; negative for
-    a misclassified sample. Needs the scores of a head with centers.
+    `mean (min_{k != y} ||z - mu_k|| - ||z - mu_y||)`; negative for a misclassified sample.
 
     Example:
     >>> metric = keras_mmc.metrics.NearestCenterMargin()
@@ -83,12 +80,10 @@ class CenterDensity(_ScoreMetric):
     that volume is beyond floating point, so the fraction itself is given.
 
     Args:
-        radius: radius r in feature space, above 0. Balls of radius up to half the distance of two
-            centers, `scale * sqrt(K / (2 (K - 1)))` for a simplex, do not overlap.
+        radius: radius r in feature space; a `ValueError` refuses what is not above 0. Balls of
+            radius up to half the distance of two centers, `scale * sqrt(K / (2 (K - 1)))` for a
+            simplex, do not overlap.
         **kwargs: `name` and `dtype` of the metric.
-
-    Raises:
-        ValueError: if `radius` is not above 0.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626, the definition of sample density.
 

@@ -15,15 +15,9 @@ def weight_perturbations(
 ) -> list[tf.Tensor]:
     """`gamma * ||w|| * g / ||g||` for every tensor of rank 2 or more, 0 for biases and scales.
 
-    Norms are those of whole tensors. A gradient that is 0 or not finite gives 0: no direction.
-
-    Args:
-        weights: tensors or variables.
-        gradients: tensors of the same shapes; a common positive factor does not matter.
-        gamma: length of a perturbation relative to its tensor, at least 0.
-
-    Returns:
-        Tensors in the shapes of the weights.
+    Norms are those of whole tensors. A gradient that is 0 or not finite gives 0: no direction. A
+    positive factor that all gradients have in common does not matter. Returns tensors in the shapes
+    of the weights.
 
     Source: Wu et al., NeurIPS 2020, arXiv 2004.05884.
 
@@ -31,20 +25,17 @@ def weight_perturbations(
     >>> weight_perturbations([[[3.0, 4.0]], [1.0]], [[[0.0, 2.0]], [1.0]], gamma=0.1)
     [[[0.0, 0.5]], [0.0]]
     """
-    return [
-        _perturbation(tf.convert_to_tensor(weight), tf.convert_to_tensor(gradient), gamma)
-        for weight, gradient in zip(weights, gradients, strict=True)
-    ]
-
-
-def _perturbation(weight, gradient, gamma):
-    length = tf.norm(gradient)
-    if weight.shape.rank < 2:
-        return tf.zeros_like(weight)
-    direction = tf.where(
-        tf.math.is_finite(length) & (length > 0), gradient / length, tf.zeros_like(gradient)
-    )
-    return gamma * tf.norm(weight) * direction
+    offsets = []
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight, gradient = tf.convert_to_tensor(weight), tf.convert_to_tensor(gradient)
+        offset = tf.zeros_like(weight)
+        if weight.shape.rank >= 2:
+            length = tf.norm(gradient)
+            has_direction = tf.math.is_finite(length) & (length > 0)
+            direction = tf.where(has_direction, gradient / length, offset)
+            offset = gamma * tf.norm(weight) * direction
+        offsets.append(offset)
+    return offsets
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -66,9 +57,6 @@ class AdversarialWeightPerturbation(Regularizer):
         gamma: length of a perturbation relative to the norm of its kernel, above 0; 0.01 for
             adversarial training and 0.005 for TRADES in the released code.
         start_epoch: epoch from which on weights are perturbed.
-
-    Raises:
-        ValueError: if a field does not fit.
 
     Source: Wu et al., *Adversarial Weight Perturbation Helps Robust Generalization*, NeurIPS 2020,
     arXiv 2004.05884.

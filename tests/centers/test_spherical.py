@@ -55,7 +55,7 @@ def test_seed(make):
 
 
 def test_random_centers_are_uniform_on_the_sphere():
-    """Fails if coordinates are not centered and isotropic, as after drawing from a cube's corner."""
+    """Fails if coordinates are not centered and isotropic, as drawn from a cube's corner."""
     directions = random_centers(20_000, 3, scale=1.0)
     np.testing.assert_allclose(directions.mean(axis=0), 0.0, atol=0.02)
     np.testing.assert_allclose(directions.T @ directions / 20_000, np.eye(3) / 3, atol=0.01)
