@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mmc._backend import Tensor
 from keras_mmc._labels import check_labels
-from keras_mmc._validation import check_number
+from keras_mmc._validation import check, is_number
 from keras_mmc.layers.base import ScoreHead
 
 
@@ -96,7 +96,8 @@ def best_threshold(
     if max_false_positive_rate is None:
         return float((positive.min() + negative.max()) / 2)
     rate = max_false_positive_rate
-    check_number("best_threshold", "max_false_positive_rate", rate, at_least=0, below=1)
+    fits = is_number(rate) and 0 <= rate < 1
+    check("best_threshold", "max_false_positive_rate", rate, fits, "in [0, 1)")
     allowed = int(np.floor(rate * len(negative) + 1e-9))
     return float(negative[len(negative) - 1 - allowed])
 

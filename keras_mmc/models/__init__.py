@@ -12,13 +12,13 @@ Every builder takes these arguments, beside those that its own docstring explain
     name: name of the model.
 
 It returns a `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`, and raises a
-`ValueError` if the arguments contradict each other or the images are too small.
+`ValueError` if an argument is out of range, arguments contradict each other, or the images are too
+small.
 """
 
-from keras_mmc.models.lenet5 import lenet5
+from keras_mmc.models.cnn import lenet5, small_cnn
 from keras_mmc.models.preact_resnet import preact_resnet18, wide_resnet
 from keras_mmc.models.resnet import resnet_v1, resnet_v2
-from keras_mmc.models.small_cnn import small_cnn
 
 __all__ = [
     "lenet5",

@@ -13,16 +13,11 @@ PerChannel = float | tuple[float, ...] | np.ndarray
 def normalized_input(
     input_shape: Shape, mean: PerChannel, std: PerChannel
 ) -> tuple[Tensor, Tensor]:
-    """An image input and its normalization `(x - mean) / std`.
+    """An image input and its normalization `(x - mean) / std`, two symbolic tensors.
 
     The normalization is a float32 layer of the model, so that images, attacks and served requests
-    all live in the same box. Arguments as in `keras_mmc.models`.
-
-    Returns:
-        The pair of symbolic tensors `(inputs, normalized)`.
-
-    Raises:
-        ValueError: if the shape is not `(H, W, C)`, or `mean` and `std` do not fit the channels.
+    all live in the same box. Arguments as in `keras_mmc.models`; a `ValueError` refuses a shape
+    that is not `(H, W, C)`, and a `mean` or `std` that does not fit the channels.
     """
     if len(input_shape) != 3 or None in tuple(input_shape):
         raise ValueError(
@@ -55,24 +50,11 @@ def classifier(
     activation: str | None = None,
     kernel_initializer: str | keras.initializers.Initializer = "he_normal",
 ) -> keras.Model:
-    """End a network in a linear feature layer and a head, and make it a model.
+    """End a network in a layer "features" and a head, and make it a model of float32 scores.
 
-    Args:
-        inputs: symbolic input of the network.
-        features: symbolic activations `(N, m)`.
-        head: as in `keras_mmc.models`, like `num_classes`, `feature_dim` and `name`.
-        num_classes: see there.
-        feature_dim: see there.
-        name: see there.
-        activation: activation of the feature layer; none before a head with centers.
-        kernel_initializer: initializer of the feature layer.
-
-    Returns:
-        A `keras.Model` that maps images to float32 scores; its layer "features" gives features.
-
-    Raises:
-        ValueError: if neither or both of `head` and `num_classes` are given, or `head` is not a
-            layer.
+    `features` are symbolic activations `(N, m)` for the feature layer, which takes `activation`,
+    none before a head with centers, and `kernel_initializer`; the rest as in `keras_mmc.models`. A
+    `ValueError` refuses neither or both of `head` and `num_classes`, and a head that is no layer.
     """
     if head is None:
         expected = "an integer of at least 2 without a `head`"

@@ -17,7 +17,7 @@ def preact_resnet18(
 ) -> keras.Model:
     """Pre-activation ResNet-18: four stages of two basic blocks, 64 to 512 filters.
 
-    Arguments, result and errors are those of every builder, see `keras_mmc.models`.
+    Arguments as in `keras_mmc.models`.
 
     Source: He et al., ECCV 2016, arXiv 1603.05027.
 
@@ -46,12 +46,9 @@ def wide_resnet(
 ) -> keras.Model:
     """Wide residual network WRN-`depth`-`width`: three stages of `(depth - 4) / 6` basic blocks.
 
-    Arguments, result and errors are those of every builder, see `keras_mmc.models`. Here
-    `depth` is `6n + 4`: 10, 16, 22, 28, 34, 70, ..., and `width` a factor on the filters 16, 32
-    and 64 of the stages; the name is "wrn_{depth}_{width}" by default.
-
-    Raises:
-        ValueError: if `depth` is not `6n + 4` or `width < 1`.
+    Arguments as in `keras_mmc.models`. `depth` is `6n + 4`: 10, 16, 22, 28, 34, 70, ..., and
+    `width`, at least 1, a factor on the filters 16, 32 and 64 of the stages; the name is
+    "wrn_{depth}_{width}" by default.
 
     Source: Zagoruyko & Komodakis, *Wide Residual Networks*, BMVC 2016, arXiv 1605.07146.
 

@@ -4,8 +4,6 @@ import keras
 
 from keras_mmc.models.base import PerChannel, Shape, batch_norm_relu, classifier, normalized_input
 
-_L2 = 1e-4
-
 
 def resnet_v1(
     input_shape: Shape,
@@ -19,12 +17,8 @@ def resnet_v1(
 ) -> keras.Model:
     """ResNet with basic blocks: three stages of `(depth - 2) / 6` blocks, 16 to 64 filters.
 
-    Arguments, result and errors are those of every builder, see `keras_mmc.models`. Here
-    `depth` is the number of weighted layers, `6n + 2`: 8, 14, 20, 32, 44, 56, 110, ...; the name is
-    "resnet{depth}_v1" by default.
-
-    Raises:
-        ValueError: if `depth` is not `6n + 2`.
+    Arguments as in `keras_mmc.models`. `depth` is the number of weighted layers, `6n + 2`: 8, 14,
+    20, 32, 44, 56, 110, ...; the name is "resnet{depth}_v1" by default.
 
     Source: He et al., CVPR 2016, arXiv 1512.03385, the CIFAR networks of Section 4.2.
 
@@ -59,15 +53,9 @@ def resnet_v2(
 ) -> keras.Model:
     """Pre-activation bottleneck ResNet: three stages of `(depth - 2) / 9` blocks, 64 to 256 maps.
 
-    The names of the reference count differently: its "resnet32v2" is `depth=47` here and its
-    "ResNet110" `depth=164`.
-
-    Arguments, result and errors are those of every builder, see `keras_mmc.models`. Here
-    `depth` is the number of weighted layers, `9n + 2`: 11, 20, 29, 47, 56, 110, 164, ...; the name
-    is "resnet{depth}_v2" by default.
-
-    Raises:
-        ValueError: if `depth` is not `9n + 2`.
+    Arguments as in `keras_mmc.models`. `depth` is the number of weighted layers, `9n + 2`: 11, 20,
+    29, 47, 56, 110, 164, ...; the name is "resnet{depth}_v2" by default. The names of the reference
+    count differently: its "resnet32v2" is `depth=47` here and its "ResNet110" `depth=164`.
 
     Source: He et al., *Identity Mappings in Deep Residual Networks*, ECCV 2016, arXiv 1603.05027.
 
@@ -95,22 +83,16 @@ def resnet_v2(
 
 
 def _conv(filters: int, size: int, strides: int = 1) -> keras.layers.Layer:
-    return keras.layers.Conv2D(
-        filters,
-        size,
-        strides,
-        padding="same",
-        kernel_initializer="he_normal",
-        kernel_regularizer=keras.regularizers.L2(_L2),
-    )
+    options = {"kernel_initializer": "he_normal", "kernel_regularizer": keras.regularizers.L2(1e-4)}
+    return keras.layers.Conv2D(filters, size, strides, padding="same", **options)
 
 
 def _blocks_per_stage(depth: int, step: int, name: str) -> int:
     blocks, rest = divmod(depth - 2, step)
     if rest or blocks < 1:
-        options = [step * n + 2 for n in (1, 2, 3, 4)]
+        options = ", ".join(str(step * n + 2) for n in (1, 2, 3, 4))
         raise ValueError(
-            f"{name}: `depth` must be {step}n + 2 with n at least 1 "
-            f"({', '.join(map(str, options))}, ...); received {depth!r}."
+            f"{name}: `depth` must be {step}n + 2 with n at least 1 ({options}, ...); received "
+            f"{depth!r}."
         )
     return blocks
