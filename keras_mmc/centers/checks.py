@@ -1,4 +1,4 @@
-"""Checks of the numbers and arrays that describe class centers; each raises once, at the door."""
+"""Checks of the numbers and arrays that describe class centers."""
 
 from typing import Any
 
@@ -10,15 +10,8 @@ from keras_mmc._validation import is_count, is_number
 def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
     """Check an array of class centers and return it as float64.
 
-    Args:
-        centers: array-like of real numbers, shape `(K, d)`: one row per class, K >= 2, d >= 1.
-
-    Returns:
-        A new float64 array of shape `(K, d)`.
-
-    Raises:
-        ValueError: if the values are not real numbers, do not form a matrix, hold fewer than two
-            rows or no column, or are not finite.
+    It holds finite real numbers, one row per class: shape `(K, d)` with K >= 2 and d >= 1. The
+    result is a new array. A `ValueError` names what does not fit.
 
     Example:
     >>> check_centers([[1, 0], [-1, 0]])
@@ -52,7 +45,7 @@ def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
 
 
 def check_count(name: str, value: Any, least: int) -> int:
-    """Return a whole number as a Python `int`; refuse anything else, and less than `least`."""
+    """Return a whole number of at least `least` as a Python `int`; refuse anything else."""
     if not is_count(value, least):
         raise ValueError(
             f"`{name}` must be an integer of at least {least}; received {value!r} of type "
@@ -75,20 +68,12 @@ def check_sphere(
     num_classes: int, dim: int, scale: float, seed: int
 ) -> tuple[int, int, float, int]:
     """The four numbers that describe centers on a sphere, checked: K >= 2, d >= 1, seed >= 0."""
-    return (
-        check_count("num_classes", num_classes, 2),
-        check_count("dim", dim, 1),
-        check_scale(scale),
-        check_count("seed", seed, 0),
-    )
+    num_classes, dim = check_count("num_classes", num_classes, 2), check_count("dim", dim, 1)
+    return num_classes, dim, check_scale(scale), check_count("seed", seed, 0)
 
 
 def check_norms(centers: np.ndarray) -> np.ndarray:
-    """Return the norms `(K,)` of centers that all have a direction.
-
-    Raises:
-        ValueError: if a center lies in the origin.
-    """
+    """Return the norms `(K,)` of centers; refuse a center in the origin, which has no direction."""
     norms = np.linalg.norm(centers, axis=1)
     if not norms.all():
         raise ValueError(

@@ -28,11 +28,9 @@ CIFAR100_COARSE = {
 def cifar100_tree() -> dict[str, list[int]]:
     """The 100 fine classes of CIFAR-100 under their 20 superclasses.
 
-    Fine ids number the fine names in alphabetical order, so `id // 5` is *not* the superclass.
-
-    Returns:
-        Dict from superclass name to the five fine ids, in the order of the coarse labels. Feed it
-        to `hierarchical_centers`, which then needs 99 coordinates.
+    A dict from superclass name to the five fine ids, in the order of the coarse labels, for
+    `hierarchical_centers`, which then needs 99 coordinates. Fine ids number the fine names in
+    alphabetical order, so `id // 5` is *not* the superclass.
 
     Source: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.
 

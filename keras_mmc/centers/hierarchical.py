@@ -48,15 +48,14 @@ def hierarchical_centers(
             if `radii` are not positive, finite and one per level, or `scale` is out of range.
 
     Source: the Max-Mahalanobis centers of Pang et al., ICLR 2020 (arXiv 1905.10626), one simplex
-        per node instead of one for all classes.
+    per node instead of one for all classes.
 
     Example:
     >>> centers = hierarchical_centers({"animal": [0, 1], "vehicle": [2, 3]}, dim=3)
     >>> np.round(np.linalg.norm(centers[0] - centers, axis=1), 4)
     array([ 0.    , 14.1421, 17.3205, 17.3205])
     """
-    dim = check_count("dim", dim, 1)
-    scale = check_scale(scale)
+    dim, scale = check_count("dim", dim, 1), check_scale(scale)
     depths = _leaf_depths(tree)
     num_classes = len(depths)
     if dim < num_classes - 1:
@@ -65,9 +64,8 @@ def hierarchical_centers(
             f"takes one coordinate less than it has children); received dim={dim}. Use "
             f"dim={num_classes - 1} or more."
         )
-    radii = _scaled_radii(radii, max(depths.values()), scale)
     centers = np.zeros((num_classes, dim))
-    _place(tree, np.zeros(dim), 0, 0, radii, centers)
+    _place(tree, np.zeros(dim), 0, 0, _scaled_radii(radii, max(depths.values()), scale), centers)
     return centers
 
 
@@ -76,10 +74,9 @@ def _place(
 ) -> int:
     """Fill in the centers below `node`, which sits at `origin`; return the next free column."""
     children = _children(node)
-    simplex = unit_simplex(len(children))
     own = slice(column, column + len(children) - 1)
     column = own.stop
-    for child, vertex in zip(children, simplex, strict=True):
+    for child, vertex in zip(children, unit_simplex(len(children)), strict=True):
         position = origin.copy()
         if _is_leaf(child):
             position[own] = np.linalg.norm(radii[depth:]) * vertex

@@ -13,11 +13,10 @@ class GramReport:
     """Geometry of a set of class centers; see `gram_report`.
 
     Attributes:
-        num_classes: number of classes K.
-        dim: number of features d.
+        num_classes, dim: number of classes K and of features d.
         min_norm, max_norm: smallest and largest norm of a center.
-        min_inner_product, max_inner_product: extremes over the pairs of distinct centers.
-        min_distance, max_distance: extremes over the pairs of distinct centers.
+        min_inner_product, max_inner_product, min_distance, max_distance: extremes over the pairs
+            of distinct centers.
         minimum_angle: smallest angle between two centers, in degrees.
         sum_norm: norm of the sum of all centers, 0 for a simplex.
         ideal_inner_product: `-C^2 / (K - 1)` with C^2 the mean squared norm. No set of K centers
@@ -37,30 +36,21 @@ class GramReport:
     ideal_inner_product: float
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                f"{self.num_classes} centers in {self.dim} dimensions",
-                f"  norms           {self.min_norm:.4f} .. {self.max_norm:.4f}",
-                f"  inner products  {self.min_inner_product:.4f} .. {self.max_inner_product:.4f}"
-                f"  (simplex {self.ideal_inner_product:.4f})",
-                f"  distances       {self.min_distance:.4f} .. {self.max_distance:.4f}",
-                f"  minimum angle   {self.minimum_angle:.4f} degrees",
-                f"  norm of sum     {self.sum_norm:.4f}",
-            ]
+        return (
+            f"{self.num_classes} centers in {self.dim} dimensions\n"
+            f"  norms           {self.min_norm:.4f} .. {self.max_norm:.4f}\n"
+            f"  inner products  {self.min_inner_product:.4f} .. {self.max_inner_product:.4f}"
+            f"  (simplex {self.ideal_inner_product:.4f})\n"
+            f"  distances       {self.min_distance:.4f} .. {self.max_distance:.4f}\n"
+            f"  minimum angle   {self.minimum_angle:.4f} degrees\n"
+            f"  norm of sum     {self.sum_norm:.4f}"
         )
 
 
 def gram_report(centers: np.typing.ArrayLike) -> GramReport:
-    """Measure the geometry of class centers.
+    """Measure the geometry of class centers `(K, d)`; `print` the result for a summary.
 
-    Args:
-        centers: array-like `(K, d)`.
-
-    Returns:
-        A `GramReport`; `print` it for a summary.
-
-    Raises:
-        ValueError: if the centers are not a finite matrix with K >= 2, or one is the origin.
+    A `ValueError` refuses what is not a finite matrix with K >= 2, and a center in the origin.
 
     Example:
     >>> print(gram_report(max_mahalanobis_centers(num_classes=10, dim=64)))
@@ -94,14 +84,7 @@ def gram_report(centers: np.typing.ArrayLike) -> GramReport:
 def minimum_angle(centers: np.typing.ArrayLike) -> float:
     """The smallest angle between two centers, in degrees: 180 at most, 0 if two coincide.
 
-    Args:
-        centers: array-like `(K, d)`; the norms do not matter.
-
-    Returns:
-        Python float.
-
-    Raises:
-        ValueError: if the centers are not a finite matrix with K >= 2, or one is the origin.
+    The norms of the centers `(K, d)` do not matter. Errors are those of `gram_report`.
 
     Example:
     >>> round(minimum_angle([[1.0, 0.0], [0.0, 5.0], [-1.0, -1.0]]), 6)

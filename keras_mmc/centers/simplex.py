@@ -54,8 +54,7 @@ def unit_simplex(num_vertices: int) -> np.ndarray:
     later rows share the entry `-v_j[j] / (n-1-j)` in column j.
     """
     remaining = np.arange(num_vertices - 1, 0, -1)  # rows still to come after row j: n - 1 - j
-    diagonal = np.sqrt(
-        num_vertices * remaining / ((num_vertices - 1) * (remaining + 1))  # exact in int64
-    )
+    # Both products are exact in int64.
+    diagonal = np.sqrt(num_vertices * remaining / ((num_vertices - 1) * (remaining + 1)))
     below = np.tri(num_vertices, num_vertices - 1, k=-1)
     return np.eye(num_vertices, num_vertices - 1) * diagonal - below * (diagonal / remaining)

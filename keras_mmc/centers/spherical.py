@@ -28,8 +28,7 @@ AGREEMENT = 1e-5
 def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
     """Centers in random directions: the control that shows what their placement is worth.
 
-    Gaussian directions, uniform on the sphere; arguments as in `max_mahalanobis_centers`. The same
-    seed gives the same centers.
+    Gaussian directions, uniform on the sphere; arguments as in `max_mahalanobis_centers`.
 
     Source: the ablation with random centers of Pang et al., ICLR 2020 (arXiv 1905.10626).
 
@@ -38,8 +37,7 @@ def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     array([10., 10., 10.])
     """
     num_classes, dim, scale, seed = check_sphere(num_classes, dim, scale, seed)
-    rng = np.random.default_rng(seed)
-    return scale * _random_directions(num_classes, dim, rng)
+    return scale * _random_directions(num_classes, dim, np.random.default_rng(seed))
 
 
 def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
@@ -55,11 +53,8 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     the same bits; another machine's linear algebra may round differently and settle in a rotated
     copy or, for large K, in another optimum, so store the centers with the model.
 
-    Arguments and result are those of `max_mahalanobis_centers`; the seed fixes the placements.
-
-    Raises:
-        ValueError: if K <= d + 1 (a simplex is exact there), if d = 1, where a third class has no
-            direction left, or if an argument is out of range.
+    Arguments, result and errors are those of `max_mahalanobis_centers`; the seed fixes the
+    placements. A `ValueError` refuses K <= d + 1 too, where a simplex is exact.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimizes the plain maximum.
 
@@ -104,10 +99,10 @@ def _best_of_several(num_classes: int, dim: int, rng: np.random.Generator) -> np
 
 
 def _anneal(points: np.ndarray, sharpness: float) -> np.ndarray:
-    """Minimise ever sharper energies, each from the optimum of the one before."""
+    """Minimize ever sharper energies, each from the optimum of the one before."""
+    options = {"maxiter": STEPS_PER_STAGE, "ftol": TOLERANCE, "gtol": 0.0}
     while True:
         energy = functools.partial(_energy, shape=points.shape, sharpness=sharpness)
-        options = {"maxiter": STEPS_PER_STAGE, "ftol": TOLERANCE, "gtol": 0.0}
         found = minimize(energy, points.ravel(), jac=True, method="L-BFGS-B", options=options)
         points = _normalized(found.x.reshape(points.shape))
         if sharpness * (1.0 - _cosines(points).max()) >= FINAL_SHARPNESS:
