@@ -20,10 +20,7 @@ class AdversarialTraining(AttackDefense):
             0 trains on adversarial examples only, 0.5 is the mixture of Goodfellow et al.
         objective: what the attack maximizes; `None` for the attack's own objective, by default
             the margin, `"training_loss"` for the compiled loss as in the paper.
-        **schedules: `eps_schedule`, `steps_schedule` and `start_epoch` of `AttackDefense`.
-
-    Raises:
-        ValueError: if a field does not fit; see `AttackDefense`.
+        **more: as for `AttackDefense`, as are the errors.
 
     Source: Madry et al., ICLR 2018, arXiv 1706.06083; the mixture from Goodfellow et al.,
     ICLR 2015, arXiv 1412.6572.
@@ -47,9 +44,6 @@ class AdversarialTraining(AttackDefense):
         if not self.clean_fraction:
             return losses
         clean = context.scores(x)
-        return SampleLosses(
-            (1 - self.clean_fraction) * losses.weighted,
-            losses.adversarial,
-            clean,
-            fixed=self.clean_fraction * context.loss(clean),
-        )
+        weighted = (1 - self.clean_fraction) * losses.weighted
+        fixed = self.clean_fraction * context.loss(clean)
+        return SampleLosses(weighted, losses.adversarial, clean, fixed)

@@ -37,7 +37,8 @@ class AttackDefense(Defense):
             schedule that the attack cannot take.
 
     Attributes:
-        starts_near: whether a random start is small noise about the image, as in TRADES.
+        starts_near: whether a random start is small noise about the image, of standard deviation
+            0.001, as in TRADES.
     """
 
     attack: Attack
@@ -65,7 +66,7 @@ class AttackDefense(Defense):
             )
         check_count(self, "start_epoch", self.start_epoch, least=0)
 
-    def _check_schedule(self, name, schedule, is_fixed):
+    def _check_schedule(self, name: str, schedule: Any, is_fixed: bool) -> None:
         if schedule is not None and (is_fixed or not callable(schedule)):
             raise ValueError(
                 f"{type(self).__name__}: `{name}_schedule` must be a function of the epoch, and "
@@ -84,13 +85,13 @@ class AttackDefense(Defense):
 
     def perturb(self, context, x, y):
         attack = self.attack.starting_near(_NOISE) if self.starts_near else self.attack
-        objective = self.objective
-        if objective is None:
-            objective = self.own_objective(context, x)
+        objective = self.own_objective(context, x) if self.objective is None else self.objective
+        # By name, since not every attack has this field: `__post_init__` has made sure of it.
+        changed: dict[str, Any] = {"objective": objective}
         if objective == "training_loss":
-            attack = dataclasses.replace(attack, objective=lambda scores, _: context.loss(scores))
-        elif objective is not None:
-            attack = dataclasses.replace(attack, objective=objective)
+            changed = {"objective": lambda scores, _: context.loss(scores)}
+        if objective is not None:
+            attack = dataclasses.replace(attack, **changed)
         eps = steps = None
         if self.eps_schedule is not None:
             eps = tf.cast(self.eps_schedule(context.epoch), x.dtype)
@@ -98,7 +99,7 @@ class AttackDefense(Defense):
             steps = tf.cast(self.steps_schedule(context.epoch), tf.float32)
             steps = tf.cast(tf.round(steps), tf.int32)
 
-        def perturbed():
+        def perturbed() -> tf.Tensor:
             return context.generate(attack, x, y, eps, steps)
 
         if self.start_epoch:

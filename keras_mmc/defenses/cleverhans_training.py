@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from keras_mmc.attacks import CleverHans
-from keras_mmc.defenses._wrapper import WrappingDefense
 from keras_mmc.defenses.adversarial_training import AdversarialTraining
+from keras_mmc.defenses.base import WrappingDefense
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -18,7 +18,7 @@ class CleverHansTraining(WrappingDefense):
 
     The attack is traced into the training step. cleverhans draws random starts without a seed:
     pass `rand_init=False`, or use `AdversarialTraining` with an attack of this package, where a
-    run must be repeatable.
+    run must be repeatable. A `ValueError` refuses a function that does not work on Keras 3.
 
     Args:
         function: attack function of `cleverhans.tf2.attacks`.
@@ -29,9 +29,6 @@ class CleverHansTraining(WrappingDefense):
             fixed centers. Functions that take no loss need `None`.
         arguments: arguments of the function, by name.
         **more: the same as keyword arguments, such as `eps`, `eps_iter`, `nb_iter` and `norm`.
-
-    Raises:
-        ValueError: if the function does not work on Keras 3, or an argument does not fit.
 
     Example:
     >>> from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
@@ -56,22 +53,26 @@ class CleverHansTraining(WrappingDefense):
         arguments: Mapping[str, Hashable] | tuple[tuple[str, Hashable], ...] = (),
         **more: Hashable,
     ):
-        values = {
-            "function": function,
-            "clean_fraction": clean_fraction,
-            "box": box,
-            "attack_objective": attack_objective,
-            "arguments": tuple(sorted((dict(arguments) | more).items())),
-        }
-        for name, value in values.items():
+        names = [field.name for field in dataclasses.fields(self)]
+        by_name = tuple(sorted((dict(arguments) | more).items()))
+        values = (function, clean_fraction, box, attack_objective, by_name)
+        for name, value in zip(names, values, strict=True):
             object.__setattr__(self, name, value)
-        arguments = dict(self.arguments)
-        attack = CleverHans(function, objective=attack_objective, box=box, **arguments)
-        self.wrap(AdversarialTraining(attack, clean_fraction))
+        _ = self.wrapped  # which checks the fields
+
+    @property
+    def _attack(self) -> CleverHans:
+        return CleverHans(
+            self.function, objective=self.attack_objective, box=self.box, **dict(self.arguments)
+        )
+
+    @property
+    def wrapped(self) -> AdversarialTraining:
+        """Adversarial training with the function as an attack."""
+        return AdversarialTraining(self._attack, self.clean_fraction)
 
     def get_config(self):
-        attack = self.training_attack.get_config()
-        return {"attack": attack, "clean_fraction": self.clean_fraction}
+        return {"attack": self._attack.get_config(), "clean_fraction": self.clean_fraction}
 
     @classmethod
     def from_config(cls, config):

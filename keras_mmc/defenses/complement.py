@@ -17,14 +17,11 @@ class ComplementTraining(Defense):
     Each batch makes one step on the compiled loss and, after a fresh forward pass, one step of a
     second optimizer on `gamma / (K - 1)` times the negative complement entropy. The second
     optimizer is made as the compiled one, with a state of its own, and follows its learning rate.
-    With `single_step` both terms are added and make one step.
+    With `single_step` both terms are added and make one step. It needs 3 classes or more.
 
     Args:
         gamma: weight of the complement entropy, above 0.
         single_step: whether to add the terms instead of alternating.
-
-    Raises:
-        ValueError: if a field does not fit, or for fewer than 3 classes.
 
     Source: Chen et al., *Complement Objective Training*, ICLR 2019, arXiv 1903.01182.
 

@@ -13,15 +13,12 @@ from keras_mmc.defenses.base import Defense, check_attack, properties_of
 class DifferentialTraining(Defense):
     """Differential training: the loss of pairs of differently labeled samples.
 
-    A batch of one class has no pair: it is skipped and counted. `keras_mmc.datasets` makes
-    batches with the same number of samples of every class (`balanced_batches`) and chooses the
-    samples nearest to the boundary (`working_set`).
+    Another loss is refused. A batch of one class has no pair: it is skipped and counted.
+    `keras_mmc.datasets` makes batches with the same number of samples of every class
+    (`balanced_batches`) and chooses the samples nearest to the boundary (`working_set`).
 
     Args:
         attack: attack whose adversarial examples take the place of the images; `None` for none.
-
-    Raises:
-        ValueError: if `attack` is not an attack, or for a loss that is not of pairs.
 
     Source: Nar et al., arXiv 1901.08360.
 

@@ -7,9 +7,9 @@ import keras
 
 from keras_mmc._validation import check_number
 from keras_mmc.attacks import PGD
-from keras_mmc.defenses._wrapper import WrappingDefense
 from keras_mmc.defenses.adversarial_training import AdversarialTraining
 from keras_mmc.defenses.attack_defense import Schedule
+from keras_mmc.defenses.base import WrappingDefense
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -22,16 +22,13 @@ class FastAdversarialTraining(WrappingDefense):
     `keras_mmc.callbacks.StopOnCatastrophicOverfitting` to `fit`.
 
     Args:
-        eps: radius of the L-infinity ball, in input units.
+        eps: radius of the L-infinity ball, above 0, in input units.
         step_size: length of the step, in input units; `None` takes `1.25 * eps`.
         box: `(low, high)`, where images live.
         clean_fraction: as in `AdversarialTraining`.
         objective: as in `AdversarialTraining`; by default the compiled loss, as in the paper.
         eps_schedule: as in `AttackDefense`; the step keeps its length.
         start_epoch: as in `AttackDefense`.
-
-    Raises:
-        ValueError: if a field does not fit.
 
     Source: Wong et al., *Fast is better than free*, ICLR 2020, arXiv 2001.03994.
 
@@ -54,13 +51,16 @@ class FastAdversarialTraining(WrappingDefense):
 
     def __post_init__(self):
         check_number(self, "eps", self.eps, above=0)
+        _ = self.wrapped  # which checks the other fields
+
+    @property
+    def wrapped(self) -> AdversarialTraining:
+        """Adversarial training with PGD of one step."""
         step_size = 1.25 * self.eps if self.step_size is None else self.step_size
-        self.wrap(
-            AdversarialTraining(
-                PGD(self.eps, steps=1, step_size=step_size, box=self.box),
-                self.clean_fraction,
-                objective=self.objective,
-                eps_schedule=self.eps_schedule,
-                start_epoch=self.start_epoch,
-            )
+        return AdversarialTraining(
+            PGD(self.eps, steps=1, step_size=step_size, box=self.box),
+            self.clean_fraction,
+            objective=self.objective,
+            eps_schedule=self.eps_schedule,
+            start_epoch=self.start_epoch,
         )

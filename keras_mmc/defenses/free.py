@@ -24,13 +24,10 @@ class FreeAdversarialTraining(Defense):
     starts where the batch before left off.
 
     Args:
-        eps: radius of the L-infinity ball, in input units.
+        eps: radius of the L-infinity ball, above 0, in input units.
         replays: steps on each batch.
         step_size: step of the perturbation, in input units; `None` takes `eps`, as the paper.
         box: `(low, high)`, where images live.
-
-    Raises:
-        ValueError: if a field does not fit.
 
     Source: Shafahi et al., *Adversarial Training for Free!*, NeurIPS 2019, arXiv 1904.12843.
 

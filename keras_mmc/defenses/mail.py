@@ -6,10 +6,8 @@ import keras
 import tensorflow as tf
 
 from keras_mmc._validation import check, check_choice, check_count, check_number
-from keras_mmc.defenses._checks import check_single_samples, check_temperature
-from keras_mmc.defenses._probabilities import true_and_best_wrong
-from keras_mmc.defenses._wrapper import WrappingDefense
-from keras_mmc.defenses.base import Defense
+from keras_mmc.defenses._probabilities import check_temperature, true_and_best_wrong
+from keras_mmc.defenses.base import Defense, WrappingDefense
 
 _NORMALIZATIONS = ("constant", "batch")
 _CONSTANT = 3.0
@@ -23,9 +21,9 @@ class MAIL(WrappingDefense):
     The weight of a sample is `sigmoid(-slope * (m - bias))` of the margin of probabilities of its
     adversarial example, `m = p'_y - max_{k != y} p'_k`; no gradient flows through it. It
     multiplies the loss of `AdversarialTraining`, the divergence of `TRADES`, or the boosted loss
-    of `MART`.
+    of `MART`. A loss of pairs is refused.
 
-    Defenses that weight samples look strong under PGD and less so under AutoAttack; judge them
+    Defenses that weight samples look strong under PGD and less so under AutoAttack; test them
     with `keras_mmc.audit`.
 
     Args:
@@ -37,9 +35,6 @@ class MAIL(WrappingDefense):
         normalization: `"constant"` multiplies the weights by 3, as the released code;
             `"batch"` scales them to a mean of 1 over the batch, on all replicas, as the paper.
         temperature: what scores are divided by before the softmax; `None` takes the head's.
-
-    Raises:
-        ValueError: if a field does not fit, or for a loss of pairs.
 
     Source: Liu et al., *Probabilistic Margins for Instance Reweighting in Adversarial Training*,
     NeurIPS 2021.
@@ -57,17 +52,23 @@ class MAIL(WrappingDefense):
     normalization: str = "constant"
     temperature: float | None = None
 
+    takes_pairs = False
+
     def __post_init__(self):
-        weightable = isinstance(self.defense, Defense) and self.defense.mail_defaults is not None
+        weightable = isinstance(self.defense, Defense) and bool(self.defense.mail_defaults)
         expected = "AdversarialTraining, TRADES or MART, whose samples it weights"
         check(self, "defense", self.defense, weightable, expected)
-        self.wrap(self.defense)
         slope, bias = self.slope_and_bias
         check_number(self, "slope", slope, above=0)
         check_number(self, "bias", bias, at_least=-1, at_most=1)
         check_temperature(self, self.temperature)
         check_count(self, "burn_in", self.burn_in, least=0)
         check_choice(self, "normalization", self.normalization, _NORMALIZATIONS)
+
+    @property
+    def wrapped(self) -> Defense:
+        """The defense whose samples are weighted."""
+        return self.defense
 
     @property
     def slope_and_bias(self) -> tuple[float, float]:
@@ -78,10 +79,6 @@ class MAIL(WrappingDefense):
             bias if self.bias is None else self.bias,
         )
 
-    def check(self, loss, num_classes):
-        super().check(loss, num_classes)
-        check_single_samples(self, loss)
-
     def loss(self, context, x, x_adv, y):
         losses = super().loss(context, x, x_adv, y)
         temperature = self.temperature or context.temperature
@@ -90,12 +87,9 @@ class MAIL(WrappingDefense):
         return dataclasses.replace(losses, weighted=weights * losses.weighted)
 
     def weights(self, adversarial: tf.Tensor, y: tf.Tensor, temperature: float) -> tf.Tensor:
-        """Weights `(N,)` of samples by the scores of their adversarial examples.
+        """Weights `(N,)` of samples by the scores `(N, K)` of their adversarial examples.
 
-        Args:
-            adversarial: scores `(N, K)`.
-            y: labels, `int32`, `(N,)`.
-            temperature: what scores are divided by before the softmax.
+        The labels `y` are `int32`, `(N,)`; scores are divided by `temperature` before the softmax.
         """
         slope, bias = self.slope_and_bias
         true, best_wrong = true_and_best_wrong(adversarial, y, temperature)

@@ -6,8 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_mmc._validation import check_number
-from keras_mmc.defenses._checks import check_single_samples, check_temperature
-from keras_mmc.defenses._probabilities import divergence, true_and_best_wrong
+from keras_mmc.defenses._probabilities import check_temperature, divergence, true_and_best_wrong
 from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import SampleLosses
 
@@ -21,8 +20,8 @@ class MART(AttackDefense):
 
     `L(f(x'), y) - log(1.0001 - max_{k != y} p'_k) + beta * KL(p || p') * (1 - p_y)` with
     `p = softmax f(x)`. With softmax cross-entropy as the compiled loss the first two terms are
-    the boosted cross-entropy of the paper. The attack starts at normal noise of standard deviation
-    0.001 if it has a random start.
+    the boosted cross-entropy of the paper. The attack starts at small noise if it has a random
+    start. A loss of pairs is refused.
 
     Args:
         attack: a gradient attack.
@@ -31,10 +30,7 @@ class MART(AttackDefense):
             multiplied by it. `None` takes the head's.
         objective: what the attack maximizes; `None` for the attack's own objective,
             `"training_loss"` for the compiled loss as in the paper.
-        **schedules: `eps_schedule`, `steps_schedule` and `start_epoch` of `AttackDefense`.
-
-    Raises:
-        ValueError: if a field does not fit, or for a loss of pairs.
+        **more: as for `AttackDefense`, as are the errors.
 
     Source: Wang et al., *Improving Adversarial Robustness Requires Revisiting Misclassified
     Examples*, ICLR 2020.
@@ -49,15 +45,12 @@ class MART(AttackDefense):
 
     mail_defaults = 10.0, -0.5
     starts_near = True
+    takes_pairs = False
 
     def __post_init__(self):
         super().__post_init__()
         check_number(self, "beta", self.beta, above=0)
         check_temperature(self, self.temperature)
-
-    def check(self, loss, num_classes):
-        super().check(loss, num_classes)
-        check_single_samples(self, loss)
 
     def loss(self, context, x, x_adv, y):
         clean, adversarial = context.scores(x), context.scores(x_adv)
