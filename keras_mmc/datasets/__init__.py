@@ -1,9 +1,8 @@
 """Data sets as `tf.data` batches or arrays: float32 images in [0, 1], integer labels."""
 
-from keras_mmc.datasets.arrays import check_dataset, load_arrays
+from keras_mmc.datasets.arrays import DatasetInfo, info, load_arrays
 from keras_mmc.datasets.balanced import balanced_batches, working_set
-from keras_mmc.datasets.pipeline import batches, crop_and_flip, load
-from keras_mmc.datasets.registry import DatasetInfo, info
+from keras_mmc.datasets.pipeline import batches, check_dataset, crop_and_flip, load
 
 __all__ = [
     "DatasetInfo",

@@ -20,12 +20,11 @@ def balanced_batches(
     Args:
         x: array `(N, ...)`, floating point, finite.
         y: integer labels `(N,)`; the classes are those that occur.
-        per_class: samples of each class in a batch.
+        per_class: samples of each class in a batch, which holds as many of every class.
         seed: seed of the order.
 
     Returns:
-        A `tf.data.Dataset` of samples, float32, and labels, int32, in batches of `per_class` times
-        the number of classes.
+        A `tf.data.Dataset` of samples, float32, and labels, int32.
 
     Raises:
         ValueError: for samples or labels that do not fit, labels of a single class, or
@@ -81,8 +80,8 @@ def working_set(
 ) -> np.ndarray:
     """Indices of the samples of each class that are nearest to the boundary, by the scores.
 
-    Nearest are those with the lowest score of their class against the best other one,
-    `s_y - max_{k != y} s_k`; misclassified samples come first. The scores take one forward pass.
+    They are int64, in ascending order. Nearest are those with the lowest score of their class
+    against the best other one, `s_y - max_{k != y} s_k`; misclassified samples come first.
 
     Args:
         model: Keras model from samples to scores `(N, K)`.
@@ -90,9 +89,6 @@ def working_set(
         y: labels, integers `(N,)` in `[0, K)` or one-hot rows.
         fraction: how much of every class to keep, above 0 and at most 1; one sample at least.
         batch_size: samples per forward pass.
-
-    Returns:
-        Indices in ascending order, int64.
 
     Raises:
         ValueError: for a `fraction` out of range, labels that do not fit, or NaN scores.

@@ -1,13 +1,60 @@
-"""Batches for training: shuffled by seed, augmented inside the graph."""
+"""Batches for training: checked, shuffled by seed, augmented inside the graph."""
 
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc._validation import check, is_count
-from keras_mmc.datasets.arrays import check_dataset, load_arrays
-from keras_mmc.datasets.registry import info
+from keras_mmc._labels import check_labels
+from keras_mmc._validation import check, check_count, is_count
+from keras_mmc.datasets.arrays import info, load_arrays
 
 _CROP_PADDING = 4
+
+
+def check_dataset(
+    images: np.typing.ArrayLike,
+    labels: np.typing.ArrayLike | None = None,
+    num_classes: int | None = None,
+    box: tuple[float, float] = (0.0, 1.0),
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Check images, and labels beside them, before anything is trained or attacked on them.
+
+    Images are an array `(N, H, W, C)` of a floating-point dtype with every pixel inside the box,
+    labels integers `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`; they need `num_classes`.
+    Returns the images as float32, or the pair of images and int32 labels `(N,)`.
+
+    Raises:
+        ValueError: for integer images, a wrong rank, NaN, pixels outside the box, labels that do
+            not fit, or unequal numbers of both.
+
+    Example:
+    >>> x, y = keras_mmc.datasets.check_dataset(x, y, num_classes=10)
+    """
+    values = np.asarray(images)
+    low, high = box
+    if values.dtype.kind != "f":
+        raise ValueError(
+            f"Images must be floating point in [{low:g}, {high:g}]; received dtype {values.dtype}. "
+            "Divide integer images by 255 first."
+        )
+    if values.ndim != 4:
+        raise ValueError(
+            f"Images must have shape (N, H, W, C); received {values.shape}. Add the batch or the "
+            "channel axis with np.newaxis."
+        )
+    if bad := np.count_nonzero(~np.isfinite(values)):
+        raise ValueError(f"{bad} pixels are NaN or infinite. Repair or drop those images.")
+    if values.size and (values.min() < low or values.max() > high):
+        raise ValueError(
+            f"Pixels must lie in [{low:g}, {high:g}]; received values from {values.min():g} to "
+            f"{values.max():g}. Rescale them, and leave any other normalization to the model."
+        )
+    values = values.astype("float32", copy=False)
+    if labels is None:
+        return values
+    classes = check_labels(labels, check_count("check_dataset", "num_classes", num_classes, 2))
+    if len(classes) != len(values):
+        raise ValueError(f"Received {len(values)} images but {len(classes)} labels.")
+    return values, classes
 
 
 def load(
@@ -81,9 +128,8 @@ def batches(
 def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = _CROP_PADDING) -> tf.Tensor:
     """Shift every image by up to `padding` pixels, zeros coming in, and mirror half of them.
 
-    Both are one gather of rows and one of columns, so a batch costs the same as an image.
-
-    Takes images `(N, H, W, C)` and an integer seed `(2,)`; shape and dtype stay.
+    Both are one gather of rows and one of columns, so a batch costs the same as an image. Takes
+    images `(N, H, W, C)` and an integer seed `(2,)`; shape and dtype stay.
     """
     count, height, width = tf.unstack(tf.shape(images)[:3])
     offsets = tf.random.stateless_uniform((2, count), seed, 0, 2 * padding + 1, tf.int32)
