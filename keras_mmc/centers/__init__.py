@@ -5,8 +5,7 @@ from keras_mmc.centers.cifar100 import CIFAR100_COARSE, cifar100_tree
 from keras_mmc.centers.hierarchical import hierarchical_centers
 from keras_mmc.centers.io import load_centers, save_centers
 from keras_mmc.centers.report import GramReport, gram_report, minimum_angle
-from keras_mmc.centers.simplex import max_mahalanobis_centers
-from keras_mmc.centers.spherical import random_centers, spherical_code
+from keras_mmc.centers.spherical import max_mahalanobis_centers, random_centers, spherical_code
 
 __all__ = [
     "CIFAR100_COARSE",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_mmc.centers.checks import check_count, check_scale
-from keras_mmc.centers.simplex import unit_simplex
+from keras_mmc.centers.spherical import unit_simplex
 
 
 def hierarchical_centers(

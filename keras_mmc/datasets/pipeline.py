@@ -121,7 +121,9 @@ def batches(
         data = data.batch(batch_size)
         if augment:
             seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-            data = tf.data.Dataset.zip(data, seeds).map(_augment, tf.data.AUTOTUNE)
+            data = tf.data.Dataset.zip(data, seeds).map(
+                lambda batch, seed: (crop_and_flip(batch[0], seed), batch[1]), tf.data.AUTOTUNE
+            )
         return data.prefetch(tf.data.AUTOTUNE)
 
 
@@ -139,8 +141,3 @@ def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = _CROP_PADDI
     columns = tf.where(mirrored[:, None], columns[:, ::-1], columns)
     padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
     return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
-
-
-def _augment(batch: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    images, labels = batch
-    return crop_and_flip(images, seed), labels

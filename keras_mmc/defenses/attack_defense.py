@@ -21,6 +21,9 @@ _NOISE = 0.001
 class AttackDefense(Defense):
     """Base class of defenses that train on the adversarial examples of an attack.
 
+    A `ValueError` refuses something else than an attack, an attack with `eps=0`, and an objective
+    or schedule that the attack cannot take.
+
     Args:
         attack: the attack; training uses its training view, with a fixed number of steps.
         objective: what the attack maximizes in training: `None` for the objective of the attack
@@ -32,22 +35,17 @@ class AttackDefense(Defense):
         start_epoch: epoch from which on the attack runs; before it the clean images stay as they
             are.
 
-    Raises:
-        ValueError: for something else than an attack, an attack with `eps=0`, or an objective or
-            schedule that the attack cannot take.
-
     Attributes:
         starts_near: whether a random start is small noise about the image, of standard deviation
             0.001, as in TRADES.
     """
 
     attack: Attack
-    objective: "str | Callable | keras.losses.Loss | None" = dataclasses.field(
-        default=None, kw_only=True
-    )
-    eps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
-    steps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
-    start_epoch: int = dataclasses.field(default=0, kw_only=True)
+    _: dataclasses.KW_ONLY
+    objective: "str | Callable | keras.losses.Loss | None" = None
+    eps_schedule: Schedule | None = None
+    steps_schedule: Schedule | None = None
+    start_epoch: int = 0
 
     starts_near: ClassVar[bool] = False
 

@@ -145,6 +145,21 @@ class Defense(Configurable):
         return update_weights(lambda images: self.loss(context, x, images, y), x_adv)[0]
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class StandardTraining(Defense):
+    """Training on the images as they are: what defenses are compared with.
+
+    In an `AdversarialModel` it gives robust validation accuracy and regularizers to plain
+    training.
+
+    Example:
+    >>> robust = keras_mmc.AdversarialModel(
+    ...     model, keras_mmc.defenses.StandardTraining(),
+    ...     validation_attack=keras_mmc.attacks.PGD(eps=0.1))
+    """
+
+
 @dataclasses.dataclass(frozen=True)
 class WrappingDefense(Defense):
     """Base class of defenses that do what another does, except where they override."""

@@ -15,9 +15,8 @@ from keras_mmc.losses.complement import (
     complement_entropy,
     guided_complement_entropy,
 )
+from keras_mmc.losses.cross_entropy import CenterLoss, LGMLoss, MMLDALoss, center, lgm, mm_lda
 from keras_mmc.losses.differential import DifferentialLoss, differential
-from keras_mmc.losses.learned_centers import CenterLoss, LGMLoss, center, lgm
-from keras_mmc.losses.mm_lda import MMLDALoss, mm_lda
 from keras_mmc.losses.mmc import ElasticMMCLoss, MMCLoss, elastic_mmc, mmc
 
 __all__ = [

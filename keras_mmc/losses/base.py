@@ -99,8 +99,3 @@ class ScoreLoss(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in self.config_fields}
         return {**super().get_config(), "dtype": self.dtype, **own}
-
-
-def softmax_cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
-    """Softmax cross-entropy `-sum_k t_k log softmax(logits)_k`, one value per sample `(N,)`."""
-    return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)

@@ -4,8 +4,13 @@ The classes take the scores of a head with centers, which are half squared dista
 that of the feature space.
 """
 
-from keras_mmc.metrics.centers import CenterDensity, CenterDistance, NearestCenterMargin
-from keras_mmc.metrics.class_distances import ClassDistances, class_distances
+from keras_mmc.metrics.features import (
+    CenterDensity,
+    CenterDistance,
+    ClassDistances,
+    NearestCenterMargin,
+    class_distances,
+)
 
 __all__ = [
     "CenterDensity",
