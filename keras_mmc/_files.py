@@ -19,11 +19,9 @@ LOCK = "keras_mmc.lock"
 class Kind:
     """What a directory of results is recognized by.
 
-    Attributes:
-        noun: what it holds, such as `"report"`.
-        marker: name of a file that every such directory has.
-        signature: text in that file that only this package writes.
-        files: patterns of the paths of all files that it may hold; `*` also matches `/`.
+    `noun` says what it holds, such as `"report"`; `marker` is the name of a file that every such
+    directory has, `signature` text in that file that only this package writes. `files` are patterns
+    of the paths of all files that it may hold; `*` also matches `/`.
     """
 
     noun: str
@@ -134,10 +132,9 @@ def check_apart(first: PathLike, second: PathLike) -> None:
 
 
 def lock(directory: pathlib.Path, path: PathLike) -> filelock.AcquireReturnProxy:
-    """Takes a lock, whose file lies in `directory`, until it is released or the process ends.
+    """Takes a lock with its file in `directory`; the result, a context manager, releases it.
 
-    Returns a context manager that releases it. If another process holds it, a `BlockingIOError`
-    names the `path` that the lock is for.
+    If another process holds it, a `BlockingIOError` names the `path` that the lock is for.
     """
     try:
         return filelock.FileLock(directory / LOCK).acquire(timeout=0)

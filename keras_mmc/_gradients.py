@@ -12,15 +12,11 @@ ScoreFn = Callable[[tf.Tensor], tf.Tensor]
 def value_and_gradient(
     fn: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Per-sample values of `fn` at `x` and their gradients.
+    """Per-sample values `(N,)` of `fn` at `x` in float32, and gradients in shape and dtype of `x`.
 
-    Args:
-        fn: maps `x` to values `(N,)`, each a function of its own sample only.
-        x: floating tensor `(N, ...)`.
-
-    Returns:
-        Values `(N,)` in float32 and gradients in the shape and dtype of `x`; a gradient component
-        that is NaN is returned as 0, no direction, and an infinite one as the largest number.
+    `fn` maps a floating tensor `(N, ...)` to values `(N,)`, each a function of its own sample only.
+    A gradient component that is NaN is returned as 0, no direction, and an infinite one as the
+    largest number.
 
     Raises:
         ValueError: if the values do not depend on `x`, or are not one per sample.

@@ -10,10 +10,7 @@ _ROW_SUM_TOLERANCE = 1e-3
 
 
 def concrete(values: Tensor) -> np.ndarray | None:
-    """The values as a NumPy array, or `None` while a function is being traced.
-
-    Labels can only be checked where their values are known: in eager calls, not in a graph.
-    """
+    """The values as a NumPy array, or `None` while a function is traced and none are known."""
     if isinstance(values, keras.KerasTensor):
         return None
     try:
@@ -25,13 +22,9 @@ def concrete(values: Tensor) -> np.ndarray | None:
 def check_labels(labels: np.typing.ArrayLike, num_classes: int) -> np.ndarray:
     """Check labels whose values are known and return them as `int32` `(N,)`.
 
-    Args:
-        labels: integers of shape `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`.
-        num_classes: number of classes K; labels lie in `[0, K)`.
-
-    Raises:
-        ValueError: if the labels are not numeric, have another shape, are not whole numbers or
-            lie outside `[0, K)`.
+    They are integers of shape `(N,)` or `(N, 1)` in `[0, num_classes)`, or one-hot rows
+    `(N, num_classes)`. A `ValueError` refuses labels that are no numbers, of another shape, not
+    whole or out of range.
 
     Example:
     >>> keras_mmc._labels.check_labels([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], num_classes=3)
@@ -70,10 +63,8 @@ def check_labels(labels: np.typing.ArrayLike, num_classes: int) -> np.ndarray:
 def check_rows(labels: Tensor, scores: Tensor, what: str = "labels") -> None:
     """Check that there is one label per row of scores, where static shapes are known.
 
-    `labels` `(N, ...)` are called `what` in the message; features `(N, d)` will do as scores.
-
-    Raises:
-        ValueError: if the scores have another rank, or the numbers differ: nothing is broadcast.
+    `labels` `(N, ...)` are called `what` in the message; features `(N, d)` will do as scores. A
+    `ValueError` refuses scores of another rank and other numbers: nothing is broadcast.
     """
     scores_shape = tuple(scores.shape)
     if len(scores_shape) != 2:
@@ -95,11 +86,7 @@ def label_distribution(labels: Tensor, scores: Tensor) -> Tensor:
     Integer labels `(N,)` or `(N, 1)` become one-hot rows; rows `(N, K)`, one-hot or soft, are
     passed on. A label that is no class id, or a row that does not sum to 1, gives a row of NaN:
     inside a compiled step no error can be raised, and a NaN loss is seen where a silently ignored
-    sample is not.
-
-    Raises:
-        ValueError: if the shape of the labels fits neither form, or there is not one per row of
-            scores `(N, K)`.
+    sample is not. A `ValueError` refuses labels of another shape, or not one per row of scores.
     """
     labels = ops.convert_to_tensor(labels)
     check_rows(labels, scores)

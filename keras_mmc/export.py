@@ -34,8 +34,7 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     The signature takes `images` `(N, H, W, C)`, float32 in the box the model was trained on (the
     normalization is part of the model), for any N, and returns
 
-    * `scores` `(N, K)`, float32;
-    * `probabilities` `(N, K)`, the softmax of the scores;
+    * `scores` `(N, K)`, float32, and `probabilities` `(N, K)`, their softmax;
     * `label` `(N,)`, int32, the class of the largest score;
     * `distance` `(N,)`, float32, the distance of the features to the predicted center; only for a
       model whose last layer gives distances, as `MaxMahalanobisCenters` and `LearnedCenters` do.
@@ -43,12 +42,9 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     An image with a pixel that is NaN or infinite, or whose largest score is, gets the label -1 and
     NaN everywhere else: a client must look at the label before it uses it.
 
-    The directory appears only once it is complete; its `keras_mmc.json` says who has written it.
-
-    Args:
-        model: built classifier with one input and scores `(N, K)`.
-        path: directory to write, returned as a `pathlib.Path`.
-        overwrite: replace an earlier export; nothing else is ever deleted.
+    The model must be built and have one input. The directory `path`, which is returned, appears
+    only once it is complete; its `keras_mmc.json` says who has written it. With `overwrite` an
+    earlier export is replaced; nothing else is ever deleted.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is not set, or holds anything else than an

@@ -116,11 +116,8 @@ def kl(scores: Tensor, clean_scores: Tensor) -> Tensor:
 def training_loss(loss: str | Callable | keras.losses.Loss) -> Callable:
     """The loss a model is trained with as an objective `(scores, labels)`, unreduced.
 
-    The loss is a `keras.losses.Loss`, its name, or a function `(y, scores)` of values `(N,)`.
-
-    Raises:
-        ValueError: when called, if the loss does not give one value per sample, or needs more
-            classes.
+    The loss is a `keras.losses.Loss`, its name, or a function `(y, scores)` of values `(N,)`. When
+    called, a `ValueError` refuses a loss that gives no value per sample, or needs more classes.
 
     Example:
     >>> attack = keras_mmc.attacks.PGD(0.1, objective=training_loss(keras_mmc.MMCLoss()))
@@ -155,8 +152,7 @@ TARGETED = frozenset(function.__name__ for function in _WITH_TARGET)
 def get(identifier: str | Callable | keras.losses.Loss) -> Callable:
     """The objective of a name; a Keras loss becomes `training_loss`, a function stays as it is.
 
-    Raises:
-        ValueError: if there is no objective of that name; the message lists those there are.
+    A `ValueError` about an unknown name lists those there are.
     """
     if isinstance(identifier, keras.losses.Loss):
         return training_loss(identifier)
@@ -176,10 +172,7 @@ def for_goal(identifier: str | Callable | keras.losses.Loss, targeted: bool) -> 
     The identifier is the name of an objective; a function, of `(scores, labels, targets)` if
     `targeted`, of `(scores, labels)` if not; or, untargeted, a Keras loss. A targeted attack given
     `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form; an untargeted objective
-    ignores the targets.
-
-    Raises:
-        ValueError: if the objective is unknown or does not fit the goal.
+    ignores the targets. A `ValueError` refuses an unknown objective and one that does not fit.
     """
     objective = get(identifier)
     if targeted:

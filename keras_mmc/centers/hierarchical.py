@@ -30,22 +30,18 @@ def hierarchical_centers(
     the default radii the distance then never grows as the common ancestor gets deeper. In an
     uneven tree the distance also depends on n, and on whether the children are leaves.
 
+    Returns a float64 array `(K, d)`; row k is the center of class k. A `ValueError` refuses an
+    argument of another form, and ids that are missing or come twice.
+
     Args:
         tree: nested dicts, lists or tuples; the leaves are the class ids 0..K-1, each once. A
             dict's values are the children, its keys only names. Every inner node needs at least
             two children. Leaves may lie at different depths.
         dim: number of features d >= K - 1; coordinates that are not needed are 0.
         scale: norm of every center, in units of the feature space.
-        radii: one positive number per level of inner nodes, the root's first; they are rescaled
-            so that their squares add up to `scale^2`. Large first numbers set superclasses apart,
-            large last ones the classes within. By default all are equal.
-
-    Returns:
-        float64 array `(K, d)`; row k is the center of class k.
-
-    Raises:
-        ValueError: if the tree has another form, if ids are missing or come twice, if d < K - 1,
-            if `radii` are not positive, finite and one per level, or `scale` is out of range.
+        radii: one positive, finite number per level of inner nodes, the root's first; they are
+            rescaled so that their squares add up to `scale^2`. Large first numbers set superclasses
+            apart, large last ones the classes within. By default all are equal.
 
     Source: the Max-Mahalanobis centers of Pang et al., ICLR 2020 (arXiv 1905.10626), one simplex
     per node instead of one for all classes.

@@ -37,12 +37,9 @@ def load_centers(path: PathLike, scale: float | None = None) -> np.ndarray:
     """Read centers `(K, d)`, float64, from a `.npy` or `.mat` file as `save_centers` writes it.
 
     Every row is rescaled to the norm `scale`, such as 10 for reference files, whose rows have norm
-    1; `None` leaves the rows as they are.
-
-    Raises:
-        ValueError: if the suffix is another one, the key is missing, the file holds no finite
-            matrix with K >= 2 rows, `scale` is not positive and finite, or a row that is to be
-            rescaled is 0.
+    1; `None` leaves the rows as they are. A `ValueError` refuses another suffix, a file without the
+    key or a finite matrix with K >= 2 rows, a `scale` that is not positive and finite, and a row of
+    0 that is to be rescaled.
 
     Example:
     >>> centers = load_centers("centers.mat", scale=10.0)

@@ -33,8 +33,8 @@ def max_mahalanobis_centers(
     The Max-Mahalanobis centers solve `argmin_mu max_{i != j} <mu_i, mu_j>` under
     `||mu_k|| = scale`. For K <= d + 1 they are the vertices of a regular simplex, in closed form:
     every inner product is `-scale^2 / (K - 1)`, every distance `scale * sqrt(2 K / (K - 1))`, and
-    the centers sum to 0. For K > d + 1 no closed form is known for general K and d;
-    `spherical_code` searches numerically.
+    the centers sum to 0. For K > d + 1, where none is known, `spherical_code` searches. Returns a
+    float64 array `(K, d)`; a `ValueError` refuses an argument out of range, and K > 2 in d = 1.
 
     Args:
         num_classes: number of classes K >= 2.
@@ -42,14 +42,8 @@ def max_mahalanobis_centers(
         scale: norm C_MM of every center, in units of the feature space.
         seed: non-negative integer; used only where the centers are searched for (K > d + 1).
 
-    Returns:
-        float64 array `(K, d)`.
-
-    Raises:
-        ValueError: if an argument is out of range, or K > 2 classes are to be told apart in d = 1.
-
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626); Pang et al., ICML 2018 (arXiv 1802.09308),
-        whose convention is `||mu_k||^2 = C`: C = 100 there is scale = 10 here.
+    whose convention is `||mu_k||^2 = C`: C = 100 there is scale = 10 here.
 
     Example:
     >>> max_mahalanobis_centers(num_classes=2, dim=3)
@@ -97,18 +91,16 @@ def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
 def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
     """Centers on a sphere with the smallest angle as large as a numerical search can make it.
 
-    For K > d + 1, where no regular simplex fits. In the plane the answer is the regular polygon.
-    Elsewhere the search minimizes `log sum_{i != j} exp(beta <u_i, u_j>) / beta` over unit vectors
-    by L-BFGS, with beta rising until only the closest pairs count. It starts from several random
-    placements and stops once it has found its best three times. Like every search it may end
-    below the optimum; `gram_report` shows what was reached.
+    For K > d + 1 only, where no regular simplex fits. In the plane the answer is the regular
+    polygon. Elsewhere the search minimizes `log sum_{i != j} exp(beta <u_i, u_j>) / beta` over unit
+    vectors by L-BFGS, with beta rising until only the closest pairs count. It starts from several
+    random placements, fixed by the seed, and stops once it has found its best three times. Like
+    every search it may end below the optimum; `gram_report` shows what was reached. One evaluation
+    takes `O(K^2 d)` time and `O(K^2)` memory.
 
-    One evaluation takes `O(K^2 d)` time and `O(K^2)` memory. Repeated calls on one machine give
-    the same bits; another machine's linear algebra may round differently and settle in a rotated
-    copy or, for large K, in another optimum, so store the centers with the model.
-
-    Arguments, result and errors are those of `max_mahalanobis_centers`; the seed fixes the
-    placements. A `ValueError` refuses K <= d + 1 too, where a simplex is exact.
+    Repeated calls on one machine give the same bits; another machine's linear algebra may round
+    differently and settle in a rotated copy or, for large K, in another optimum, so store the
+    centers with the model. Arguments, result and errors as in `max_mahalanobis_centers`.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimizes the plain maximum.
 

@@ -17,8 +17,7 @@ class DatasetInfo:
         name: name for `load` and `load_arrays`.
         image_shape: `(H, W, C)`.
         num_classes: number of classes K.
-        mean: mean of the training pixels, one per channel, images in [0, 1].
-        std: standard deviation of the training pixels, one per channel.
+        mean, std: mean and standard deviation of the training pixels in [0, 1], one per channel.
         augmentable: whether crops and mirror images keep the class; a mirrored digit is no digit.
     """
 
@@ -57,22 +56,17 @@ def info(name: str) -> DatasetInfo:
 
 
 def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Load one split of a data set into memory.
+    """Load one split: images `(N, H, W, C)`, float32 in [0, 1], and labels `(N,)`, int32.
 
     "digits" is scikit-learn's and needs no network; the others come through TensorFlow Datasets,
-    which reads the directory in `TFDS_DATA_DIR` or downloads to `~/tensorflow_datasets`.
+    which reads the directory in `TFDS_DATA_DIR` or downloads to `~/tensorflow_datasets`. A
+    `ValueError` about an unknown name or split lists the known ones.
 
     Args:
         name: "digits", "mnist", "fashion_mnist", "cifar10" or "cifar100".
         split: "train", "validation" or "test". The validation split is a tenth of the training
             images, drawn by `seed`; "train" is the rest.
         seed: seed of the validation draw.
-
-    Returns:
-        Images `(N, H, W, C)`, float32 in [0, 1], and labels `(N,)`, int32.
-
-    Raises:
-        ValueError: for an unknown name or split.
 
     Example:
     >>> x, y = keras_mmc.datasets.load_arrays("digits", "test")

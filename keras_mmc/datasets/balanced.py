@@ -15,20 +15,14 @@ def balanced_batches(
 
     A pass is as long as the largest class. Every class comes in a new order in every pass, and
     starts over, in another order, once all its samples were drawn. The classes take turns within
-    a batch, so that the parts of it that replicas get are balanced too.
+    a batch, so that the parts of it that replicas get are balanced too. Returns a `tf.data.Dataset`
+    of samples, float32, and labels, int32. A `ValueError` refuses what the arguments rule out.
 
     Args:
         x: array `(N, ...)`, floating point, finite.
-        y: integer labels `(N,)`; the classes are those that occur.
-        per_class: samples of each class in a batch, which holds as many of every class.
+        y: integer labels `(N,)`; the classes are those that occur, two or more.
+        per_class: samples of each class in a batch, at least 1.
         seed: seed of the order.
-
-    Returns:
-        A `tf.data.Dataset` of samples, float32, and labels, int32.
-
-    Raises:
-        ValueError: for samples or labels that do not fit, labels of a single class, or
-            `per_class < 1`.
 
     Source: pairs of differently labeled samples, Nar et al., arXiv 1901.08360.
 
@@ -81,7 +75,8 @@ def working_set(
     """Indices of the samples of each class that are nearest to the boundary, by the scores.
 
     They are int64, in ascending order. Nearest are those with the lowest score of their class
-    against the best other one, `s_y - max_{k != y} s_k`; misclassified samples come first.
+    against the best other one, `s_y - max_{k != y} s_k`; misclassified samples come first. A
+    `ValueError` refuses a `fraction` out of range, labels that do not fit, and NaN scores.
 
     Args:
         model: Keras model from samples to scores `(N, K)`.
@@ -89,9 +84,6 @@ def working_set(
         y: labels, integers `(N,)` in `[0, K)` or one-hot rows.
         fraction: how much of every class to keep, above 0 and at most 1; one sample at least.
         batch_size: samples per forward pass.
-
-    Raises:
-        ValueError: for a `fraction` out of range, labels that do not fit, or NaN scores.
 
     Source: Nar et al., arXiv 1901.08360, train on the samples near the boundary; the choice by
     fraction and class is this package's.

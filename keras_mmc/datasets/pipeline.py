@@ -20,11 +20,9 @@ def check_dataset(
 
     Images are an array `(N, H, W, C)` of a floating-point dtype with every pixel inside the box,
     labels integers `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`; they need `num_classes`.
-    Returns the images as float32, or the pair of images and int32 labels `(N,)`.
-
-    Raises:
-        ValueError: for integer images, a wrong rank, NaN, pixels outside the box, labels that do
-            not fit, or unequal numbers of both.
+    Returns the images as float32, or the pair of images and int32 labels `(N,)`. A `ValueError`
+    refuses integer images, a wrong rank, NaN, pixels outside the box, labels that do not fit, and
+    unequal numbers of both.
 
     Example:
     >>> x, y = keras_mmc.datasets.check_dataset(x, y, num_classes=10)
@@ -63,11 +61,8 @@ def load(
     """Load one split of a data set as batches `(images, labels)`.
 
     Name, split and seed are those of `load_arrays`, the rest as in `batches`: "train" is shuffled
-    anew in every epoch, "validation" and "test" keep their order.
-
-    Raises:
-        ValueError: for an unknown name or split, `batch_size < 1`, or `augment` anywhere but on the
-            training split of CIFAR: elsewhere a mirrored image may be of no class.
+    anew in every epoch, "validation" and "test" keep their order. A `ValueError` refuses `augment`
+    anywhere but on the training split of CIFAR: elsewhere a mirrored image may be of no class.
 
     Example:
     >>> train = keras_mmc.datasets.load("digits", "train", batch_size=64)
@@ -94,20 +89,17 @@ def batches(
 ) -> tf.data.Dataset:
     """Batches from a user's own arrays, checked as those of the known data sets are.
 
+    Images, labels and errors are those of `check_dataset`. Returns a `tf.data.Dataset` of images,
+    float32, and labels `(N,)`, int32.
+
     Args:
         images: array `(N, H, W, C)`, floating point in [0, 1].
         labels: integers `(N,)` in `[0, num_classes)`, or one-hot rows.
         num_classes: number of classes K.
-        batch_size: images per batch; the last batch may be smaller.
+        batch_size: images per batch, at least 1; the last batch may be smaller.
         shuffle: a new order in every epoch.
         augment: random crops after padding with 4 pixels, and mirror images.
         seed: seed of the order and the augmentation.
-
-    Returns:
-        A `tf.data.Dataset` of images, float32, and labels `(N,)`, int32.
-
-    Raises:
-        ValueError: for images or labels that `check_dataset` refuses, or `batch_size < 1`.
 
     Example:
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)

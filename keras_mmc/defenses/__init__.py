@@ -10,9 +10,8 @@ from keras_mmc.defenses.base import Defense, SampleLosses, StandardTraining, Ste
 from keras_mmc.defenses.complement import ComplementTraining
 from keras_mmc.defenses.differential import DifferentialTraining
 from keras_mmc.defenses.free import FreeAdversarialTraining
-from keras_mmc.defenses.mail import MAIL
-from keras_mmc.defenses.mart import MART
 from keras_mmc.defenses.trades import TRADES, BinaryTRADES
+from keras_mmc.defenses.weighted import MAIL, MART
 
 __all__ = [
     "MAIL",

@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import tensorflow as tf
 
 from keras_mmc._validation import check_choice, check_number
 from keras_mmc.defenses.base import Defense, SampleLosses
@@ -55,12 +56,10 @@ class ComplementTraining(Defense):
         losses = super().update(context, x, y, update_weights)
         if self.single_step:
             return losses
-
-        def complement(images):
-            return SampleLosses(self._complement(y, context.scores(images)))
-
-        second, _ = update_weights(complement, x, optimizer=1)
+        second, _ = update_weights(
+            lambda images: SampleLosses(self._complement(y, context.scores(images))), x, optimizer=1
+        )
         return dataclasses.replace(losses, fixed=second.weighted)
 
-    def _complement(self, y, scores):
+    def _complement(self, y: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         return self.gamma / (scores.shape[-1] - 1) * complement_entropy(y, scores)

@@ -62,17 +62,15 @@ def best_threshold(
 ) -> float:
     """Threshold on `w^T phi` from the scores of the training set; class 1 lies strictly above it.
 
+    A `ValueError` refuses what the arguments rule out.
+
     Args:
-        projections: array `(N,)` of `w^T phi`.
+        projections: array `(N,)` of `w^T phi`, finite.
         labels: integers 0 and 1, `(N,)`; both must occur.
         max_false_positive_rate: `None` for the midpoint of the lowest positive and the highest
             negative projection, the largest hard margin on separable data. A number in `[0, 1)`
             gives instead the lowest threshold with at most this fraction of negatives above it
             (Type I error), which keeps the Type II error as low as that allows.
-
-    Raises:
-        ValueError: if only one class occurs, a projection is not finite, or the rate is out of
-            range.
 
     Source: Nar et al., arXiv 1901.08360.
 

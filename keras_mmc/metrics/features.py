@@ -110,12 +110,7 @@ class CenterDensity(_ScoreMetric):
 
 
 class ClassDistances(NamedTuple):
-    """Result of `class_distances`.
-
-    Attributes:
-        intra: mean distance of a sample to the mean of its class.
-        inter: mean distance between the means of two classes.
-    """
+    """Mean distance of a sample to the mean of its class, and mean distance between two means."""
 
     intra: float
     inter: float
@@ -125,10 +120,8 @@ def class_distances(features: np.typing.ArrayLike, labels: np.typing.ArrayLike) 
     """Intra-class and inter-class distances of features `(N, d)`, in units of the feature space.
 
     Only their ratio compares networks: features can be scaled at will. Classes that do not occur
-    among the integer labels `(N,)` are left out.
-
-    Raises:
-        ValueError: if the shapes do not fit, a label is NaN, or fewer than two classes occur.
+    among the integer labels `(N,)` are left out. A `ValueError` refuses shapes that do not fit, a
+    label that is NaN, and fewer than two classes.
 
     Example:
     >>> keras_mmc.metrics.class_distances([[0.0], [2.0], [10.0]], [0, 0, 1])

@@ -17,8 +17,7 @@ small.
 """
 
 from keras_mmc.models.cnn import lenet5, small_cnn
-from keras_mmc.models.preact_resnet import preact_resnet18, wide_resnet
-from keras_mmc.models.resnet import resnet_v1, resnet_v2
+from keras_mmc.models.resnet import preact_resnet18, resnet_v1, resnet_v2, wide_resnet
 
 __all__ = [
     "lenet5",

@@ -1,7 +1,14 @@
-"""Residual networks of the MMC reference: basic blocks (v1) and pre-activation bottlenecks (v2)."""
+"""Residual networks: those of the MMC reference, and those that leaderboards compare on.
+
+The reference has basic blocks (v1) and pre-activation bottlenecks (v2), both with weight decay; the
+leaderboards have pre-activation ResNet-18 and wide residual networks (WRN).
+"""
+
+from typing import Any
 
 import keras
 
+from keras_mmc._backend import Tensor
 from keras_mmc.models.base import PerChannel, Shape, batch_norm_relu, classifier, normalized_input
 
 
@@ -28,14 +35,14 @@ def resnet_v1(
     """
     blocks = _blocks_per_stage(depth, 6, "resnet_v1")
     inputs, x = normalized_input(input_shape, mean, std)
-    x = batch_norm_relu(_conv(16, 3)(x))
+    x = batch_norm_relu(_decayed_conv(16)(x))
     for filters in (16, 32, 64):
         for block in range(blocks):
             strides = 2 if block == 0 and filters > 16 else 1
-            y = batch_norm_relu(_conv(filters, 3, strides)(x))
-            y = keras.layers.BatchNormalization()(_conv(filters, 3)(y))
+            y = batch_norm_relu(_decayed_conv(filters, strides=strides)(x))
+            y = keras.layers.BatchNormalization()(_decayed_conv(filters)(y))
             if strides == 2:
-                x = _conv(filters, 1, strides)(x)
+                x = _decayed_conv(filters, 1, strides)(x)
             x = keras.layers.ReLU()(keras.layers.Add()([x, y]))
     x = keras.layers.GlobalAveragePooling2D()(x)
     return classifier(inputs, x, head, num_classes, feature_dim, name or f"resnet{depth}_v1")
@@ -66,25 +73,84 @@ def resnet_v2(
     """
     blocks = _blocks_per_stage(depth, 9, "resnet_v2")
     inputs, x = normalized_input(input_shape, mean, std)
-    x = batch_norm_relu(_conv(16, 3)(x))
+    x = batch_norm_relu(_decayed_conv(16)(x))
     for stage, filters in enumerate((16, 64, 128)):
         out_filters = 64 if stage == 0 else 2 * filters
         for block in range(blocks):
             strides = 2 if block == 0 and stage > 0 else 1
             first = stage == 0 and block == 0  # its input is already normalized and activated
-            y = _conv(filters, 1, strides)(x if first else batch_norm_relu(x))
-            y = _conv(filters, 3)(batch_norm_relu(y))
-            y = _conv(out_filters, 1)(batch_norm_relu(y))
+            y = _decayed_conv(filters, 1, strides)(x if first else batch_norm_relu(x))
+            y = _decayed_conv(filters)(batch_norm_relu(y))
+            y = _decayed_conv(out_filters, 1)(batch_norm_relu(y))
             if block == 0:
-                x = _conv(out_filters, 1, strides)(x)
+                x = _decayed_conv(out_filters, 1, strides)(x)
             x = keras.layers.Add()([x, y])
     x = keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
     return classifier(inputs, x, head, num_classes, feature_dim, name or f"resnet{depth}_v2")
 
 
-def _conv(filters: int, size: int, strides: int = 1) -> keras.layers.Layer:
-    options = {"kernel_initializer": "he_normal", "kernel_regularizer": keras.regularizers.L2(1e-4)}
-    return keras.layers.Conv2D(filters, size, strides, padding="same", **options)
+def preact_resnet18(
+    input_shape: Shape,
+    num_classes: int | None = None,
+    head: keras.layers.Layer | None = None,
+    feature_dim: int = 256,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+    name: str = "preact_resnet18",
+) -> keras.Model:
+    """Pre-activation ResNet-18: four stages of two basic blocks, 64 to 512 filters.
+
+    Arguments as in `keras_mmc.models`.
+
+    Source: He et al., ECCV 2016, arXiv 1603.05027.
+
+    Example:
+    >>> keras_mmc.models.preact_resnet18((32, 32, 3), num_classes=10).output_shape
+    (None, 10)
+    """
+    inputs, x = normalized_input(input_shape, mean, std)
+    x = _plain_conv(64)(x)
+    for filters in (64, 128, 256, 512):
+        x = _stage(x, filters, blocks=2, strides=1 if filters == 64 else 2)
+    x = keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
+    return classifier(inputs, x, head, num_classes, feature_dim, name)
+
+
+def wide_resnet(
+    input_shape: Shape,
+    num_classes: int | None = None,
+    depth: int = 34,
+    width: int = 10,
+    head: keras.layers.Layer | None = None,
+    feature_dim: int = 256,
+    mean: PerChannel = 0.0,
+    std: PerChannel = 1.0,
+    name: str | None = None,
+) -> keras.Model:
+    """Wide residual network WRN-`depth`-`width`: three stages of `(depth - 4) / 6` basic blocks.
+
+    Arguments as in `keras_mmc.models`. `depth` is `6n + 4`: 10, 16, 22, 28, 34, 70, ..., and
+    `width`, at least 1, a factor on the filters 16, 32 and 64 of the stages; the name is
+    "wrn_{depth}_{width}" by default.
+
+    Source: Zagoruyko & Komodakis, *Wide Residual Networks*, BMVC 2016, arXiv 1605.07146.
+
+    Example:
+    >>> keras_mmc.models.wide_resnet((32, 32, 3), num_classes=10, depth=10, width=1).name
+    'wrn_10_1'
+    """
+    blocks, rest = divmod(depth - 4, 6)
+    if rest or blocks < 1 or width < 1:
+        raise ValueError(
+            "wide_resnet: `depth` must be 6n + 4 (10, 16, 22, 28, 34, ...) and `width` at least "
+            f"1; received depth={depth!r}, width={width!r}."
+        )
+    inputs, x = normalized_input(input_shape, mean, std)
+    x = _plain_conv(16)(x)
+    for filters in (16, 32, 64):
+        x = _stage(x, filters * width, blocks, strides=1 if filters == 16 else 2)
+    x = keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
+    return classifier(inputs, x, head, num_classes, feature_dim, name or f"wrn_{depth}_{width}")
 
 
 def _blocks_per_stage(depth: int, step: int, name: str) -> int:
@@ -96,3 +162,30 @@ def _blocks_per_stage(depth: int, step: int, name: str) -> int:
             f"{depth!r}."
         )
     return blocks
+
+
+def _stage(x: Tensor, filters: int, blocks: int, strides: int) -> Tensor:
+    """Pre-activation basic blocks; the first changes size and so projects its shortcut."""
+    for block in range(blocks):
+        step = strides if block == 0 else 1
+        activated = batch_norm_relu(x)
+        y = _plain_conv(filters, strides=step)(activated)
+        y = _plain_conv(filters)(batch_norm_relu(y))
+        if step != 1 or x.shape[-1] != filters:
+            x = _plain_conv(filters, 1, step)(activated)
+        x = keras.layers.Add()([x, y])
+    return x
+
+
+def _decayed_conv(filters: int, size: int = 3, strides: int = 1) -> keras.layers.Layer:
+    return _conv(filters, size, strides, kernel_regularizer=keras.regularizers.L2(1e-4))
+
+
+def _plain_conv(filters: int, size: int = 3, strides: int = 1) -> keras.layers.Layer:
+    return _conv(filters, size, strides, use_bias=False)
+
+
+def _conv(filters: int, size: int, strides: int, **options: Any) -> keras.layers.Layer:
+    return keras.layers.Conv2D(
+        filters, size, strides, padding="same", kernel_initializer="he_normal", **options
+    )

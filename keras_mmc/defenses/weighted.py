@@ -1,4 +1,4 @@
-"""MAIL: samples weighted by their probabilistic margin."""
+"""MART and MAIL: samples weighted by the probabilities of their classes."""
 
 import dataclasses
 
@@ -6,11 +6,58 @@ import keras
 import tensorflow as tf
 
 from keras_mmc._validation import check, check_choice, check_count, check_number
-from keras_mmc.defenses._probabilities import check_temperature, true_and_best_wrong
-from keras_mmc.defenses.base import Defense, WrappingDefense
+from keras_mmc.defenses._probabilities import check_temperature, divergence, true_and_best_wrong
+from keras_mmc.defenses.attack_defense import AttackDefense
+from keras_mmc.defenses.base import Defense, SampleLosses, WrappingDefense
 
-_NORMALIZATIONS = ("constant", "batch")
-_CONSTANT = 3.0
+
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class MART(AttackDefense):
+    """MART: a boosted adversarial loss, and a divergence where the clean image is unsure.
+
+    `L(f(x'), y) - log(1.0001 - max_{k != y} p'_k) + beta * KL(p || p') * (1 - p_y)` with
+    `p = softmax f(x)`. With softmax cross-entropy as the compiled loss the first two terms are
+    the boosted cross-entropy of the paper. The attack starts at small noise if it has a random
+    start. A loss of pairs is refused.
+
+    Args:
+        attack: a gradient attack.
+        beta: weight of the divergence, above 0; `lambda` in the paper.
+        temperature: what scores are divided by before the softmax; the terms of probabilities are
+            multiplied by it. `None` takes the head's.
+        objective: what the attack maximizes; `None` for the attack's own objective,
+            `"training_loss"` for the compiled loss as in the paper.
+        **more: as for `AttackDefense`, as are the errors.
+
+    Source: Wang et al., *Improving Adversarial Robustness Requires Revisiting Misclassified
+    Examples*, ICLR 2020.
+
+    Example:
+    >>> attack = keras_mmc.attacks.PGD(eps=8 / 255, steps=10, step_size=2 / 255)
+    >>> robust = keras_mmc.AdversarialModel(model, keras_mmc.defenses.MART(attack, beta=5.0))
+    """
+
+    beta: float = 5.0
+    temperature: float | None = None
+
+    mail_defaults = 10.0, -0.5
+    starts_near = True
+    takes_pairs = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number(self, "beta", self.beta, above=0)
+        check_temperature(self, self.temperature)
+
+    def loss(self, context, x, x_adv, y):
+        clean, adversarial = context.scores(x), context.scores(x_adv)
+        temperature = self.temperature or context.temperature
+        _, best_wrong = true_and_best_wrong(adversarial, y, temperature)
+        boosted = context.loss(adversarial) - temperature * tf.math.log(1.0001 - best_wrong)
+        true, _ = true_and_best_wrong(clean, y, temperature)
+        unsure = self.beta * divergence(clean, adversarial, temperature) * (1 - true)
+        return SampleLosses(boosted, adversarial, clean, fixed=unsure)
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -21,10 +68,8 @@ class MAIL(WrappingDefense):
     The weight of a sample is `sigmoid(-slope * (m - bias))` of the margin of probabilities of its
     adversarial example, `m = p'_y - max_{k != y} p'_k`; no gradient flows through it. It
     multiplies the loss of `AdversarialTraining`, the divergence of `TRADES`, or the boosted loss
-    of `MART`. A loss of pairs is refused.
-
-    Defenses that weight samples look strong under PGD and less so under AutoAttack; test them
-    with `keras_mmc.audit`.
+    of `MART`. A loss of pairs is refused. Defenses that weight samples look strong under PGD and
+    less so under AutoAttack; test them with `keras_mmc.audit`.
 
     Args:
         defense: the defense whose samples are weighted: `AdversarialTraining` in any form,
@@ -63,7 +108,7 @@ class MAIL(WrappingDefense):
         check_number(self, "bias", bias, at_least=-1, at_most=1)
         check_temperature(self, self.temperature)
         check_count(self, "burn_in", self.burn_in, least=0)
-        check_choice(self, "normalization", self.normalization, _NORMALIZATIONS)
+        check_choice(self, "normalization", self.normalization, ("constant", "batch"))
 
     @property
     def wrapped(self) -> Defense:
@@ -74,10 +119,8 @@ class MAIL(WrappingDefense):
     def slope_and_bias(self) -> tuple[float, float]:
         """Slope and bias, those of the weighted defense where none were given."""
         slope, bias = self.defense.mail_defaults
-        return (
-            slope if self.slope is None else self.slope,
-            bias if self.bias is None else self.bias,
-        )
+        slope = slope if self.slope is None else self.slope
+        return slope, bias if self.bias is None else self.bias
 
     def loss(self, context, x, x_adv, y):
         losses = super().loss(context, x, x_adv, y)
@@ -95,7 +138,7 @@ class MAIL(WrappingDefense):
         true, best_wrong = true_and_best_wrong(adversarial, y, temperature)
         weights = tf.sigmoid(-slope * (true - best_wrong - bias))
         if self.normalization == "constant":
-            weights *= _CONSTANT
+            weights *= 3.0
         else:
             context = tf.distribute.get_replica_context()
             mean = tf.reduce_mean(weights)
