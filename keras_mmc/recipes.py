@@ -22,14 +22,9 @@ def _sgd(
     return rates | {"batch_size": batch_size, "epochs": epochs, "drops": drops} | more
 
 
-def _decoupled(decay: float) -> float:
-    """A published weight decay for Keras, whose momentum, here 0.9, does not add it up tenfold."""
-    return decay / (1 - 0.9)
-
-
 def _emr(weight: float, temperature: float) -> Recipe:
-    settings = {"regularizer_weight": weight, "regularizer_temperature": temperature}
-    return {"regularizer": "emr"} | settings
+    weights = {"regularizer_weight": weight, "regularizer_temperature": temperature}
+    return {"regularizer": "emr"} | weights
 
 
 def _mail(bias: float, slope: float) -> Recipe:
@@ -37,9 +32,12 @@ def _mail(bias: float, slope: float) -> Recipe:
 
 
 def _cifar10_at(epochs: int, drops: list[str], decay: float, **more: Any) -> Recipe:
-    """A wide residual network on the loss at the adversarial examples of PGD-10."""
+    """A wide residual network on the loss at the adversarial examples of PGD-10.
+
+    The weight decay is published; Keras' momentum, here 0.9, does not add it up tenfold.
+    """
     network = {"dataset": "cifar10", "model": "wide_resnet", "depth": 34, "loss": "softmax"}
-    training = _sgd(0.1, 128, epochs, drops, weight_decay=_decoupled(decay), augment=True)
+    training = _sgd(0.1, 128, epochs, drops, weight_decay=decay / (1 - 0.9), augment=True)
     return network | training | {"defense": "at"} | _PGD_10 | more
 
 

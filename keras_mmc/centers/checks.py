@@ -11,7 +11,7 @@ def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
     """Check an array of class centers and return it as float64.
 
     It holds finite real numbers, one row per class: shape `(K, d)` with K >= 2 and d >= 1. The
-    result is a new array. A `ValueError` names what does not fit.
+    result is a new array.
 
     Example:
     >>> check_centers([[1, 0], [-1, 0]])

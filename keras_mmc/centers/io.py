@@ -17,8 +17,7 @@ def save_centers(path: PathLike, centers: np.typing.ArrayLike) -> None:
 
     A reader sees the old file or the new one, never a part of it. The values `(K, d)` are stored as
     they are, in float64, in `.mat` under the key `mean_logits`; files for the reference
-    implementation hold rows of norm 1, `centers / scale`. A `ValueError` refuses another suffix,
-    and centers that are not a finite matrix.
+    implementation hold rows of norm 1, `centers / scale`.
 
     Example:
     >>> save_centers("centers.mat", max_mahalanobis_centers(10, 256, scale=1.0))
@@ -37,9 +36,7 @@ def load_centers(path: PathLike, scale: float | None = None) -> np.ndarray:
     """Read centers `(K, d)`, float64, from a `.npy` or `.mat` file as `save_centers` writes it.
 
     Every row is rescaled to the norm `scale`, such as 10 for reference files, whose rows have norm
-    1; `None` leaves the rows as they are. A `ValueError` refuses another suffix, a file without the
-    key or a finite matrix with K >= 2 rows, a `scale` that is not positive and finite, and a row of
-    0 that is to be rescaled.
+    1; `None` leaves the rows as they are. A row of 0 cannot be rescaled.
 
     Example:
     >>> centers = load_centers("centers.mat", scale=10.0)

@@ -48,9 +48,7 @@ class GramReport:
 
 
 def gram_report(centers: np.typing.ArrayLike) -> GramReport:
-    """Measure the geometry of class centers `(K, d)`; `print` the result for a summary.
-
-    A `ValueError` refuses what is not a finite matrix with K >= 2, and a center in the origin.
+    """Measure class centers `(K, d)`, none in the origin; `print` the result for a summary.
 
     Example:
     >>> print(gram_report(max_mahalanobis_centers(num_classes=10, dim=64)))
@@ -84,7 +82,7 @@ def gram_report(centers: np.typing.ArrayLike) -> GramReport:
 def minimum_angle(centers: np.typing.ArrayLike) -> float:
     """The smallest angle between two centers, in degrees: 180 at most, 0 if two coincide.
 
-    The norms of the centers `(K, d)` do not matter. Errors are those of `gram_report`.
+    The norms of the centers `(K, d)` do not matter, but that none is 0.
 
     Example:
     >>> round(minimum_angle([[1.0, 0.0], [0.0, 5.0], [-1.0, -1.0]]), 6)

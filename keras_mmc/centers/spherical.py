@@ -33,12 +33,11 @@ def max_mahalanobis_centers(
     The Max-Mahalanobis centers solve `argmin_mu max_{i != j} <mu_i, mu_j>` under
     `||mu_k|| = scale`. For K <= d + 1 they are the vertices of a regular simplex, in closed form:
     every inner product is `-scale^2 / (K - 1)`, every distance `scale * sqrt(2 K / (K - 1))`, and
-    the centers sum to 0. For K > d + 1, where none is known, `spherical_code` searches. Returns a
-    float64 array `(K, d)`; a `ValueError` refuses an argument out of range, and K > 2 in d = 1.
+    the centers sum to 0. For K > d + 1, where none is known, `spherical_code` searches.
 
     Args:
         num_classes: number of classes K >= 2.
-        dim: number of features d >= 1.
+        dim: number of features d >= 1, or 2 for more than two classes.
         scale: norm C_MM of every center, in units of the feature space.
         seed: non-negative integer; used only where the centers are searched for (K > d + 1).
 

@@ -1,4 +1,7 @@
-"""Data sets as `tf.data` batches or arrays: float32 images in [0, 1], integer labels."""
+"""Data sets as `tf.data` batches or arrays: float32 images in [0, 1], int32 labels `(N,)`.
+
+Every function raises a `ValueError` that says which argument, sample or label does not fit.
+"""
 
 from keras_mmc.datasets.arrays import DatasetInfo, info, load_arrays
 from keras_mmc.datasets.balanced import balanced_batches, working_set

@@ -44,7 +44,7 @@ DATASETS = {item.name: item for item in _KNOWN}
 
 
 def info(name: str) -> DatasetInfo:
-    """Facts about a data set by name; a `ValueError` about an unknown name lists the known ones.
+    """Facts about a data set by name.
 
     Example:
     >>> keras_mmc.datasets.info("mnist").image_shape
@@ -59,8 +59,7 @@ def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.nd
     """Load one split: images `(N, H, W, C)`, float32 in [0, 1], and labels `(N,)`, int32.
 
     "digits" is scikit-learn's and needs no network; the others come through TensorFlow Datasets,
-    which reads the directory in `TFDS_DATA_DIR` or downloads to `~/tensorflow_datasets`. A
-    `ValueError` about an unknown name or split lists the known ones.
+    which reads the directory in `TFDS_DATA_DIR` or downloads to `~/tensorflow_datasets`.
 
     Args:
         name: "digits", "mnist", "fashion_mnist", "cifar10" or "cifar100".

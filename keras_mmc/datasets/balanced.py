@@ -15,8 +15,7 @@ def balanced_batches(
 
     A pass is as long as the largest class. Every class comes in a new order in every pass, and
     starts over, in another order, once all its samples were drawn. The classes take turns within
-    a batch, so that the parts of it that replicas get are balanced too. Returns a `tf.data.Dataset`
-    of samples, float32, and labels, int32. A `ValueError` refuses what the arguments rule out.
+    a batch, so that the parts of it that replicas get are balanced too. Samples become float32.
 
     Args:
         x: array `(N, ...)`, floating point, finite.
@@ -75,11 +74,10 @@ def working_set(
     """Indices of the samples of each class that are nearest to the boundary, by the scores.
 
     They are int64, in ascending order. Nearest are those with the lowest score of their class
-    against the best other one, `s_y - max_{k != y} s_k`; misclassified samples come first. A
-    `ValueError` refuses a `fraction` out of range, labels that do not fit, and NaN scores.
+    against the best other one, `s_y - max_{k != y} s_k`; misclassified samples come first.
 
     Args:
-        model: Keras model from samples to scores `(N, K)`.
+        model: Keras model from samples to scores `(N, K)`, which must not be NaN.
         x: samples `(N, ...)`, as `model.predict` takes them.
         y: labels, integers `(N,)` in `[0, K)` or one-hot rows.
         fraction: how much of every class to keep, above 0 and at most 1; one sample at least.

@@ -21,8 +21,7 @@ def check_dataset(
     Images are an array `(N, H, W, C)` of a floating-point dtype with every pixel inside the box,
     labels integers `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`; they need `num_classes`.
     Returns the images as float32, or the pair of images and int32 labels `(N,)`. A `ValueError`
-    refuses integer images, a wrong rank, NaN, pixels outside the box, labels that do not fit, and
-    unequal numbers of both.
+    refuses anything else: integer images, NaN, pixels outside the box, unequal numbers.
 
     Example:
     >>> x, y = keras_mmc.datasets.check_dataset(x, y, num_classes=10)
@@ -61,8 +60,8 @@ def load(
     """Load one split of a data set as batches `(images, labels)`.
 
     Name, split and seed are those of `load_arrays`, the rest as in `batches`: "train" is shuffled
-    anew in every epoch, "validation" and "test" keep their order. A `ValueError` refuses `augment`
-    anywhere but on the training split of CIFAR: elsewhere a mirrored image may be of no class.
+    anew in every epoch, "validation" and "test" keep their order. `augment` is only for the
+    training split of CIFAR: elsewhere a mirrored image may be of no class.
 
     Example:
     >>> train = keras_mmc.datasets.load("digits", "train", batch_size=64)
@@ -87,10 +86,7 @@ def batches(
     augment: bool = False,
     seed: int = 0,
 ) -> tf.data.Dataset:
-    """Batches from a user's own arrays, checked as those of the known data sets are.
-
-    Images, labels and errors are those of `check_dataset`. Returns a `tf.data.Dataset` of images,
-    float32, and labels `(N,)`, int32.
+    """Batches of images and labels from a user's own arrays, checked by `check_dataset`.
 
     Args:
         images: array `(N, H, W, C)`, floating point in [0, 1].

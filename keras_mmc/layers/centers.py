@@ -61,17 +61,14 @@ class MaxMahalanobisCenters(_CenterHead):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._own_centers = None
-        if centers is not None:
-            self._own_centers = check_centers(centers)
-            rows = len(self._own_centers)
-            if num_classes not in (None, rows):
-                raise ValueError(
-                    f"MaxMahalanobisCenters: num_classes={num_classes} but `centers` hold {rows} "
-                    "rows. Leave `num_classes` out, or make them agree."
-                )
-            num_classes = rows
-        self.num_classes = check_count("num_classes", num_classes, 2)
+        self._own_centers = None if centers is None else check_centers(centers)
+        rows = num_classes if self._own_centers is None else len(self._own_centers)
+        if num_classes not in (None, rows):
+            raise ValueError(
+                f"MaxMahalanobisCenters: num_classes={num_classes} but `centers` hold {rows} rows. "
+                "Leave `num_classes` out, or make them agree."
+            )
+        self.num_classes = check_count("num_classes", rows, 2)
         self.scale = check_scale(scale)
         self.seed = check_count("seed", seed, 0)
 
@@ -94,7 +91,6 @@ class MaxMahalanobisCenters(_CenterHead):
             initializer=keras.initializers.Constant(values),
             trainable=False,
         )
-        self.built = True
 
     @property
     def softmax_temperature(self) -> float:
@@ -143,4 +139,3 @@ class LearnedCenters(_CenterHead):
         self.centers = self.add_weight(
             name="centers", shape=(self.num_classes, dim), initializer=self.initializer
         )
-        self.built = True

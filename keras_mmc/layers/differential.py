@@ -43,7 +43,6 @@ class DifferentialHead(ScoreHead):
         self.threshold = self.add_weight(
             name="threshold", shape=(), initializer="zeros", trainable=False
         )
-        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         projection = ops.matmul(inputs, self.kernel)

@@ -26,17 +26,17 @@ class ScoreLoss(keras.losses.Loss):
 
     Attributes:
         config_fields: names of the parameters that are saved, each an attribute as well.
-        needs_distances: set it to `True` if the scores must be `-1/2 ||z - mu_k||^2`, because the
-            loss has no lower bound, or no meaning, on free logits.
-        needs_fixed_centers: set it to `True` if the loss only pulls features to their center:
-            centers that learn would all collapse into one point.
-        pairwise: set it to `True` if the value of a sample depends on the others of its batch, so
-            that a batch must hold several classes and one bad sample spoils it.
+        needs_distances: whether the scores must be `-1/2 ||z - mu_k||^2`, because the loss has no
+            lower bound, or no meaning, on free logits.
+        needs_fixed_centers: whether the loss only pulls features to their center: centers that
+            learn would all collapse into one point.
+        pairwise: whether the value of a sample depends on the others of its batch, so that a batch
+            must hold several classes and one bad sample spoils it.
         min_classes: the smallest number of classes with which the loss is not constant.
-        says_true_class: set it to `False` if the loss does not depend on the score of the true
-            class, and so cannot train a classifier on its own.
-        from_features: `True` for a loss that takes features `(N, d)` in place of scores, and so
-            leaves a model without scores to attack.
+        says_true_class: whether the loss depends on the score of the true class; if not, it cannot
+            train a classifier on its own.
+        from_features: whether the loss takes features `(N, d)` in place of scores, and so leaves a
+            model without scores to attack.
 
     Args:
         name: name of the loss; by default the name of the class in snake case.
