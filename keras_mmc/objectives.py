@@ -2,9 +2,9 @@
 
 Scores are float32, larger is likelier; labels and targets are integers in `[0, K)`. Every
 objective returns a tensor `(N,)`, NaN for a sample with a NaN among its scores, and raises a
-`ValueError` for scores that are not `(N, K)` or labels that are not one per row of them. `margin`
-is the default everywhere: its gradient does not vanish where the softmax saturates, and scaling
-the scores only scales it. `cross_entropy` is kept as the named naive control.
+`ValueError` for scores that are not `(N, K)`, too few classes, or labels that are not one per row.
+`margin` is the default everywhere: its gradient does not vanish where the softmax saturates, and
+scaling the scores only scales it. `cross_entropy` is kept as the named naive control.
 """
 
 from collections.abc import Callable
@@ -65,9 +65,7 @@ def log_odds(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def dlr(scores: Tensor, labels: Tensor) -> Tensor:
-    """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: the margin, free of scale and offset.
-
-    A `ValueError` refuses fewer than 3 classes.
+    """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: free of scale and offset, for K >= 3.
 
     Source: Croce & Hein, ICML 2020 (arXiv 2003.01690), equation 6.
     """
@@ -92,7 +90,7 @@ def targeted_cross_entropy(scores: Tensor, labels: Tensor, targets: Tensor) -> T
 
 
 def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`; a `ValueError` refuses fewer than 4 classes.
+    """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`; for 4 classes or more.
 
     Source: Croce & Hein, ICML 2020 (arXiv 2003.01690), equation 7.
     """

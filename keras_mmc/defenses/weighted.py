@@ -17,9 +17,8 @@ class MART(AttackDefense):
     """MART: a boosted adversarial loss, and a divergence where the clean image is unsure.
 
     `L(f(x'), y) - log(1.0001 - max_{k != y} p'_k) + beta * KL(p || p') * (1 - p_y)` with
-    `p = softmax f(x)`. With softmax cross-entropy as the compiled loss the first two terms are
-    the boosted cross-entropy of the paper. The attack starts at small noise if it has a random
-    start. A loss of pairs is refused.
+    `p = softmax f(x)`. With softmax cross-entropy as compiled loss the first two terms are the
+    boosted cross-entropy of the paper. A random start is small noise. A loss of pairs is refused.
 
     Args:
         attack: a gradient attack.

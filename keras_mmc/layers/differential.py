@@ -9,7 +9,7 @@ from keras import ops
 from keras_mmc._backend import Tensor
 from keras_mmc._labels import check_labels
 from keras_mmc._validation import check, is_number
-from keras_mmc.layers.base import ScoreHead
+from keras_mmc.layers.heads import ScoreHead
 
 
 @keras.saving.register_keras_serializable("keras_mmc")

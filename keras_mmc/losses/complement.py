@@ -17,9 +17,8 @@ def complement_entropy(y_true: Tensor, scores: Tensor) -> Tensor:
     """Negative entropy `sum_{j != g} q_j log q_j` of the wrong classes' probabilities.
 
     `q_j = p_j / (1 - p_g)` is the softmax over the K-1 wrong scores; it does not depend on the
-    true score, and is computed so. The papers *maximize* the entropy; this is its negative, to be
-    minimized. It lies in `[-log(K-1), 0]` and is smallest where all wrong classes are equally
-    likely.
+    true score, and is computed so. The papers *maximize* the entropy; this is its negative, in
+    `[-log(K-1), 0]`, and smallest where all wrong classes are equally likely.
 
     Source: Chen et al., *Complement Objective Training*, ICLR 2019, arXiv 1903.01182.
 

@@ -76,9 +76,8 @@ class NearestCenterMargin(_ScoreMetric):
 class CenterDensity(_ScoreMetric):
     """Fraction of samples whose features lie within `radius` of the center of their class.
 
-    `(1/N) #{i : ||z_i - mu_{y_i}|| <= r}`. Divided by the volume of the ball of that radius it is
-    the sample density about the centers that the MMC paper argues with; in hundreds of dimensions
-    that volume is beyond floating point, so the fraction itself is given.
+    `(1/N) #{i : ||z_i - mu_{y_i}|| <= r}`. Divided by the volume of the ball, which is beyond
+    floating point in hundreds of dimensions, it is the sample density of the MMC paper.
 
     Args:
         radius: radius r in feature space; a `ValueError` refuses what is not above 0. Balls of

@@ -109,10 +109,7 @@ def preact_resnet18(
     (None, 10)
     """
     inputs, x = normalized_input(input_shape, mean, std)
-    x = _plain_conv(64)(x)
-    for filters in (64, 128, 256, 512):
-        x = _stage(x, filters, blocks=2, strides=1 if filters == 64 else 2)
-    x = keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
+    x = _basic_blocks(_plain_conv(64)(x), (64, 128, 256, 512), blocks=2)
     return classifier(inputs, x, head, num_classes, feature_dim, name)
 
 
@@ -146,10 +143,7 @@ def wide_resnet(
             f"1; received depth={depth!r}, width={width!r}."
         )
     inputs, x = normalized_input(input_shape, mean, std)
-    x = _plain_conv(16)(x)
-    for filters in (16, 32, 64):
-        x = _stage(x, filters * width, blocks, strides=1 if filters == 16 else 2)
-    x = keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
+    x = _basic_blocks(_plain_conv(16)(x), (16 * width, 32 * width, 64 * width), blocks)
     return classifier(inputs, x, head, num_classes, feature_dim, name or f"wrn_{depth}_{width}")
 
 
@@ -164,28 +158,27 @@ def _blocks_per_stage(depth: int, step: int, name: str) -> int:
     return blocks
 
 
-def _stage(x: Tensor, filters: int, blocks: int, strides: int) -> Tensor:
-    """Pre-activation basic blocks; the first changes size and so projects its shortcut."""
-    for block in range(blocks):
-        step = strides if block == 0 else 1
-        activated = batch_norm_relu(x)
-        y = _plain_conv(filters, strides=step)(activated)
-        y = _plain_conv(filters)(batch_norm_relu(y))
-        if step != 1 or x.shape[-1] != filters:
-            x = _plain_conv(filters, 1, step)(activated)
-        x = keras.layers.Add()([x, y])
-    return x
+def _basic_blocks(x: Tensor, widths: tuple[int, ...], blocks: int) -> Tensor:
+    """Stages of pre-activation blocks, pooled; a block that changes size projects its shortcut."""
+    for stage, filters in enumerate(widths):
+        for block in range(blocks):
+            strides = 2 if stage > 0 and block == 0 else 1
+            activated = batch_norm_relu(x)
+            y = _plain_conv(filters, strides=strides)(activated)
+            y = _plain_conv(filters)(batch_norm_relu(y))
+            if strides == 2 or x.shape[-1] != filters:
+                x = _plain_conv(filters, 1, strides)(activated)
+            x = keras.layers.Add()([x, y])
+    return keras.layers.GlobalAveragePooling2D()(batch_norm_relu(x))
 
 
 def _decayed_conv(filters: int, size: int = 3, strides: int = 1) -> keras.layers.Layer:
-    return _conv(filters, size, strides, kernel_regularizer=keras.regularizers.L2(1e-4))
+    decay = keras.regularizers.L2(1e-4)
+    return _plain_conv(filters, size, strides, use_bias=True, kernel_regularizer=decay)
 
 
-def _plain_conv(filters: int, size: int = 3, strides: int = 1) -> keras.layers.Layer:
-    return _conv(filters, size, strides, use_bias=False)
-
-
-def _conv(filters: int, size: int, strides: int, **options: Any) -> keras.layers.Layer:
-    return keras.layers.Conv2D(
-        filters, size, strides, padding="same", kernel_initializer="he_normal", **options
-    )
+def _plain_conv(
+    filters: int, size: int = 3, strides: int = 1, use_bias: bool = False, **more: Any
+) -> keras.layers.Layer:
+    options = {"padding": "same", "kernel_initializer": "he_normal", "use_bias": use_bias}
+    return keras.layers.Conv2D(filters, size, strides, **options, **more)

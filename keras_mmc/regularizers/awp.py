@@ -15,9 +15,8 @@ def weight_perturbations(
 ) -> list[tf.Tensor]:
     """`gamma * ||w|| * g / ||g||` for every tensor of rank 2 or more, 0 for biases and scales.
 
-    Norms are those of whole tensors. A gradient that is 0 or not finite gives 0: no direction. A
-    positive factor that all gradients have in common does not matter. Returns tensors in the shapes
-    of the weights.
+    Norms are those of whole tensors, and so a positive factor that all gradients have in common
+    does not matter. A gradient that is 0 or not finite gives 0: no direction.
 
     Source: Wu et al., NeurIPS 2020, arXiv 2004.05884.
 
@@ -48,10 +47,9 @@ class AdversarialWeightPerturbation(Regularizer):
     with weight decay and what layers add to the loss, is that of the perturbed weights; the
     optimizer applies it to the weights as they were, and no variable ever holds a perturbed one.
     Batch statistics follow the perturbed weights, once per step. So do the loss and the accuracy
-    that `fit` reports for training images: expect them worse than those of validation.
-
-    Costs one more forward and backward pass per step, before `start_epoch` too. `DecayRegularizer`
-    leaves `gamma` alone.
+    that `fit` reports for training images: expect them worse than those of validation. Costs one
+    more forward and backward pass per step, before `start_epoch` too. `DecayRegularizer` leaves
+    `gamma` alone.
 
     Args:
         gamma: length of a perturbation relative to the norm of its kernel, above 0; 0.01 for

@@ -1,4 +1,7 @@
-"""Penalties on the gradient of the scores at the trained images, by double back-propagation."""
+"""Penalties on the gradient of the scores at the trained images, by double back-propagation.
+
+Functions take images `(N, ...)` and return values `(N,)`, differentiable in the weights.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,9 +16,7 @@ from keras_mmc.regularizers.base import Regularizer
 
 
 def squared_gradient(fn: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
-    """`|| grad_x fn(x) ||^2` per sample, `(N,)`, differentiable in the weights behind `fn`.
-
-    `fn` maps images `(N, ...)` to values `(N,)`, each a function of its own image only.
+    """`|| grad_x fn(x) ||^2` per sample of a function whose values each depend on one image only.
 
     Example:
     >>> squared_gradient(lambda x: tf.reduce_sum(x**2, axis=1), [[1.0, 2.0]])
@@ -28,8 +29,6 @@ def squared_gradient(fn: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.T
 
 def effective_weight_penalty(score_fn: ScoreFn, x: tf.Tensor, temperature: float) -> tf.Tensor:
     """`|| sum_k p_k grad_x s_k ||^2`, `(N,)`, with `p = softmax(s / temperature)` held fixed.
-
-    `score_fn` maps images `(N, ...)` to scores `(N, K)`; differentiable in the weights behind it.
 
     Source: Liu & Chan, BMVC 2022, arXiv 2210.05118.
 
@@ -51,9 +50,9 @@ def input_gradient_penalty(
     y: tf.Tensor,
     objective: str | Callable | keras.losses.Loss = "cross_entropy",
 ) -> tf.Tensor:
-    """`|| grad_x objective(s, y) ||^2`, `(N,)`, for labels `y` `(N,)`, `int32`.
+    """`|| grad_x objective(s, y) ||^2`, `(N,)`, for labels `y`, `int32`, `(N,)`.
 
-    `score_fn` is that of `effective_weight_penalty`, `objective` that of `InputGradientPenalty`.
+    The objective is that of `InputGradientPenalty`.
 
     Source: Ross & Doshi-Velez, AAAI 2018, arXiv 1711.09404.
 
@@ -110,11 +109,9 @@ class InputGradientPenalty(Regularizer):
     """Input gradient regularization: a loss that changes little about the trained images.
 
     Adds `weight * || grad_x objective(s(x), y) ||^2` to the loss of every sample, with the model in
-    inference mode.
-
-    A regularizer does not know the compiled loss. The default is the cross-entropy of the paper,
-    which suits losses of softmax; its gradient vanishes on scores of fixed centers, so pass the
-    compiled loss itself there: `objective=keras_mmc.MMCLoss()`.
+    inference mode. A regularizer does not know the compiled loss: the default is the cross-entropy
+    of the paper, which suits losses of softmax. Its gradient vanishes on scores of fixed centers,
+    so pass the compiled loss itself there, `objective=keras_mmc.MMCLoss()`.
 
     Args:
         weight: weight of the penalty, above 0, as in the paper: loss and penalty are both sums over
