@@ -27,8 +27,7 @@ def hierarchical_centers(
     and the squared distance `2 scale^2 - 2 <mu_x, mu_y>`. So distances depend only on the depth
     of the lowest common ancestor if all leaves have the same depth and all inner nodes of one
     depth have the same number of children, as in CIFAR-100; then the centers also sum to 0. With
-    the default radii the distance then never grows as the common ancestor gets deeper. In an
-    uneven tree the distance also depends on n, and on whether the children are leaves.
+    the default radii the distance then never grows as the common ancestor gets deeper.
 
     Args:
         tree: nested dicts, lists or tuples; the leaves are the class ids 0..K-1, each once. A

@@ -4,8 +4,14 @@ Every function raises a `ValueError` that says which argument, sample or label d
 """
 
 from keras_mmc.datasets.arrays import DatasetInfo, info, load_arrays
-from keras_mmc.datasets.balanced import balanced_batches, working_set
-from keras_mmc.datasets.pipeline import batches, check_dataset, crop_and_flip, load
+from keras_mmc.datasets.pipeline import (
+    balanced_batches,
+    batches,
+    check_dataset,
+    crop_and_flip,
+    load,
+    working_set,
+)
 
 __all__ = [
     "DatasetInfo",

@@ -181,8 +181,7 @@ class CleverHansTraining(WrappingDefense):
         attack_objective: what the attack maximizes, as in `keras_mmc.attacks.CleverHans`; `None`
             leaves the function its own loss, cross-entropy, whose gradient vanishes on scores of
             fixed centers. Functions that take no loss need `None`.
-        arguments: arguments of the function, by name.
-        **more: the same as keyword arguments, such as `eps`, `eps_iter`, `nb_iter` and `norm`.
+        arguments, **more: arguments of the function by name, such as `eps`, `nb_iter` and `norm`.
 
     Example:
     >>> from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
@@ -230,11 +229,7 @@ class CleverHansTraining(WrappingDefense):
 
     @classmethod
     def from_config(cls, config):
-        attack = CleverHans.from_config(config["attack"])
-        return cls(
-            attack.function,
-            box=attack.box,
-            attack_objective=attack.objective,
-            arguments=attack.arguments,
-            **{name: value for name, value in config.items() if name != "attack"},
-        )
+        rest = dict(config)
+        attack = CleverHans.from_config(rest.pop("attack"))
+        rest |= {"attack_objective": attack.objective, "arguments": attack.arguments}
+        return cls(attack.function, box=attack.box, **rest)

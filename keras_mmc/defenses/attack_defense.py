@@ -13,9 +13,6 @@ from keras_mmc.defenses.base import Defense, StepContext, check_attack
 
 Schedule = Callable[[Any], Any]
 
-# TRADES and MART start there: at the image itself the divergence has no gradient.
-_NOISE = 0.001
-
 
 @dataclasses.dataclass(frozen=True)
 class AttackDefense(Defense):
@@ -32,12 +29,11 @@ class AttackDefense(Defense):
         eps_schedule: function of the epoch that gives `eps`, such as a
             `keras.optimizers.schedules.LearningRateSchedule`; `None` keeps that of the attack.
         steps_schedule: function of the epoch that gives the number of steps, rounded.
-        start_epoch: epoch from which on the attack runs; before it the clean images stay as they
-            are.
+        start_epoch: epoch from which on the attack runs; before it clean images are trained on.
 
     Attributes:
-        starts_near: whether a random start is small noise about the image, of standard deviation
-            0.001, as in TRADES.
+        starts_near: whether a random start is normal noise of standard deviation 0.001, as for
+            TRADES and MART: at the image itself their divergence has no gradient.
     """
 
     attack: Attack
@@ -50,9 +46,8 @@ class AttackDefense(Defense):
     starts_near: ClassVar[bool] = False
 
     def __post_init__(self):
-        owner = type(self).__name__
+        owner, name = type(self).__name__, type(self.attack).__name__
         check_attack(owner, self.attack)
-        name = type(self.attack).__name__
         self._check_schedule("eps", self.eps_schedule, self.attack.fixed_eps)
         self._check_schedule("steps", self.steps_schedule, self.attack.fixed_steps)
         if self.objective is not None and not self.attack.has_objective:
@@ -82,10 +77,9 @@ class AttackDefense(Defense):
         return None
 
     def perturb(self, context, x, y):
-        attack = self.attack.starting_near(_NOISE) if self.starts_near else self.attack
+        attack = self.attack.starting_near(0.001) if self.starts_near else self.attack
         objective = self.own_objective(context, x) if self.objective is None else self.objective
-        # By name, since not every attack has this field: `__post_init__` has made sure of it.
-        changed: dict[str, Any] = {"objective": objective}
+        changed: dict[str, Any] = {"objective": objective}  # a field that not every attack has
         if objective == "training_loss":
             changed = {"objective": lambda scores, _: context.loss(scores)}
         if objective is not None:

@@ -1,4 +1,7 @@
-"""Heads: layers that turn features `(N, d)` into scores `(N, K)`."""
+"""Heads: layers that turn features `(N, d)` into scores `(N, K)`.
+
+All take the `dtype`, `name` and `trainable` of `ScoreHead`, and raise its errors.
+"""
 
 from keras_mmc.layers.differential import DifferentialHead, best_threshold, fit_threshold
 from keras_mmc.layers.heads import LearnedCenters, MaxMahalanobisCenters, ScoreHead

@@ -22,7 +22,6 @@ class DifferentialHead(ScoreHead):
 
     Args:
         initializer: Keras initializer of `w`.
-        **kwargs: as for `ScoreHead`.
 
     Source: Nar et al., arXiv 1901.08360.
 

@@ -93,7 +93,6 @@ class MaxMahalanobisCenters(_CenterHead):
         scale: norm of every center (C_MM in the paper); 10 and 100 are used there.
         centers: own centers, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
         seed: seed of the numerical optimization; a simplex does not depend on it.
-        **kwargs: as for `ScoreHead`, as are the errors.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626.
 
@@ -170,7 +169,6 @@ class LearnedCenters(_CenterHead):
     Args:
         num_classes: number of classes K, at least 2.
         initializer: Keras initializer of the centers.
-        **kwargs: as for `ScoreHead`.
 
     Source: Wan et al., *Rethinking Feature Distribution for Loss Functions in Image
     Classification*, CVPR 2018.

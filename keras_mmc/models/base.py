@@ -76,12 +76,10 @@ def classifier(
 
 def _per_channel(name: str, value: PerChannel, channels: int, positive: bool = False) -> np.ndarray:
     values = np.asarray(value, dtype="float64").reshape(-1)
-    if len(values) == 1:
-        values = np.repeat(values, channels)
-    if len(values) != channels or not np.all(np.isfinite(values)):
+    if len(values) not in (1, channels) or not np.all(np.isfinite(values)):
         raise ValueError(
             f"`{name}` must be a finite number or one per channel ({channels}); received {value!r}."
         )
     if positive and np.any(values <= 0):
         raise ValueError(f"`{name}` must be above 0; received {value!r}.")
-    return values
+    return np.resize(values, channels)
