@@ -1,4 +1,4 @@
-"""Results on disk: whole or absent, one writer at a time, and nothing of anybody else removed."""
+"""Results on disk: complete or absent, one writer at a time, and only our own files removed."""
 
 import contextlib
 import dataclasses
@@ -67,7 +67,7 @@ def results_directory(
                 shutil.rmtree(partial)
             raise
         _take_place(new, path, old, kind, overwrite)
-        # What somebody has put there in the meantime is left as it is.
+        # What others have put there in the meantime is left as it is.
         if _problem(partial, _kind_of_partial(kind)) is None:
             _clear(partial)
             shutil.rmtree(partial, ignore_errors=True)
@@ -82,7 +82,7 @@ def check_results_directory(path: PathLike, kind: Kind, overwrite: bool = False)
     Raises:
         FileExistsError: if something is there and `overwrite` is not set, or it is not of this
             kind, holds other files too, or is the working directory, the home, a mount point or
-            above one of them; also for a `<path>.partial` of somebody else.
+            above one of them; also for a `<path>.partial` that is not ours.
         OSError: if the place cannot be written.
     """
     path = pathlib.Path(path).resolve()

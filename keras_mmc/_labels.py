@@ -23,7 +23,7 @@ def check_labels(labels: np.typing.ArrayLike, num_classes: int) -> np.ndarray:
     """Check labels whose values are known and return them as `int32` `(N,)`.
 
     They are integers of shape `(N,)` or `(N, 1)` in `[0, num_classes)`, or one-hot rows
-    `(N, num_classes)`. A `ValueError` refuses labels that are no numbers, of another shape, not
+    `(N, num_classes)`. A `ValueError` refuses labels that are not numeric, of another shape, not
     whole or out of range.
 
     Example:
@@ -84,7 +84,7 @@ def label_distribution(labels: Tensor, scores: Tensor) -> Tensor:
     """Labels as one row of class weights per sample, `(N, K)`, in the dtype of the scores.
 
     Integer labels `(N,)` or `(N, 1)` become one-hot rows; rows `(N, K)`, one-hot or soft, are
-    passed on. A label that is no class id, or a row that does not sum to 1, gives a row of NaN:
+    passed on. A label that is not a class id, or a row that does not sum to 1, gives a row of NaN:
     inside a compiled step no error can be raised, and a NaN loss is seen where a silently ignored
     sample is not. A `ValueError` refuses labels of another shape, or not one per row of scores.
     """

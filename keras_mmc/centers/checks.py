@@ -73,11 +73,11 @@ def check_sphere(
 
 
 def check_norms(centers: np.ndarray) -> np.ndarray:
-    """Return the norms `(K,)` of centers; refuse a center in the origin, which has no direction."""
+    """Return the norms `(K,)` of centers; refuse a center at the origin: it has no direction."""
     norms = np.linalg.norm(centers, axis=1)
     if not norms.all():
         raise ValueError(
-            f"Center {int(np.argmin(norms))} lies in the origin and has no direction; expected "
+            f"Center {int(np.argmin(norms))} lies at the origin and has no direction; expected "
             "every center to have a positive norm. Move it or leave it out."
         )
     return norms

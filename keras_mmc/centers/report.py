@@ -48,7 +48,7 @@ class GramReport:
 
 
 def gram_report(centers: np.typing.ArrayLike) -> GramReport:
-    """Measure class centers `(K, d)`, none in the origin; `print` the result for a summary.
+    """Measure class centers `(K, d)`, none at the origin; `print` the result for a summary.
 
     Example:
     >>> print(gram_report(max_mahalanobis_centers(num_classes=10, dim=64)))

@@ -1,4 +1,4 @@
-"""Centers on a sphere: a simplex in closed form, moved as far apart as they go, or at random."""
+"""Centers on a sphere: a simplex in closed form, a spherical code by search, or random ones."""
 
 import functools
 
@@ -73,7 +73,7 @@ def unit_simplex(num_vertices: int) -> np.ndarray:
 
 
 def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
-    """Centers in random directions: the control that shows what their placement is worth.
+    """Centers in random directions: the control that shows what optimized centers gain.
 
     Gaussian directions, uniform on the sphere; arguments as in `max_mahalanobis_centers`.
 

@@ -14,11 +14,9 @@ class DatasetInfo:
     """Facts about a data set.
 
     Attributes:
-        name: name for `load` and `load_arrays`.
-        image_shape: `(H, W, C)`.
-        num_classes: number of classes K.
+        name, image_shape, num_classes: name for `load` and `load_arrays`, `(H, W, C)`, and K.
         mean, std: mean and standard deviation of the training pixels in [0, 1], one per channel.
-        augmentable: whether crops and mirror images keep the class; a mirrored digit is no digit.
+        augmentable: whether crops and mirror images keep the class; a mirrored digit is not a digit.
     """
 
     name: str
@@ -91,7 +89,7 @@ def _read(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.datasets import load_digits  # 1 s to import, only needed here
 
         data = load_digits()
-        # The last images come from writers of their own in the order of the set.
+        # In the order of the set the last images are from writers who wrote no other images.
         part = slice(-_DIGITS_TEST_SIZE, None) if split == "test" else slice(-_DIGITS_TEST_SIZE)
         return data.images[part, ..., np.newaxis], data.target[part]
     import tensorflow_datasets as tfds  # 2 s to import, only needed here

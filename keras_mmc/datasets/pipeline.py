@@ -15,7 +15,7 @@ def check_dataset(
     num_classes: int | None = None,
     box: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """Check images, and labels beside them, before anything is trained or attacked on them.
+    """Check images, and their labels if given, before training or attacking on them.
 
     Images are an array `(N, H, W, C)` of a floating-point dtype with every pixel inside the box,
     labels integers `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`; they need `num_classes`.
@@ -167,7 +167,7 @@ def balanced_batches(
         raise ValueError(
             f"Balanced batches need samples of two classes or more; received only {classes}."
         )
-    # Equal seeds would show a sample always beside the same ones of the other classes.
+    # With equal seeds a sample would always meet the same samples of the other classes.
     seeds = np.random.default_rng(seed).integers(2**31, size=len(classes))
     steps = -(-counts.max() // per_class)
     with tf.device("CPU"):

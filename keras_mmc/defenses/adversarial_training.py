@@ -1,4 +1,4 @@
-"""Adversarial training: on an attack of one's choice, in one step, for free, on cleverhans."""
+"""Adversarial training: with any attack, fast with one step, free, and with cleverhans."""
 
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping

@@ -1,4 +1,4 @@
-"""The base class of defenses that train on an attack of one's choice."""
+"""The base class of defenses that train on an attack of the user's choice."""
 
 import dataclasses
 from collections.abc import Callable

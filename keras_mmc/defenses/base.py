@@ -186,12 +186,12 @@ class WrappingDefense(Defense):
 
 
 def properties_of(loss: keras.losses.Loss) -> ScoreLoss | type[ScoreLoss]:
-    """What a loss says of itself; one that is no `ScoreLoss` says what is usual of losses."""
+    """The attributes of a `ScoreLoss`; for any other loss the defaults of that class."""
     return loss if isinstance(loss, ScoreLoss) else ScoreLoss
 
 
 def check_attack(owner: str, attack: Any, in_training: bool = True) -> None:
-    """Refuses what is no attack, one that perturbs nothing, and in training one without that view.
+    """Refuses anything but an attack, and attacks that perturb nothing or cannot train.
 
     The `ValueError` names the owner.
     """

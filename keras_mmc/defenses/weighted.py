@@ -14,7 +14,7 @@ from keras_mmc.defenses.base import Defense, SampleLosses, WrappingDefense
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class MART(AttackDefense):
-    """MART: a boosted adversarial loss, and a divergence where the clean image is unsure.
+    """MART: a boosted adversarial loss, and a divergence where the clean prediction is uncertain.
 
     `L(f(x'), y) - log(1.0001 - max_{k != y} p'_k) + beta * KL(p || p') * (1 - p_y)` with
     `p = softmax f(x)`. With softmax cross-entropy as compiled loss the first two terms are the
@@ -55,8 +55,8 @@ class MART(AttackDefense):
         _, best_wrong = true_and_best_wrong(adversarial, y, temperature)
         boosted = context.loss(adversarial) - temperature * tf.math.log(1.0001 - best_wrong)
         true, _ = true_and_best_wrong(clean, y, temperature)
-        unsure = self.beta * divergence(clean, adversarial, temperature) * (1 - true)
-        return SampleLosses(boosted, adversarial, clean, fixed=unsure)
+        uncertain = self.beta * divergence(clean, adversarial, temperature) * (1 - true)
+        return SampleLosses(boosted, adversarial, clean, fixed=uncertain)
 
 
 @keras.saving.register_keras_serializable("keras_mmc")

@@ -3,8 +3,8 @@
 Every function takes `y_true`, labels as integers `(N,)` or `(N, 1)` or as rows `(N, K)`, and
 `scores`, a tensor `(N, K)`; it returns one value per sample, `(N,)`. Soft rows average the loss. A
 NaN among the scores of a sample makes its value NaN. A `ValueError` says which shapes do not fit.
-The classes are `ScoreLoss`es: beside their own parameters they take `name`, `reduction` and
-`dtype`, and they also check parameters, values of labels and number of classes.
+The classes are `ScoreLoss`es: besides their own parameters they take `name`, `reduction`
+and `dtype`, and they also check parameters, values of labels and number of classes.
 """
 
 from keras_mmc._labels import label_distribution

@@ -45,7 +45,7 @@ class ScoreLoss(keras.losses.Loss):
 
     Raises:
         ValueError: for a parameter outside the range its class gives; when called, for scores that
-            are not `(N, K)`, too few classes, labels that are no class ids, or another number of
+            are not `(N, K)`, too few classes, labels that are not class ids, or another number of
             labels than of rows of scores.
 
     Example:

@@ -72,7 +72,7 @@ def guided_complement_entropy(
 class ComplementEntropy(ScoreLoss):
     """Negative complement entropy: flattens the probabilities of the wrong classes.
 
-    It says nothing about the true class and is meant as a second objective beside another loss.
+    It says nothing about the true class and is meant as a second objective next to another loss.
 
     Source: Chen et al., ICLR 2019, arXiv 1903.01182; see `keras_mmc.losses.complement_entropy`.
 
@@ -92,7 +92,7 @@ class ComplementEntropy(ScoreLoss):
 class GuidedComplementEntropy(ScoreLoss):
     """Guided complement entropy: a confident true class, and wrong classes all alike.
 
-    It needs no cross-entropy beside it. Robustness reported for it without adversarial training
+    It needs no additional cross-entropy. Robustness reported for it without adversarial training
     came from masked gradients; test it with `keras_mmc.audit`. It needs 3 classes or more.
 
     Args:

@@ -109,7 +109,7 @@ class CenterDensity(_ScoreMetric):
 
 
 class ClassDistances(NamedTuple):
-    """Mean distance of a sample to the mean of its class, and mean distance between two means."""
+    """Mean distance of a sample to its class mean, `intra`, and between class means, `inter`."""
 
     intra: float
     inter: float

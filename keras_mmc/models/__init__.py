@@ -1,14 +1,13 @@
 """Networks with the normalization inside and a head of choice.
 
-Every builder takes these arguments, beside those that its own docstring explains:
+Every builder takes these arguments, besides those that its own docstring explains:
 
     input_shape: `(H, W, C)` of the images.
     num_classes: number of classes K; needed, and only taken, without a `head`.
     head: layer from features `(N, feature_dim)` to scores `(N, K)`, such as
         `keras_mmc.MaxMahalanobisCenters(10)`, or `None` for a dense layer of logits.
     feature_dim: width d of the linear layer "features" before the head.
-    mean: mean to subtract inside the model, a number or one per channel, in units of the input.
-    std: standard deviation to divide by inside the model, a number or one per channel.
+    mean, std: what to subtract and divide by inside the model, each a number or one per channel.
     name: name of the model.
 
 It returns a `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`, and raises a

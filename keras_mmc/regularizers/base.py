@@ -39,10 +39,8 @@ class Regularizer(Configurable):
     ) -> list[tf.Tensor]:
         """What is added to the weights, as a constant, while the training gradient is taken.
 
-        Args:
-            weights: the trainable weights; the result has their shapes.
-            gradients: the gradients of the loss of the defense, summed over all replicas, times a
-                positive factor under loss scaling; 0 where it does not depend on a weight.
-            epoch: `int32` scalar, the current epoch, from 0.
+        The result has the shapes of the trainable `weights`. The `gradients` are those of the loss
+        of the defense, summed over all replicas, times a positive factor under loss scaling; 0
+        where it does not depend on a weight. `epoch` is an `int32` scalar, from 0.
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement `perturbations`.")

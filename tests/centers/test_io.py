@@ -108,5 +108,5 @@ def test_bad_scale(tmp_path, scale):
 def test_zero_row_cannot_be_rescaled(tmp_path):
     """Fails if a row of zeros becomes NaN."""
     save_centers(tmp_path / "c.npy", [[1.0, 0.0], [0.0, 0.0]])
-    with pytest.raises(ValueError, match="Center 1 lies in the origin"):
+    with pytest.raises(ValueError, match="Center 1 lies at the origin"):
         load_centers(tmp_path / "c.npy", scale=10.0)

@@ -73,7 +73,7 @@ def test_minimum_angle_of_a_doubled_center():
 @pytest.mark.parametrize("measure", [gram_report, minimum_angle])
 def test_a_center_in_the_origin(measure):
     """Fails if a center without direction gives a NaN angle."""
-    with pytest.raises(ValueError, match="Center 1 lies in the origin"):
+    with pytest.raises(ValueError, match="Center 1 lies at the origin"):
         measure([[1.0, 0.0], [0.0, 0.0]])
 
 
