@@ -150,7 +150,7 @@ TARGETED = frozenset(function.__name__ for function in _WITH_TARGET)
 def get(identifier: str | Callable | keras.losses.Loss) -> Callable:
     """The objective of a name; a Keras loss becomes `training_loss`, a function stays as it is.
 
-    A `ValueError` about an unknown name lists those there are.
+    A `ValueError` about an unknown name lists the known ones.
     """
     if isinstance(identifier, keras.losses.Loss):
         return training_loss(identifier)

@@ -16,7 +16,7 @@ class DatasetInfo:
     Attributes:
         name, image_shape, num_classes: name for `load` and `load_arrays`, `(H, W, C)`, and K.
         mean, std: mean and standard deviation of the training pixels in [0, 1], one per channel.
-        augmentable: whether crops and mirror images keep the class; a mirrored digit is not a digit.
+        augmentable: whether crops and mirror images keep the class, as those of digits do not.
     """
 
     name: str

@@ -87,9 +87,7 @@ def batches(
     """Batches of images and labels from a user's own arrays, checked by `check_dataset`.
 
     Args:
-        images: array `(N, H, W, C)`, floating point in [0, 1].
-        labels: integers `(N,)` in `[0, num_classes)`, or one-hot rows.
-        num_classes: number of classes K.
+        images, labels, num_classes: as in `check_dataset`, with images in [0, 1].
         batch_size: images per batch, at least 1; the last batch may be smaller.
         shuffle: a new order in every epoch.
         augment: random crops after padding with 4 pixels, and mirror images.

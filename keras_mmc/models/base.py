@@ -54,7 +54,7 @@ def classifier(
 
     `features` are symbolic activations `(N, m)` for the feature layer, which takes `activation`,
     none before a head with centers, and `kernel_initializer`; the rest as in `keras_mmc.models`. A
-    `ValueError` refuses neither or both of `head` and `num_classes`, and a head that is not a layer.
+    `ValueError` refuses neither or both of `head` and `num_classes`, and a head of another type.
     """
     if head is None:
         expected = "an integer of at least 2 without a `head`"
