@@ -86,12 +86,9 @@ def batches(
 ) -> tf.data.Dataset:
     """Batches of images and labels from a user's own arrays, checked by `check_dataset`.
 
-    Args:
-        images, labels, num_classes: as in `check_dataset`, with images in [0, 1].
-        batch_size: images per batch, at least 1; the last batch may be smaller.
-        shuffle: a new order in every epoch.
-        augment: random crops after padding with 4 pixels, and mirror images.
-        seed: seed of the order and the augmentation.
+    Images, labels and `num_classes` are as there, with images in [0, 1]. A batch has `batch_size`
+    images, at least 1; the last one may be smaller. `shuffle` gives a new order in every epoch,
+    `augment` random crops after padding with 4 pixels, and mirror images, both drawn by `seed`.
 
     Example:
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)
