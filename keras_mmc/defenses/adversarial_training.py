@@ -136,8 +136,7 @@ class FreeAdversarialTraining(Defense):
     def __post_init__(self):
         check_number(self, "eps", self.eps, above=0)
         check_count(self, "replays", self.replays)
-        if self.step_size is not None:
-            check_number(self, "step_size", self.step_size, above=0)
+        check_number(self, "step_size", self.step_size, above=0, optional=True)
         check_box(self, self.box)
 
     @property

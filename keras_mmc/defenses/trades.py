@@ -7,9 +7,16 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check_number
-from keras_mmc.defenses._probabilities import check_temperature, divergence
 from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import SampleLosses
+
+
+def divergence(clean: tf.Tensor, adversarial: tf.Tensor, temperature: float) -> tf.Tensor:
+    """`T * KL(softmax(clean / T) || softmax(adversarial / T))`, `(N,)`, differentiable in both.
+
+    Divided and multiplied by the temperature, its gradient has the size it has at `T = 1`.
+    """
+    return temperature * objectives.kl(adversarial / temperature, clean / temperature)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +32,7 @@ class _ClimbingDefense(AttackDefense):
         if self.attack.targeted or not self.attack.has_objective:
             raise ValueError(
                 f"{type(self).__name__} climbs an objective of its own: pass an attack along the "
-                "gradient that is not targeted, such as PGD(8 / 255); received "
-                f"{self.attack!r}."
+                f"gradient that is not targeted, such as PGD(8 / 255); received {self.attack!r}."
             )
         check_number(self, "beta", self.beta, above=0)
 
@@ -69,7 +75,7 @@ class TRADES(_ClimbingDefense):
                 f"{type(self.attack).__name__} starts there. Pass an attack with a random start, "
                 "such as PGD(8 / 255), or an objective."
             )
-        check_temperature(self, self.temperature)
+        check_number(self, "temperature", self.temperature, above=0, optional=True)
 
     def own_objective(self, context, x):
         temperature = self.temperature or context.temperature

@@ -5,10 +5,20 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from keras_mmc import objectives
 from keras_mmc._validation import check, check_choice, check_count, check_number
-from keras_mmc.defenses._probabilities import check_temperature, divergence, true_and_best_wrong
 from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import Defense, SampleLosses, WrappingDefense
+from keras_mmc.defenses.trades import divergence
+
+
+def true_and_best_wrong(
+    scores: tf.Tensor, y: tf.Tensor, temperature: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Probability of the true class `y` and the largest one of a wrong class, both `(N,)`."""
+    probabilities = tf.nn.softmax(scores / temperature)
+    true = -objectives.distance(probabilities, y)
+    return true, objectives.nearest_wrong(probabilities, y)
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -47,7 +57,7 @@ class MART(AttackDefense):
     def __post_init__(self):
         super().__post_init__()
         check_number(self, "beta", self.beta, above=0)
-        check_temperature(self, self.temperature)
+        check_number(self, "temperature", self.temperature, above=0, optional=True)
 
     def loss(self, context, x, x_adv, y):
         clean, adversarial = context.scores(x), context.scores(x_adv)
@@ -105,7 +115,7 @@ class MAIL(WrappingDefense):
         slope, bias = self.slope_and_bias
         check_number(self, "slope", slope, above=0)
         check_number(self, "bias", bias, at_least=-1, at_most=1)
-        check_temperature(self, self.temperature)
+        check_number(self, "temperature", self.temperature, above=0, optional=True)
         check_count(self, "burn_in", self.burn_in, least=0)
         check_choice(self, "normalization", self.normalization, ("constant", "batch"))
 

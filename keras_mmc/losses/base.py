@@ -20,7 +20,7 @@ class ScoreLoss(keras.losses.Loss):
     heads, defenses and attacks what the loss needs, so that a combination that cannot work is
     refused before it trains.
 
-    Losses compute in float32 or wider, even if `dtype` has 16 bits: bfloat16 cannot represent labels
+    Losses compute in float32 or wider, even if `dtype` has 16 bits: bfloat16 cannot hold labels
     above 256, and `1/2 ||z - mu||^2` overflows float16 from a distance of 363 on.
 
     Attributes:
