@@ -41,11 +41,8 @@ def results_directory(
 
     Until then it is `<path>.partial/new`. The directory that it replaces is removed once the new
     one stands. A block that fails leaves what it has written there, and the next one replaces it.
-    The block must write the marker of the kind.
-
-    Raises:
-        BlockingIOError: if another process writes to the same place.
-        FileExistsError, OSError: see `check_results_directory`.
+    The block must write the marker of the kind. Errors are those of `check_results_directory`, and
+    a `BlockingIOError` if another process writes to the same place.
     """
     partial = _partial(pathlib.Path(path).resolve())
     if (partial / LOCK).exists():

@@ -16,10 +16,8 @@ def value_and_gradient(
 
     `fn` maps a floating tensor `(N, ...)` to values `(N,)`, each a function of its own sample only.
     A gradient component that is NaN is returned as 0, no direction, and an infinite one as the
-    largest number.
-
-    Raises:
-        ValueError: if the values do not depend on `x`, or are not one per sample.
+    largest number. A `ValueError` refuses values that do not depend on `x` or are not one per
+    sample.
 
     Example:
     >>> x = tf.constant([[1.0, 2.0]])

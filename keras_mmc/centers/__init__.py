@@ -4,10 +4,9 @@ Centers are float64 arrays, one row per class. Every function raises a `ValueErr
 argument that does not fit; given centers form a finite matrix with K >= 2.
 """
 
-from keras_mmc.centers.checks import check_centers
+from keras_mmc.centers.geometry import GramReport, check_centers, gram_report, minimum_angle
 from keras_mmc.centers.hierarchical import CIFAR100_COARSE, cifar100_tree, hierarchical_centers
 from keras_mmc.centers.io import load_centers, save_centers
-from keras_mmc.centers.report import GramReport, gram_report, minimum_angle
 from keras_mmc.centers.spherical import max_mahalanobis_centers, random_centers, spherical_code
 
 __all__ = [

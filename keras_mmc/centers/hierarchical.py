@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mmc.centers.checks import check_count, check_scale
+from keras_mmc.centers.geometry import check_count, check_scale
 from keras_mmc.centers.spherical import unit_simplex
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.io import loadmat, savemat
 
 from keras_mmc._files import PathLike, replacing
-from keras_mmc.centers.checks import check_centers, check_norms, check_scale
+from keras_mmc.centers.geometry import check_centers, check_norms, check_scale
 
 MAT_KEY = "mean_logits"
 

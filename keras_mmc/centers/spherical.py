@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from keras_mmc.centers.checks import check_sphere
+from keras_mmc.centers.geometry import check_sphere
 
 # Sharpness of the energy, beta: a soft start finds the symmetric codes, a sharper one the crowded
 # irregular ones, so the searches take turns. Each stage is sharper than the one before, until the

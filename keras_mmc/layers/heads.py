@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 from keras_mmc._backend import Tensor
 from keras_mmc._scores import center_scores
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
-from keras_mmc.centers.checks import check_count, check_scale
+from keras_mmc.centers.geometry import check_count, check_scale
 
 
 class ScoreHead(keras.layers.Layer):

@@ -44,8 +44,7 @@ class ScoreLoss(keras.losses.Loss):
 
     Raises:
         ValueError: for a parameter outside the range its class gives; when called, for scores that
-            are not `(N, K)`, too few classes, labels that are not class ids, or another number of
-            labels than of rows of scores.
+            are not `(N, K)`, too few classes, or labels that are not one class id per row.
 
     Example:
     >>> class BrierLoss(keras_mmc.losses.ScoreLoss):

@@ -30,8 +30,7 @@ def mm_lda(
 
     The logits are `s_k / sigma^2 + log pi_k`, the log joint densities of `N(mu_k, sigma^2 I)` with
     class priors `pi` up to a constant. The released code's logits `-||z - mu_k||^2` are
-    `sigma = 1/sqrt(2)`. The parameters are those of `MMLDALoss`; priors that are not one per class
-    raise a `ValueError`.
+    `sigma = 1/sqrt(2)`. Parameters as in `MMLDALoss`; a `ValueError` asks for one prior per class.
 
     Source: Pang et al., *Max-Mahalanobis Linear Discriminant Analysis Networks*, ICML 2018,
     arXiv 1802.09308.

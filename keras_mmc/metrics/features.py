@@ -80,9 +80,8 @@ class CenterDensity(_ScoreMetric):
     floating point in hundreds of dimensions, it is the sample density of the MMC paper.
 
     Args:
-        radius: radius r in feature space; a `ValueError` refuses what is not above 0. Balls of
-            radius up to half the distance of two centers, `scale * sqrt(K / (2 (K - 1)))` for a
-            simplex, do not overlap.
+        radius: radius r in feature space, above 0, or a `ValueError` is raised. Balls up to half
+            the distance of two centers, `scale * sqrt(K / (2 (K - 1)))` for a simplex, are apart.
         **kwargs: `name` and `dtype` of the metric.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626, the definition of sample density.
