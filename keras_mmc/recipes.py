@@ -32,11 +32,9 @@ def _mail(bias: float, slope: float) -> Recipe:
 
 
 def _cifar10_at(epochs: int, drops: list[str], decay: float, **more: Any) -> Recipe:
-    """A wide residual network on the loss at the adversarial examples of PGD-10.
-
-    The weight decay is published; Keras' momentum, here 0.9, does not add it up tenfold.
-    """
+    """A wide residual network on the loss at the adversarial examples of PGD-10."""
     network = {"dataset": "cifar10", "model": "wide_resnet", "depth": 34, "loss": "softmax"}
+    # As published, momentum 0.9 adds the decay up tenfold; in Keras it does not.
     training = _sgd(0.1, 128, epochs, drops, weight_decay=decay / (1 - 0.9), augment=True)
     return network | training | {"defense": "at"} | _PGD_10 | more
 

@@ -84,7 +84,8 @@ def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     array([10., 10., 10.])
     """
     num_classes, dim, scale, seed = check_sphere(num_classes, dim, scale, seed)
-    return scale * _random_directions(num_classes, dim, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return scale * _normalized(rng.standard_normal((num_classes, dim)))
 
 
 def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
@@ -132,7 +133,7 @@ def _best_of_several(num_classes: int, dim: int, rng: np.random.Generator) -> np
     best, best_cosine, hits = np.empty(0), np.inf, 0
     for start in range(int(np.clip(PAIRS_BUDGET / num_classes**2, 1, MAX_STARTS))):
         sharpness = FIRST_SHARPNESS[start % len(FIRST_SHARPNESS)]
-        directions = _anneal(_random_directions(num_classes, dim, rng), sharpness)
+        directions = _anneal(_normalized(rng.standard_normal((num_classes, dim))), sharpness)
         cosine = _cosines(directions).max()
         if abs(cosine - best_cosine) < AGREEMENT:
             hits += 1
@@ -176,10 +177,6 @@ def _cosines(units: np.ndarray) -> np.ndarray:
     cosines = units @ units.T
     np.fill_diagonal(cosines, -np.inf)
     return cosines
-
-
-def _random_directions(num_classes: int, dim: int, rng: np.random.Generator) -> np.ndarray:
-    return _normalized(rng.standard_normal((num_classes, dim)))
 
 
 def _normalized(points: np.ndarray) -> np.ndarray:

@@ -150,8 +150,7 @@ class Defense(Configurable):
 class StandardTraining(Defense):
     """Training on the images as they are: what defenses are compared with.
 
-    In an `AdversarialModel` it gives robust validation accuracy and regularizers to plain
-    training.
+    It gives robust validation accuracy and regularizers to plain training.
 
     Example:
     >>> robust = keras_mmc.AdversarialModel(

@@ -38,10 +38,8 @@ class DifferentialHead(ScoreHead):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
-        self.kernel = self.add_weight(name="kernel", shape=(dim, 1), initializer=self.initializer)
-        self.threshold = self.add_weight(
-            name="threshold", shape=(), initializer="zeros", trainable=False
-        )
+        self.kernel = self.add_weight((dim, 1), self.initializer, name="kernel")
+        self.threshold = self.add_weight((), "zeros", trainable=False, name="threshold")
 
     def call(self, inputs: Tensor) -> Tensor:
         projection = ops.matmul(inputs, self.kernel)

@@ -137,12 +137,8 @@ class MaxMahalanobisCenters(_CenterHead):
                 f"features of shape {tuple(input_shape)}. Put a Dense({values.shape[1]}) without "
                 "activation before this layer."
             )
-        self.centers = self.add_weight(
-            name="centers",
-            shape=values.shape,
-            initializer=keras.initializers.Constant(values),
-            trainable=False,
-        )
+        initializer = keras.initializers.Constant(values)
+        self.centers = self.add_weight(values.shape, initializer, trainable=False, name="centers")
 
     @property
     def softmax_temperature(self) -> float:
@@ -186,7 +182,5 @@ class LearnedCenters(_CenterHead):
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        dim = self.check_features(input_shape)
-        self.centers = self.add_weight(
-            name="centers", shape=(self.num_classes, dim), initializer=self.initializer
-        )
+        shape = (self.num_classes, self.check_features(input_shape))
+        self.centers = self.add_weight(shape, self.initializer, name="centers")

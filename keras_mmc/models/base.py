@@ -26,11 +26,10 @@ def normalized_input(
         )
     channels = input_shape[-1]
     inputs = keras.Input(input_shape, name="image")
+    means = _per_channel("mean", mean, channels)
+    variances = np.square(_per_channel("std", std, channels, positive=True))
     normalize = keras.layers.Normalization(
-        mean=_per_channel("mean", mean, channels),
-        variance=np.square(_per_channel("std", std, channels, positive=True)),
-        dtype="float32",
-        name="normalization",
+        mean=means, variance=variances, dtype="float32", name="normalization"
     )
     return inputs, normalize(inputs)
 
