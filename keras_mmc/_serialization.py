@@ -27,8 +27,7 @@ class Configurable:
     @classmethod
     def from_config(cls: type[C], config: dict[str, Any]) -> C:
         """The object that `get_config` described."""
-        values = {
-            name: keras.saving.deserialize_keras_object(value) for name, value in config.items()
-        }
+        values = map(keras.saving.deserialize_keras_object, config.values())
         # JSON knows no tuples; the fields, being of frozen dataclasses, are never lists.
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields = (tuple(value) if isinstance(value, list) else value for value in values)
+        return cls(**dict(zip(config, fields, strict=True)))

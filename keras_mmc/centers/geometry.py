@@ -10,10 +10,9 @@ from keras_mmc._validation import is_count, is_number
 
 
 def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
-    """Check an array of class centers and return it as float64.
+    """Check an array of class centers and return a copy as float64.
 
-    It holds finite real numbers, one row per class: shape `(K, d)` with K >= 2 and d >= 1. The
-    result is a new array.
+    It must hold finite real numbers, one row per class: `(K, d)` with K >= 2 and d >= 1.
 
     Example:
     >>> check_centers([[1, 0], [-1, 0]])

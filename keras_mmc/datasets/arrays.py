@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
-VALIDATION_FRACTION = 0.1
 _DIGITS_TEST_SIZE = 360
 
 
@@ -76,7 +75,7 @@ def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.nd
     pixels, labels = _read(name, "test" if split == "test" else "train")
     if split != "test":
         order = np.random.default_rng(seed).permutation(len(labels))
-        held_out = round(VALIDATION_FRACTION * len(labels))
+        held_out = round(0.1 * len(labels))
         chosen = np.sort(order[:held_out] if split == "validation" else order[held_out:])
         pixels, labels = pixels[chosen], labels[chosen]
     top = 16 if name == "digits" else 255

@@ -213,18 +213,16 @@ class CleverHansTraining(WrappingDefense):
         _ = self.wrapped  # which checks the fields
 
     @property
-    def _attack(self) -> CleverHans:
-        return CleverHans(
-            self.function, objective=self.attack_objective, box=self.box, **dict(self.arguments)
-        )
-
-    @property
     def wrapped(self) -> AdversarialTraining:
         """Adversarial training with the function as an attack."""
-        return AdversarialTraining(self._attack, self.clean_fraction)
+        attack = CleverHans(
+            self.function, objective=self.attack_objective, box=self.box, **dict(self.arguments)
+        )
+        return AdversarialTraining(attack, self.clean_fraction)
 
     def get_config(self):
-        return {"attack": self._attack.get_config(), "clean_fraction": self.clean_fraction}
+        attack = self.wrapped.attack.get_config()
+        return {"attack": attack, "clean_fraction": self.clean_fraction}
 
     @classmethod
     def from_config(cls, config):

@@ -190,10 +190,7 @@ def properties_of(loss: keras.losses.Loss) -> ScoreLoss | type[ScoreLoss]:
 
 
 def check_attack(owner: str, attack: Any, in_training: bool = True) -> None:
-    """Refuses anything but an attack, and attacks that perturb nothing or cannot train.
-
-    The `ValueError` names the owner.
-    """
+    """Refuses, in the owner's name, what is not an attack, perturbs nothing, or cannot train."""
     if not isinstance(attack, Attack):
         raise ValueError(
             f"{owner}: `attack` must be an attack, such as PGD(8 / 255); received {attack!r}."

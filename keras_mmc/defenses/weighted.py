@@ -139,10 +139,7 @@ class MAIL(WrappingDefense):
         return dataclasses.replace(losses, weighted=weights * losses.weighted)
 
     def weights(self, adversarial: tf.Tensor, y: tf.Tensor, temperature: float) -> tf.Tensor:
-        """Weights `(N,)` of samples by the scores `(N, K)` of their adversarial examples.
-
-        The labels `y` are `int32`, `(N,)`; scores are divided by `temperature` before the softmax.
-        """
+        """Weights `(N,)` by scores `(N, K)` of adversarial examples and labels, `int32`, `(N,)`."""
         slope, bias = self.slope_and_bias
         true, best_wrong = true_and_best_wrong(adversarial, y, temperature)
         weights = tf.sigmoid(-slope * (true - best_wrong - bias))

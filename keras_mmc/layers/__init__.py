@@ -1,6 +1,7 @@
 """Heads: layers that turn features `(N, d)` into scores `(N, K)`.
 
-All take the `dtype`, `name` and `trainable` of `ScoreHead`, and raise its errors.
+All take the `dtype`, `name` and `trainable` of `ScoreHead`. Heads and functions raise a
+`ValueError` that names what does not fit.
 """
 
 from keras_mmc.layers.differential import DifferentialHead, best_threshold, fit_threshold

@@ -58,8 +58,6 @@ def best_threshold(
 ) -> float:
     """Threshold on `w^T phi` from the scores of the training set; class 1 lies strictly above it.
 
-    A `ValueError` refuses what the arguments rule out.
-
     Args:
         projections: array `(N,)` of `w^T phi`, finite.
         labels: integers 0 and 1, `(N,)`; both must occur.
@@ -106,8 +104,7 @@ def fit_threshold(
     """Set the threshold of a model that ends in a `DifferentialHead`.
 
     Labels, rate and errors are those of `best_threshold`; `x` are the training inputs, as
-    `model.predict` takes them. Returns the threshold that was set. A `ValueError` refuses a model
-    whose last layer is not a `DifferentialHead`.
+    `model.predict` takes them. Returns the threshold that was set.
 
     Example:
     >>> model.fit(x, y, epochs=20)

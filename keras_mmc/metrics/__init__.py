@@ -1,7 +1,6 @@
 """Metrics of features and scores.
 
-The classes take the scores of a head with centers, which are half squared distances; their unit is
-that of the feature space.
+The classes take the scores of a head with centers; their unit is that of the feature space.
 """
 
 from keras_mmc.metrics.features import (

@@ -131,10 +131,8 @@ def class_distances(features: np.typing.ArrayLike, labels: np.typing.ArrayLike) 
             f"Expected features (N, d) and labels (N,); received {values.shape} and "
             f"{np.shape(labels)}."
         )
-    if classes.dtype.kind == "f" and np.isnan(classes).any():
-        raise ValueError(
-            f"Labels must be integers; received NaN in {np.isnan(classes).sum()} rows."
-        )
+    if classes.dtype.kind == "f" and (missing := np.isnan(classes).sum()):
+        raise ValueError(f"Labels must be integers; received NaN in {missing} rows.")
     found, index = np.unique(classes, return_inverse=True)
     if len(found) < 2:
         raise ValueError(f"Distances between classes need two of them; received {len(found)}.")

@@ -10,9 +10,8 @@ Every builder takes these arguments, besides those that its own docstring explai
     mean, std: what to subtract and divide by inside the model, each a number or one per channel.
     name: name of the model.
 
-It returns a `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`, and raises a
-`ValueError` if an argument is out of range, arguments contradict each other, or the images are too
-small.
+It returns a `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`. A `ValueError`
+refuses an argument out of range, arguments that contradict each other, and images too small.
 """
 
 from keras_mmc.models.cnn import lenet5, small_cnn

@@ -17,9 +17,8 @@ def lenet5(
     """LeNet-5: convolutions 6@5x5 and 16@5x5 with max-pooling, dense 120, linear features.
 
     With a dense head the feature layer is followed by ReLU, which makes it LeNet-5's dense layer
-    of 84; a head with centers takes the linear features themselves.
-
-    Arguments as in `keras_mmc.models`. Images have at least 12 x 12 pixels.
+    of 84; a head with centers takes the linear features themselves. Arguments as in
+    `keras_mmc.models`. Images have at least 12 x 12 pixels.
 
     Source: LeCun et al., 1998; layout of Chen et al., ICCV 2019, arXiv 1903.09799.
 

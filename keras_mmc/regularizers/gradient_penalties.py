@@ -50,9 +50,7 @@ def input_gradient_penalty(
     y: tf.Tensor,
     objective: str | Callable | keras.losses.Loss = "cross_entropy",
 ) -> tf.Tensor:
-    """`|| grad_x objective(s, y) ||^2`, `(N,)`, for labels `y`, `int32`, `(N,)`.
-
-    The objective is that of `InputGradientPenalty`.
+    """`|| grad_x objective(s, y) ||^2` for labels `int32`, `(N,)`; see `InputGradientPenalty`.
 
     Source: Ross & Doshi-Velez, AAAI 2018, arXiv 1711.09404.
 
