@@ -20,14 +20,7 @@ def snake_case(name: str) -> str:
 
 
 def require_tensorflow(part: str) -> None:
-    """Refuse to load a TensorFlow-only part under another Keras backend.
-
-    Args:
-        part: what was asked for, as the user writes it.
-
-    Raises:
-        ImportError: if the Keras backend is not TensorFlow.
-    """
+    """Refuses with an `ImportError` to load a TensorFlow-only part under another Keras backend."""
     backend = keras.config.backend()
     if backend != "tensorflow":
         raise ImportError(

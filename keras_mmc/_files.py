@@ -1,4 +1,4 @@
-"""Results on disk: whole or absent, one writer at a time, and nothing of anybody else removed."""
+"""Results on disk: complete or absent, one writer at a time, and only our own files removed."""
 
 import contextlib
 import dataclasses
@@ -19,11 +19,9 @@ LOCK = "keras_mmc.lock"
 class Kind:
     """What a directory of results is recognized by.
 
-    Attributes:
-        noun: what it holds, such as `"report"`.
-        marker: name of a file that every such directory has.
-        signature: text in that file that only this package writes.
-        files: patterns of the paths of all files that it may hold; `*` also matches `/`.
+    `noun` says what it holds, such as `"report"`; `marker` is the name of a file that every such
+    directory has, `signature` text in that file that only this package writes. `files` are patterns
+    of the paths of all files that it may hold; `*` also matches `/`.
     """
 
     noun: str
@@ -43,15 +41,8 @@ def results_directory(
 
     Until then it is `<path>.partial/new`. The directory that it replaces is removed once the new
     one stands. A block that fails leaves what it has written there, and the next one replaces it.
-
-    Args:
-        path: directory to create.
-        kind: what is written; the block must write the marker.
-        overwrite: whether an earlier directory of this kind may be replaced.
-
-    Raises:
-        BlockingIOError: if another process writes to the same place.
-        FileExistsError, OSError: see `check_results_directory`.
+    The block must write the marker of the kind. Errors are those of `check_results_directory`, and
+    a `BlockingIOError` if another process writes to the same place.
     """
     partial = _partial(pathlib.Path(path).resolve())
     if (partial / LOCK).exists():
@@ -73,7 +64,7 @@ def results_directory(
                 shutil.rmtree(partial)
             raise
         _take_place(new, path, old, kind, overwrite)
-        # What somebody has put there in the meantime is left as it is.
+        # What others have put there in the meantime is left as it is.
         if _problem(partial, _kind_of_partial(kind)) is None:
             _clear(partial)
             shutil.rmtree(partial, ignore_errors=True)
@@ -82,18 +73,13 @@ def results_directory(
 def check_results_directory(path: PathLike, kind: Kind, overwrite: bool = False) -> pathlib.Path:
     """Refuses a place that `results_directory` cannot or must not write to; changes nothing.
 
-    Args:
-        path: directory to create.
-        kind: what will be written.
-        overwrite: whether an earlier directory of this kind may be replaced.
-
-    Returns:
-        The resolved path, without links and `..`.
+    Returns the resolved path, without links and `..`. With `overwrite` an earlier directory of the
+    same kind may be replaced.
 
     Raises:
         FileExistsError: if something is there and `overwrite` is not set, or it is not of this
             kind, holds other files too, or is the working directory, the home, a mount point or
-            above one of them; also for a `<path>.partial` of somebody else.
+            above one of them; also for a `<path>.partial` that is not ours.
         OSError: if the place cannot be written.
     """
     path = pathlib.Path(path).resolve()
@@ -108,12 +94,12 @@ def check_results_directory(path: PathLike, kind: Kind, overwrite: bool = False)
             f"{path} exists. If it holds an earlier {kind.noun}, pass overwrite=True (--overwrite) "
             "to replace it; else choose another directory."
         )
-    partial = _partial(path)
-    for place, its_kind in ((path, kind), (partial, _kind_of_partial(kind))):
+    places = {path: kind, _partial(path): _kind_of_partial(kind)}
+    for place, its_kind in places.items():
         problem = _problem(place, its_kind) if place.exists() else None
         if problem:
             raise FileExistsError(f"{place} {problem}, and is left as it is. Choose another path.")
-    for place in (path, partial):
+    for place in places:
         check_writable(place)
     return path
 
@@ -143,17 +129,9 @@ def check_apart(first: PathLike, second: PathLike) -> None:
 
 
 def lock(directory: pathlib.Path, path: PathLike) -> filelock.AcquireReturnProxy:
-    """Takes a lock until it is released or the process ends.
+    """Takes a lock with its file in `directory`; the result, a context manager, releases it.
 
-    Args:
-        directory: existing directory for the file of the lock.
-        path: what the lock is for, as the user knows it.
-
-    Returns:
-        A context manager that releases the lock.
-
-    Raises:
-        BlockingIOError: if another process holds it.
+    If another process holds it, a `BlockingIOError` names the `path` that the lock is for.
     """
     try:
         return filelock.FileLock(directory / LOCK).acquire(timeout=0)
@@ -168,7 +146,7 @@ def lock(directory: pathlib.Path, path: PathLike) -> filelock.AcquireReturnProxy
 def replacing(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
     """After a block that writes the file `partial`, that file takes the place of `path`.
 
-    Readers see the older file or the new one, never a part, also if the machine fails. A block that
+    Readers see the older file or the new one, never a part, even if the machine fails. A block that
     fails leaves the older file alone.
     """
     try:
@@ -180,17 +158,17 @@ def replacing(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
         partial.unlink(missing_ok=True)
 
 
-def _partial(path):
+def _partial(path: pathlib.Path) -> pathlib.Path:
     return path.parent / f"{path.name}.partial"
 
 
-def _kind_of_partial(kind):
+def _kind_of_partial(kind: Kind) -> Kind:
     inside = [f"{part}/{pattern}" for part in ("new", "old") for pattern in kind.files]
     files = ("unfinished.txt", LOCK, *inside)
     return Kind(f"unfinished {kind.noun}", "unfinished.txt", _UNFINISHED, files)
 
 
-def _problem(directory, kind):
+def _problem(directory: pathlib.Path, kind: Kind) -> str | None:
     """Why a directory is not all ours, in words that follow its name; `None` if it is."""
     if not directory.is_dir():
         return "is no folder"
@@ -203,15 +181,16 @@ def _problem(directory, kind):
         for name, is_link in names.items()
         if is_link or not any(fnmatch.fnmatchcase(name, pattern) for pattern in kind.files)
     ]
-    marker = directory / kind.marker
-    signed = marker.is_file() and kind.signature in marker.read_text("utf-8", "replace")
     problems = [f"other things, such as {min(foreign)!r}"] if foreign else []
-    if not signed:
+    marker = directory / kind.marker
+    if not (marker.is_file() and kind.signature in marker.read_text("utf-8", "replace")):
         problems.append(f"no {kind.marker} of an earlier {kind.noun}")
     return "holds " + " and ".join(problems) if problems else None
 
 
-def _take_place(new, path, old, kind, overwrite):
+def _take_place(
+    new: pathlib.Path, path: pathlib.Path, old: pathlib.Path, kind: Kind, overwrite: bool
+) -> None:
     """Renames `new` to `path`; what was there goes to `old`."""
     for item in (*new.rglob("*"), new):
         _sync(item)
@@ -229,14 +208,14 @@ def _take_place(new, path, old, kind, overwrite):
         old.rename(new)  # what is to be removed: `old` alone would be put back by the next run
 
 
-def _clear(partial):
+def _clear(partial: pathlib.Path) -> None:
     """Removes what is to be removed before the marker that says whose it is."""
     for part in ("new", "old"):
         if (partial / part).exists():
             shutil.rmtree(partial / part)
 
 
-def _sync(path):
+def _sync(path: pathlib.Path) -> None:
     """Asks the system to bring a file or a directory to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open directories

@@ -5,48 +5,34 @@ from typing import Any
 
 import tensorflow as tf
 
+ScoreFn = Callable[[tf.Tensor], tf.Tensor]
+"""A classifier as a function from images `(N, ...)` to scores `(N, K)`."""
+
 
 def value_and_gradient(
     fn: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Per-sample values of `fn` at `x` and their gradients.
+    """Per-sample values `(N,)` of `fn` at `x` in float32, and gradients in shape and dtype of `x`.
 
-    Args:
-        fn: maps `x` to values `(N,)`, each a function of its own sample only.
-        x: floating tensor `(N, ...)`.
-
-    Returns:
-        Values `(N,)` in float32 and gradients in the shape and dtype of `x`; a gradient component
-        that is NaN is returned as 0, no direction, and an infinite one as the largest number.
-
-    Raises:
-        ValueError: if the values do not depend on `x`, or are not one per sample.
+    `fn` maps a floating tensor `(N, ...)` to values `(N,)`, each a function of its own sample only.
+    A gradient component that is NaN is returned as 0, no direction, and an infinite one as the
+    largest number. A `ValueError` refuses values that do not depend on `x` or are not one per
+    sample.
 
     Example:
     >>> x = tf.constant([[1.0, 2.0]])
     >>> value_and_gradient(lambda x: tf.reduce_sum(x**2, axis=1), x)
     ([5.0], [[2.0, 4.0]])
     """
-    values, gradient, _ = value_gradient_aux(lambda point: (fn(point), ()), x)
-    return values, gradient
+    return value_gradient_aux(lambda inputs: (fn(inputs), ()), x)[:2]
 
 
 def value_gradient_aux(
     fn: Callable[[tf.Tensor], tuple[tf.Tensor, Any]], x: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, Any]:
-    """As `value_and_gradient`, for an `fn` that returns `(values, aux)`.
+    """As `value_and_gradient`, for an `fn` that returns `(values, aux)`; returns `aux` as well.
 
     `aux`, for example the scores, comes from the same forward pass: nothing is computed twice.
-
-    Args:
-        fn: maps `x` to values `(N,)` and anything else.
-        x: floating tensor `(N, ...)`.
-
-    Returns:
-        Values, gradients and `aux`.
-
-    Raises:
-        ValueError: if the values do not depend on `x`, or are not one per sample.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)

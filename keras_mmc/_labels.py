@@ -10,10 +10,7 @@ _ROW_SUM_TOLERANCE = 1e-3
 
 
 def concrete(values: Tensor) -> np.ndarray | None:
-    """The values as a NumPy array, or `None` while a function is being traced.
-
-    Labels can only be checked where their values are known: in eager calls, not in a graph.
-    """
+    """The values as a NumPy array, or `None` while a function is traced and none are known."""
     if isinstance(values, keras.KerasTensor):
         return None
     try:
@@ -23,18 +20,11 @@ def concrete(values: Tensor) -> np.ndarray | None:
 
 
 def check_labels(labels: np.typing.ArrayLike, num_classes: int) -> np.ndarray:
-    """Check labels whose values are known and return them as integers.
+    """Check labels whose values are known and return them as `int32` `(N,)`.
 
-    Args:
-        labels: integers of shape `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`.
-        num_classes: number of classes K; labels lie in `[0, K)`.
-
-    Returns:
-        `int32` array of shape `(N,)`.
-
-    Raises:
-        ValueError: if the labels are not numeric, have another shape, are not whole numbers or
-            lie outside `[0, K)`.
+    They are integers of shape `(N,)` or `(N, 1)` in `[0, num_classes)`, or one-hot rows
+    `(N, num_classes)`. A `ValueError` refuses labels that are not numeric, of another shape, not
+    whole or out of range.
 
     Example:
     >>> keras_mmc._labels.check_labels([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], num_classes=3)
@@ -46,19 +36,20 @@ def check_labels(labels: np.typing.ArrayLike, num_classes: int) -> np.ndarray:
             f"Labels must be numbers; received dtype {values.dtype}. "
             f"Map class names to the integers 0..{num_classes - 1} first."
         )
-    _check_label_shape(values.shape, num_classes)
     values = values.astype("float64") if values.dtype.kind == "f" else values
-    if values.ndim == 2 and values.shape[-1] == num_classes:
-        if not np.allclose(values.sum(axis=-1), 1.0, atol=_ROW_SUM_TOLERANCE):
+    if _are_rows(values.shape, num_classes):
+        sums = values.sum(axis=-1)
+        if not np.allclose(sums, 1.0, atol=_ROW_SUM_TOLERANCE):
             raise ValueError(
                 f"One-hot labels of shape {values.shape} must sum to 1 in every row; received row "
-                f"sums between {values.sum(axis=-1).min():g} and {values.sum(axis=-1).max():g}."
+                f"sums between {sums.min():g} and {sums.max():g}."
             )
         return values.argmax(axis=-1).astype("int32")
     values = values.reshape(-1)
     if not np.all(np.isfinite(values)) or np.any(values != np.floor(values)):
+        sample = np.array2string(values[:5], threshold=5) + (" ..." if values.size > 5 else "")
         raise ValueError(
-            f"Labels must be whole numbers in [0, {num_classes}); received {_sample(values)}. "
+            f"Labels must be whole numbers in [0, {num_classes}); received {sample}. "
             "Pass integer class ids or one-hot rows."
         )
     if values.size and (values.min() < 0 or values.max() >= num_classes):
@@ -72,13 +63,8 @@ def check_labels(labels: np.typing.ArrayLike, num_classes: int) -> np.ndarray:
 def check_rows(labels: Tensor, scores: Tensor, what: str = "labels") -> None:
     """Check that there is one label per row of scores, where static shapes are known.
 
-    Args:
-        labels: array or tensor `(N, ...)`.
-        scores: tensor `(N, K)`; features `(N, d)` will do.
-        what: what the labels are called in the message.
-
-    Raises:
-        ValueError: if the scores have another rank, or the numbers differ: nothing is broadcast.
+    `labels` `(N, ...)` are called `what` in the message; features `(N, d)` will do as scores. A
+    `ValueError` refuses scores of another rank and other numbers: nothing is broadcast.
     """
     scores_shape = tuple(scores.shape)
     if len(scores_shape) != 2:
@@ -95,29 +81,17 @@ def check_rows(labels: Tensor, scores: Tensor, what: str = "labels") -> None:
 
 
 def label_distribution(labels: Tensor, scores: Tensor) -> Tensor:
-    """Labels as one row of class weights per sample, in the dtype of the scores.
+    """Labels as one row of class weights per sample, `(N, K)`, in the dtype of the scores.
 
     Integer labels `(N,)` or `(N, 1)` become one-hot rows; rows `(N, K)`, one-hot or soft, are
-    passed on. A label that is no class id, or a row that does not sum to 1, gives a row of NaN:
+    passed on. A label that is not a class id, or a row that does not sum to 1, gives a row of NaN:
     inside a compiled step no error can be raised, and a NaN loss is seen where a silently ignored
-    sample is not.
-
-    Args:
-        labels: integers `(N,)` or `(N, 1)`, or rows `(N, K)`.
-        scores: tensor `(N, K)`.
-
-    Returns:
-        Tensor `(N, K)`.
-
-    Raises:
-        ValueError: if the shape of the labels fits neither form, or there is not one per row of
-            scores.
+    sample is not. A `ValueError` refuses labels of another shape, or not one per row of scores.
     """
     labels = ops.convert_to_tensor(labels)
     check_rows(labels, scores)
     num_classes = scores.shape[-1]
-    _check_label_shape(labels.shape, num_classes)
-    if len(labels.shape) == 2 and labels.shape[-1] == num_classes:
+    if _are_rows(labels.shape, num_classes):
         rows = ops.cast(labels, scores.dtype)
         known = ops.abs(ops.sum(rows, axis=-1) - 1) <= _ROW_SUM_TOLERANCE
     else:
@@ -128,15 +102,13 @@ def label_distribution(labels: Tensor, scores: Tensor) -> Tensor:
     return ops.where(known[:, None], rows, float("nan"))
 
 
-def _check_label_shape(shape: tuple, num_classes: int) -> None:
-    sparse = len(shape) == 1 or (len(shape) == 2 and shape[-1] == 1)
-    one_hot = len(shape) == 2 and shape[-1] in (num_classes, None)
-    if not (sparse or one_hot):
-        raise ValueError(
-            f"Labels of shape {tuple(shape)} do not fit scores of {num_classes} classes. "
-            f"Expected integers of shape (N,) or (N, 1), or one-hot rows (N, {num_classes})."
-        )
-
-
-def _sample(values: np.ndarray) -> str:
-    return np.array2string(values[:5], threshold=5) + (" ..." if values.size > 5 else "")
+def _are_rows(shape: tuple, num_classes: int) -> bool:
+    """Whether labels of this shape are rows and not integers; refuses a shape of neither."""
+    if len(shape) == 2 and shape[-1] == num_classes:
+        return True
+    if len(shape) == 1 or (len(shape) == 2 and shape[-1] in (1, None)):
+        return False
+    raise ValueError(
+        f"Labels of shape {tuple(shape)} do not fit scores of {num_classes} classes. "
+        f"Expected integers of shape (N,) or (N, 1), or one-hot rows (N, {num_classes})."
+    )

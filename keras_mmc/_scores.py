@@ -1,7 +1,7 @@
 """The score contract: a classifier maps a batch to scores `(N, K)`, float32, larger is likelier.
 
 Losses, metrics, attacks and audits are all functions of such scores and the labels. Two relations
-tie the scores of a head with centres to distances in feature space; they are written here once.
+tie the scores of a head with centers to distances in feature space; they are written here once.
 """
 
 from keras import ops
@@ -10,20 +10,14 @@ from keras_mmc._backend import Tensor
 
 
 def center_scores(features: Tensor, centers: Tensor) -> Tensor:
-    """Scores `s_k = -1/2 ||z - mu_k||^2` of features against class centres.
+    """Scores `s_k = -1/2 ||z - mu_k||^2`, `(N, K)`, of features `(N, d)` and centers `(K, d)`.
 
-    Computed as `<z, mu_k> - (||z||^2 + ||mu_k||^2) / 2`, one matrix product instead of an
-    `(N, K, d)` difference; its gradient in `z` is `mu_k - z`.
-
-    Args:
-        features: tensor `(N, d)`, float32 or wider.
-        centers: tensor `(K, d)` of the same dtype.
-
-    Returns:
-        Tensor `(N, K)`, never above 0 but for rounding.
+    Both are of one dtype, float32 or wider. Computed as `<z, mu_k> - (||z||^2 + ||mu_k||^2) / 2`,
+    one matrix product instead of an `(N, K, d)` difference; never above 0 but for rounding. The
+    gradient in `z` is `mu_k - z`.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626): half the negative squared distance whose
-    value at the own centre is the negative MMC loss.
+    value at the own center is the negative MMC loss.
     """
     cross = ops.matmul(features, ops.transpose(centers))
     feature_norms = ops.sum(ops.square(features), axis=-1, keepdims=True)
@@ -32,16 +26,10 @@ def center_scores(features: Tensor, centers: Tensor) -> Tensor:
 
 
 def center_distances(scores: Tensor) -> Tensor:
-    """Distances `||z - mu_k|| = sqrt(-2 s_k)` from the scores of a head with centres.
+    """Distances `||z - mu_k|| = sqrt(-2 s_k)` from scores of any shape, in units of the features.
 
-    The gradient at a centre, where the distance has no direction, is 0. A NaN score has a NaN
-    distance: only what is known to be at the centre gets 0.
-
-    Args:
-        scores: tensor of scores `-1/2 ||z - mu_k||^2`, any shape, float32 or wider.
-
-    Returns:
-        Tensor of the same shape, in units of the feature space.
+    The gradient at a center, where the distance has no direction, is 0. A NaN score has a NaN
+    distance: only what is known to be at the center gets 0.
     """
     squared = -2 * scores
     at_center = squared <= 1e-12

@@ -1,10 +1,14 @@
-"""Frozen dataclasses that Keras can save: attacks, defences and regularizers."""
+"""Frozen dataclasses that Keras can save: attacks, defenses and regularizers."""
 
 import dataclasses
+from typing import Any, TypeVar
 
 import keras
 
+C = TypeVar("C", bound="Configurable")
 
+
+@dataclasses.dataclass(frozen=True)
 class Configurable:
     """Base of dataclasses whose configuration is their fields.
 
@@ -12,7 +16,7 @@ class Configurable:
     saved model.
     """
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """The fields, serialized as Keras does."""
         return {
             field.name: keras.saving.serialize_keras_object(getattr(self, field.name))
@@ -21,10 +25,9 @@ class Configurable:
         }
 
     @classmethod
-    def from_config(cls, config: dict):
+    def from_config(cls: type[C], config: dict[str, Any]) -> C:
         """The object that `get_config` described."""
-        values = {
-            name: keras.saving.deserialize_keras_object(value) for name, value in config.items()
-        }
+        values = map(keras.saving.deserialize_keras_object, config.values())
         # JSON knows no tuples; the fields, being of frozen dataclasses, are never lists.
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields = (tuple(value) if isinstance(value, list) else value for value in values)
+        return cls(**dict(zip(config, fields, strict=True)))

@@ -28,8 +28,11 @@ def check_number(
     at_least: float | None = None,
     below: float | None = None,
     at_most: float | None = None,
+    optional: bool = False,
 ) -> None:
-    """Refuses what is not a finite number within the bounds."""
+    """Refuses what is not a finite number within the bounds, or `None` if it is optional."""
+    if optional and value is None:
+        return
     bounds = (("> ", above), (">= ", at_least), ("< ", below), ("<= ", at_most))
     fits = (
         is_number(value)

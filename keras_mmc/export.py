@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -31,10 +32,9 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     """Export a classifier as a SavedModel with the signature `serving_default`.
 
     The signature takes `images` `(N, H, W, C)`, float32 in the box the model was trained on (the
-    normalisation is part of the model), for any N, and returns
+    normalization is part of the model), for any N, and returns
 
-    * `scores` `(N, K)`, float32;
-    * `probabilities` `(N, K)`, the softmax of the scores;
+    * `scores` `(N, K)`, float32, and `probabilities` `(N, K)`, their softmax;
     * `label` `(N,)`, int32, the class of the largest score;
     * `distance` `(N,)`, float32, the distance of the features to the predicted center; only for a
       model whose last layer gives distances, as `MaxMahalanobisCenters` and `LearnedCenters` do.
@@ -42,21 +42,14 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     An image with a pixel that is NaN or infinite, or whose largest score is, gets the label -1 and
     NaN everywhere else: a client must look at the label before it uses it.
 
-    The directory appears only once it is complete; its `keras_mmc.json` says who has written it.
-
-    Args:
-        model: built classifier with one input and scores `(N, K)`.
-        path: directory to write.
-        overwrite: replace an earlier export; nothing else is ever deleted.
-
-    Returns:
-        The path.
+    The model must be built and have one input. The directory `path`, which is returned, appears
+    only once it is complete; its `keras_mmc.json` says who has written it. With `overwrite` an
+    earlier export is replaced; nothing else is ever deleted.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is not set, or holds anything else than an
             export of this package, or is the working directory or the like.
-        BlockingIOError: if another process exports to the same place.
-        OSError: if `path` cannot be written.
+        BlockingIOError, OSError: if another process exports there, or `path` cannot be written.
         ValueError: if the model is not built, does not map one input to scores `(N, K)`, or has
             weights that are not finite.
 
@@ -77,16 +70,15 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     return pathlib.Path(path)
 
 
-def _serving(model):
+def _serving(model: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """The function that is served: images to a dict of outputs."""
     head = model.layers[-1]
     gives_distances = isinstance(head, ScoreHead) and head.gives_distances
 
-    def serve(images):
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = tf.cast(model(images, training=False), tf.float32)
-        pixels_finite = tf.reduce_all(
-            tf.math.is_finite(images), axis=list(range(1, images.shape.rank))
-        )
+        pixel_axes = list(range(1, images.shape.rank))
+        pixels_finite = tf.reduce_all(tf.math.is_finite(images), axis=pixel_axes)
         largest = tf.reduce_max(scores, axis=-1)
         is_nan = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
         valid = pixels_finite & tf.math.is_finite(largest) & ~is_nan
@@ -103,7 +95,7 @@ def _serving(model):
     return serve
 
 
-def _check_weights(model):
+def _check_weights(model: keras.Model) -> None:
     broken = [
         weight.path
         for weight in model.weights
@@ -117,7 +109,7 @@ def _check_weights(model):
         )
 
 
-def _input_signature(model):
+def _input_signature(model: keras.Model) -> tf.TensorSpec:
     if not model.built or len(getattr(model, "inputs", None) or ()) != 1:
         raise ValueError(
             "export_saved_model needs a built model with one input. Build a functional or "

@@ -1,10 +1,10 @@
-"""What attacks maximise: functions of scores `(N, K)` and labels `(N,)`, one value per sample.
+"""What attacks maximize: functions of scores `(N, K)` and labels `(N,)`, one value per sample.
 
 Scores are float32, larger is likelier; labels and targets are integers in `[0, K)`. Every
 objective returns a tensor `(N,)`, NaN for a sample with a NaN among its scores, and raises a
-`ValueError` for scores that are not `(N, K)` or labels that are not one per row of them. `margin`
-is the default everywhere: its gradient does not vanish where the softmax saturates, and scaling
-the scores only scales it. `cross_entropy` is kept as the named naive control.
+`ValueError` for scores that are not `(N, K)`, too few classes, or labels that are not one per row.
+`margin` is the default everywhere: its gradient does not vanish where the softmax saturates, and
+scaling the scores only scales it. `cross_entropy` is kept as the named naive control.
 """
 
 from collections.abc import Callable
@@ -36,16 +36,16 @@ def margin(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def distance(scores: Tensor, labels: Tensor) -> Tensor:
-    """`-s_y`: half the squared distance to the own centre under a Max-Mahalanobis head.
+    """`-s_y`: half the squared distance to the own center under a Max-Mahalanobis head.
 
     Source: Pang et al., ICLR 2020 (arXiv 1905.10626), the loss itself as objective. Its gradient
-    is 0 at the centre: a weaker attack than `margin`.
+    is 0 at the center: a weaker attack than `margin`.
     """
     return -_score_of(scores, labels)
 
 
 def nearest_wrong(scores: Tensor, labels: Tensor) -> Tensor:
-    """`max_{k != y} s_k`: towards the nearest wrong centre, chosen anew at every step."""
+    """`max_{k != y} s_k`: towards the nearest wrong center, chosen anew at every step."""
     return nan_where_nan(ops.max(_without(scores, labels), axis=-1), scores)
 
 
@@ -65,10 +65,7 @@ def log_odds(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def dlr(scores: Tensor, labels: Tensor) -> Tensor:
-    """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: the margin, free of scale and offset.
-
-    Raises:
-        ValueError: if there are fewer than 3 classes.
+    """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: free of scale and offset, for K >= 3.
 
     Source: Croce & Hein, ICML 2020 (arXiv 2003.01690), equation 6.
     """
@@ -78,7 +75,7 @@ def dlr(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def targeted_distance(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """`s_t`: towards the centre of the target (Pang et al., ICLR 2020)."""
+    """`s_t`: towards the center of the target (Pang et al., ICLR 2020)."""
     return _score_of(scores, targets)
 
 
@@ -93,10 +90,7 @@ def targeted_cross_entropy(scores: Tensor, labels: Tensor, targets: Tensor) -> T
 
 
 def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`.
-
-    Raises:
-        ValueError: if there are fewer than 4 classes.
+    """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`; for 4 classes or more.
 
     Source: Croce & Hein, ICML 2020 (arXiv 2003.01690), equation 7.
     """
@@ -107,28 +101,21 @@ def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
 
 
 def kl(scores: Tensor, clean_scores: Tensor) -> Tensor:
-    """`KL(softmax(clean) || softmax(scores))` per sample: the inner maximisation of TRADES.
+    """`KL(softmax(clean) || softmax(scores))` per sample: the inner maximization of TRADES.
 
     Source: Zhang et al., ICML 2019 (arXiv 1901.08573).
     """
     check_rows(clean_scores, scores, "clean rows")
     log_clean = ops.log_softmax(clean_scores, axis=-1)
-    log_scores = ops.log_softmax(scores, axis=-1)
-    return ops.sum(ops.exp(log_clean) * (log_clean - log_scores), axis=-1)
+    gaps = log_clean - ops.log_softmax(scores, axis=-1)
+    return ops.sum(ops.exp(log_clean) * gaps, axis=-1)
 
 
 def training_loss(loss: str | Callable | keras.losses.Loss) -> Callable:
-    """The loss a model is trained with as an objective, unreduced.
+    """The loss a model is trained with as an objective `(scores, labels)`, unreduced.
 
-    Args:
-        loss: a `keras.losses.Loss`, its name, or a function `(y, scores)` of values `(N,)`.
-
-    Returns:
-        A function `(scores, labels)` of values `(N,)`.
-
-    Raises:
-        ValueError: when called, if the loss does not give one value per sample, or needs more
-            classes.
+    The loss is a `keras.losses.Loss`, its name, or a function `(y, scores)` of values `(N,)`. When
+    called, a `ValueError` refuses a loss that gives no value per sample, or needs more classes.
 
     Example:
     >>> attack = keras_mmc.attacks.PGD(0.1, objective=training_loss(keras_mmc.MMCLoss()))
@@ -152,12 +139,6 @@ def training_loss(loss: str | Callable | keras.losses.Loss) -> Callable:
     return objective
 
 
-_TARGETED_FORM = {
-    "margin": "targeted_margin",
-    "distance": "targeted_distance",
-    "cross_entropy": "targeted_cross_entropy",
-    "dlr": "targeted_dlr",
-}
 _UNTARGETED = (margin, distance, nearest_wrong, cross_entropy, log_odds, dlr)
 _WITH_TARGET = (targeted_margin, targeted_distance, targeted_cross_entropy, targeted_dlr)
 _BY_NAME = {function.__name__: function for function in _UNTARGETED + _WITH_TARGET}
@@ -169,8 +150,7 @@ TARGETED = frozenset(function.__name__ for function in _WITH_TARGET)
 def get(identifier: str | Callable | keras.losses.Loss) -> Callable:
     """The objective of a name; a Keras loss becomes `training_loss`, a function stays as it is.
 
-    Raises:
-        ValueError: if there is no objective of that name; the message lists those there are.
+    A `ValueError` about an unknown name lists the known ones.
     """
     if isinstance(identifier, keras.losses.Loss):
         return training_loss(identifier)
@@ -187,32 +167,27 @@ def get(identifier: str | Callable | keras.losses.Loss) -> Callable:
 def for_goal(identifier: str | Callable | keras.losses.Loss, targeted: bool) -> Callable:
     """The objective `f(scores, labels, targets)` that serves a targeted or untargeted attack.
 
-    A targeted attack given `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form;
-    an untargeted objective ignores the targets.
-
-    Args:
-        identifier: name of an objective; a function, of `(scores, labels, targets)` if
-            `targeted`, of `(scores, labels)` if not; or, untargeted, a Keras loss.
-        targeted: whether the attack has targets.
-
-    Raises:
-        ValueError: if the objective is unknown or does not fit the goal.
+    The identifier is the name of an objective; a function, of `(scores, labels, targets)` if
+    `targeted`, of `(scores, labels)` if not; or, untargeted, a Keras loss. A targeted attack given
+    `margin`, `distance`, `cross_entropy` or `dlr` uses its targeted form; an untargeted objective
+    ignores the targets. A `ValueError` refuses an unknown objective and one that does not fit.
     """
     objective = get(identifier)
-    name = identifier if isinstance(identifier, str) else None
-    if targeted and name in _TARGETED_FORM:
-        return get(_TARGETED_FORM[name])
-    if targeted and name and name not in TARGETED:
+    if targeted:
+        if not isinstance(identifier, str) or identifier in TARGETED:
+            return objective
+        if f"targeted_{identifier}" in TARGETED:
+            return get(f"targeted_{identifier}")
         raise ValueError(
-            f"Objective {name!r} has no target, but the attack is targeted. Choose one of "
+            f"Objective {identifier!r} has no target, but the attack is targeted. Choose one of "
             f"{sorted(TARGETED)}, or pass targeted=False."
         )
-    if name in TARGETED and not targeted:
+    if isinstance(identifier, str) and identifier in TARGETED:
         raise ValueError(
-            f"Objective {name!r} needs targets, but the attack is not targeted. Pass "
-            f"targeted=True, or use {name.removeprefix('targeted_')!r}."
+            f"Objective {identifier!r} needs targets, but the attack is not targeted. Pass "
+            f"targeted=True, or use {identifier.removeprefix('targeted_')!r}."
         )
-    return objective if targeted else lambda scores, labels, targets: objective(scores, labels)
+    return lambda scores, labels, targets: objective(scores, labels)
 
 
 def _mask(scores: Tensor, classes: Tensor) -> Tensor:
@@ -240,8 +215,8 @@ def _score_of(scores: Tensor, classes: Tensor) -> Tensor:
 
 def _check_classes(scores: Tensor, least: int, name: str) -> None:
     if scores.shape[-1] < least:
-        mend = "targeted_margin" if name in TARGETED else "margin"
+        instead = "targeted_margin" if name in TARGETED else "margin"
         raise ValueError(
             f"Objective {name!r} needs at least {least} classes; received scores of shape "
-            f"{tuple(scores.shape)}. Use {mend!r}, which needs 2."
+            f"{tuple(scores.shape)}. Use {instead!r}, which needs 2."
         )

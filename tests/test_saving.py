@@ -76,7 +76,7 @@ print(keras.config.backend(), float(loss))
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, digits):
-    """A trained and saved MMC model with own-width centres, some inputs and its scores."""
+    """A trained and saved MMC model with own-width centers, some inputs and its scores."""
     folder = tmp_path_factory.mktemp("saved")
     keras.utils.set_random_seed(0)
     model = keras_mmc.models.lenet5(
@@ -112,15 +112,15 @@ def test_same_scores_on_the_other_backends(saved, run_python, other_backend):
 
 
 def test_files_with_the_former_name_of_the_normalization(digits, tmp_path):
-    """Fails if a file whose layer is called "normalisation" does not load with the same scores."""
+    """Fails if a file whose layer is called "normalization" does not load with the same scores."""
     head = keras_mmc.MaxMahalanobisCenters(10)
     model = keras_mmc.models.small_cnn((8, 8, 1), head=head, mean=0.3, std=0.4)
-    config = model.to_json().replace('"normalization"', '"normalisation"')
+    config = model.to_json().replace('"normalization"', '"normalization"')
     former = keras.models.model_from_json(config)
     former.set_weights(model.get_weights())
     former.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.get_layer("normalisation").get_config()["mean"] == pytest.approx([0.3])
+    assert loaded.get_layer("normalization").get_config()["mean"] == pytest.approx([0.3])
     x = digits[0][:16]
     expected = model.predict(x, verbose=0)
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)

@@ -1,12 +1,13 @@
-"""Class centres as NumPy arrays `(K, d)`: simplex, spherical codes, random, hierarchical, files."""
+"""Class centers as NumPy arrays `(K, d)`: simplex, spherical codes, random, hierarchical, files.
 
-from keras_mmc.centers.checks import check_centers
-from keras_mmc.centers.cifar100 import CIFAR100_COARSE, cifar100_tree
-from keras_mmc.centers.hierarchical import hierarchical_centers
+Centers are float64 arrays, one row per class. Every function raises a `ValueError` that names an
+argument that does not fit; given centers form a finite matrix with K >= 2.
+"""
+
+from keras_mmc.centers.geometry import GramReport, check_centers, gram_report, minimum_angle
+from keras_mmc.centers.hierarchical import CIFAR100_COARSE, cifar100_tree, hierarchical_centers
 from keras_mmc.centers.io import load_centers, save_centers
-from keras_mmc.centers.report import GramReport, gram_report, minimum_angle
-from keras_mmc.centers.simplex import max_mahalanobis_centers
-from keras_mmc.centers.spherical import random_centers, spherical_code
+from keras_mmc.centers.spherical import max_mahalanobis_centers, random_centers, spherical_code
 
 __all__ = [
     "CIFAR100_COARSE",

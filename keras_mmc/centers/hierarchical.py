@@ -1,17 +1,17 @@
-"""Centres that follow a tree of classes: classes close in the tree are close in feature space."""
+"""Centers that follow a tree of classes, close in feature space if close in it; CIFAR-100's."""
 
 from typing import Any
 
 import numpy as np
 
-from keras_mmc.centers.checks import check_count, check_scale
-from keras_mmc.centers.simplex import unit_simplex
+from keras_mmc.centers.geometry import check_count, check_scale
+from keras_mmc.centers.spherical import unit_simplex
 
 
 def hierarchical_centers(
     tree: Any, dim: int, scale: float = 10.0, radii: np.typing.ArrayLike | None = None
 ) -> np.ndarray:
-    """Class centres from a tree: a regular simplex per inner node, in coordinates of its own.
+    """Class centers from a tree: a regular simplex per inner node, in coordinates of its own.
 
     A class lies at the sum of the steps on its path from the root. At an inner node of depth h
     (the root has depth 0) with n children, the step to child i is `r_i v_i`, where the `v_i` are
@@ -26,37 +26,28 @@ def hierarchical_centers(
 
     and the squared distance `2 scale^2 - 2 <mu_x, mu_y>`. So distances depend only on the depth
     of the lowest common ancestor if all leaves have the same depth and all inner nodes of one
-    depth have the same number of children, as in CIFAR-100; then the centres also sum to 0. With
-    the default radii the distance then never grows as the common ancestor gets deeper. In an
-    uneven tree the distance also depends on n, and on whether the children are leaves.
+    depth have the same number of children, as in CIFAR-100; then the centers also sum to 0. With
+    the default radii the distance then never grows as the common ancestor gets deeper.
 
     Args:
         tree: nested dicts, lists or tuples; the leaves are the class ids 0..K-1, each once. A
             dict's values are the children, its keys only names. Every inner node needs at least
             two children. Leaves may lie at different depths.
         dim: number of features d >= K - 1; coordinates that are not needed are 0.
-        scale: norm of every centre, in units of the feature space.
-        radii: one positive number per level of inner nodes, the root's first; they are rescaled
-            so that their squares add up to `scale^2`. Large first numbers set superclasses apart,
-            large last ones the classes within. By default all are equal.
+        scale: norm of every center, in units of the feature space.
+        radii: one positive, finite number per level of inner nodes, the root's first; they are
+            rescaled so that their squares add up to `scale^2`. Large first numbers set superclasses
+            apart, large last ones the classes within. By default all are equal.
 
-    Returns:
-        float64 array `(K, d)`; row k is the centre of class k.
-
-    Raises:
-        ValueError: if the tree has another form, if ids are missing or come twice, if d < K - 1,
-            if `radii` are not positive, finite and one per level, or `scale` is out of range.
-
-    Source: the Max-Mahalanobis centres of Pang et al., ICLR 2020 (arXiv 1905.10626), one simplex
-        per node instead of one for all classes.
+    Source: the Max-Mahalanobis centers of Pang et al., ICLR 2020 (arXiv 1905.10626), one simplex
+    per node instead of one for all classes.
 
     Example:
     >>> centers = hierarchical_centers({"animal": [0, 1], "vehicle": [2, 3]}, dim=3)
     >>> np.round(np.linalg.norm(centers[0] - centers, axis=1), 4)
     array([ 0.    , 14.1421, 17.3205, 17.3205])
     """
-    dim = check_count("dim", dim, 1)
-    scale = check_scale(scale)
+    dim, scale = check_count("dim", dim, 1), check_scale(scale)
     depths = _leaf_depths(tree)
     num_classes = len(depths)
     if dim < num_classes - 1:
@@ -65,21 +56,19 @@ def hierarchical_centers(
             f"takes one coordinate less than it has children); received dim={dim}. Use "
             f"dim={num_classes - 1} or more."
         )
-    radii = _scaled_radii(radii, max(depths.values()), scale)
     centers = np.zeros((num_classes, dim))
-    _place(tree, np.zeros(dim), 0, 0, radii, centers)
+    _place(tree, np.zeros(dim), 0, 0, _scaled_radii(radii, max(depths.values()), scale), centers)
     return centers
 
 
 def _place(
     node: Any, origin: np.ndarray, depth: int, column: int, radii: np.ndarray, centers: np.ndarray
 ) -> int:
-    """Fill in the centres below `node`, which sits at `origin`; return the next free column."""
+    """Fill in the centers below `node`, which sits at `origin`; return the next free column."""
     children = _children(node)
-    simplex = unit_simplex(len(children))
     own = slice(column, column + len(children) - 1)
     column = own.stop
-    for child, vertex in zip(children, simplex, strict=True):
+    for child, vertex in zip(children, unit_simplex(len(children)), strict=True):
         position = origin.copy()
         if _is_leaf(child):
             position[own] = np.linalg.norm(radii[depth:]) * vertex
@@ -140,3 +129,46 @@ def _scaled_radii(radii: np.typing.ArrayLike | None, levels: int, scale: float) 
         if np.isfinite(values).all() and (values > 0).all():
             return scale * values / np.linalg.norm(values)
     raise ValueError(f"`radii` must {expected}; received {radii!r}.")
+
+
+CIFAR100_COARSE = {
+    "aquatic mammals": ("beaver", "dolphin", "otter", "seal", "whale"),
+    "fish": ("aquarium_fish", "flatfish", "ray", "shark", "trout"),
+    "flowers": ("orchid", "poppy", "rose", "sunflower", "tulip"),
+    "food containers": ("bottle", "bowl", "can", "cup", "plate"),
+    "fruit and vegetables": ("apple", "mushroom", "orange", "pear", "sweet_pepper"),
+    "household electrical devices": ("clock", "keyboard", "lamp", "telephone", "television"),
+    "household furniture": ("bed", "chair", "couch", "table", "wardrobe"),
+    "insects": ("bee", "beetle", "butterfly", "caterpillar", "cockroach"),
+    "large carnivores": ("bear", "leopard", "lion", "tiger", "wolf"),
+    "large man-made outdoor things": ("bridge", "castle", "house", "road", "skyscraper"),
+    "large natural outdoor scenes": ("cloud", "forest", "mountain", "plain", "sea"),
+    "large omnivores and herbivores": ("camel", "cattle", "chimpanzee", "elephant", "kangaroo"),
+    "medium-sized mammals": ("fox", "porcupine", "possum", "raccoon", "skunk"),
+    "non-insect invertebrates": ("crab", "lobster", "snail", "spider", "worm"),
+    "people": ("baby", "boy", "girl", "man", "woman"),
+    "reptiles": ("crocodile", "dinosaur", "lizard", "snake", "turtle"),
+    "small mammals": ("hamster", "mouse", "rabbit", "shrew", "squirrel"),
+    "trees": ("maple_tree", "oak_tree", "palm_tree", "pine_tree", "willow_tree"),
+    "vehicles 1": ("bicycle", "bus", "motorcycle", "pickup_truck", "train"),
+    "vehicles 2": ("lawn_mower", "rocket", "streetcar", "tank", "tractor"),
+}
+"""Superclass name -> names of its five fine classes, both in alphabetical order."""
+
+
+def cifar100_tree() -> dict[str, list[int]]:
+    """The 100 fine classes of CIFAR-100 under their 20 superclasses.
+
+    A dict from superclass name to the five fine ids, in the order of the coarse labels, for
+    `hierarchical_centers`, which then needs 99 coordinates. Fine ids number the fine names in
+    alphabetical order, so `id // 5` is *not* the superclass.
+
+    Source: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.
+
+    Example:
+    >>> cifar100_tree()["fruit and vegetables"]
+    [0, 51, 53, 57, 83]
+    """
+    fine_names = sorted(name for names in CIFAR100_COARSE.values() for name in names)
+    fine_ids = {name: number for number, name in enumerate(fine_names)}
+    return {coarse: [fine_ids[name] for name in names] for coarse, names in CIFAR100_COARSE.items()}

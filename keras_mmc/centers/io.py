@@ -1,4 +1,4 @@
-"""Centres on disk: NumPy's `.npy`, and the `.mat` files of the reference implementation."""
+"""Centers on disk: NumPy's `.npy`, and the `.mat` files of the reference implementation."""
 
 import os
 import pathlib
@@ -6,24 +6,18 @@ import pathlib
 import numpy as np
 from scipy.io import loadmat, savemat
 
-from keras_mmc.centers.checks import check_centers, check_norms, check_scale
+from keras_mmc._files import PathLike, replacing
+from keras_mmc.centers.geometry import check_centers, check_norms, check_scale
 
 MAT_KEY = "mean_logits"
 
 
-def save_centers(path: str | os.PathLike, centers: np.typing.ArrayLike) -> None:
-    """Write centres to a `.npy` or `.mat` file, replacing an older one as a whole.
+def save_centers(path: PathLike, centers: np.typing.ArrayLike) -> None:
+    """Write centers to a `.npy` or `.mat` file, replacing an older one as a whole.
 
-    The file is written under another name in the same folder and then renamed: a reader sees the
-    old file or the new one, never a part of it. The values are stored as they are; files for the
-    reference implementation hold rows of norm 1, `centers / scale`.
-
-    Args:
-        path: file name ending in `.npy` or `.mat`; in `.mat` the key is `mean_logits`.
-        centers: array-like `(K, d)`, stored as float64.
-
-    Raises:
-        ValueError: if the suffix is another one or the centres are not a finite matrix.
+    A reader sees the old file or the new one, never a part of it. The values `(K, d)` are stored as
+    they are, in float64, in `.mat` under the key `mean_logits`; files for the reference
+    implementation hold rows of norm 1, `centers / scale`.
 
     Example:
     >>> save_centers("centers.mat", max_mahalanobis_centers(10, 256, scale=1.0))
@@ -31,32 +25,18 @@ def save_centers(path: str | os.PathLike, centers: np.typing.ArrayLike) -> None:
     path = _check_path(path)
     centers = check_centers(centers)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(partial, "wb") as file:
-            if path.suffix == ".npy":
-                np.save(file, centers)
-            else:
-                savemat(file, {MAT_KEY: centers})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, partial), open(partial, "wb") as file:
+        if path.suffix == ".npy":
+            np.save(file, centers)
+        else:
+            savemat(file, {MAT_KEY: centers})
 
 
-def load_centers(path: str | os.PathLike, scale: float | None = None) -> np.ndarray:
-    """Read centres from a `.npy` or `.mat` file.
+def load_centers(path: PathLike, scale: float | None = None) -> np.ndarray:
+    """Read centers `(K, d)`, float64, from a `.npy` or `.mat` file as `save_centers` writes it.
 
-    Args:
-        path: as for `save_centers`.
-        scale: norm to which every row is rescaled, such as 10 for reference files, whose rows
-            have norm 1; `None` leaves the rows as they are.
-
-    Returns:
-        float64 array `(K, d)`.
-
-    Raises:
-        ValueError: if the suffix is another one, the key is missing, the file holds no finite
-            matrix with K >= 2 rows, `scale` is not positive and finite, or a row that is to be
-            rescaled is 0.
+    Every row is rescaled to the norm `scale`, such as 10 for reference files, whose rows have norm
+    1; `None` leaves the rows as they are. A row of 0 cannot be rescaled.
 
     Example:
     >>> centers = load_centers("centers.mat", scale=10.0)
@@ -69,7 +49,7 @@ def load_centers(path: str | os.PathLike, scale: float | None = None) -> np.ndar
             return centers
         return centers * (scale / check_norms(centers)[:, None])
     except ValueError as error:
-        raise ValueError(f"Cannot read centres from {path}: {error}") from error
+        raise ValueError(f"Cannot read centers from {path}: {error}") from error
 
 
 def _load_mat(path: pathlib.Path) -> np.ndarray:
@@ -77,16 +57,16 @@ def _load_mat(path: pathlib.Path) -> np.ndarray:
     if MAT_KEY not in content:
         keys = sorted(key for key in content if not key.startswith("__"))
         raise ValueError(
-            f"expected the key {MAT_KEY!r}, found {keys}. Store the centres under {MAT_KEY!r}."
+            f"expected the key {MAT_KEY!r}, found {keys}. Store the centers under {MAT_KEY!r}."
         )
     return content[MAT_KEY]
 
 
-def _check_path(path: str | os.PathLike) -> pathlib.Path:
+def _check_path(path: PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix not in (".npy", ".mat"):
         raise ValueError(
-            f"Centres are stored in .npy or .mat files; received {str(path)!r}. "
+            f"Centers are stored in .npy or .mat files; received {str(path)!r}. "
             "Change the suffix of the file name."
         )
     return path

@@ -1,4 +1,4 @@
-"""Directions spread over a sphere: drawn at random, or moved as far apart as they will go."""
+"""Centers on a sphere: a simplex in closed form, a spherical code by search, or random ones."""
 
 import functools
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from keras_mmc.centers.checks import check_sphere
+from keras_mmc.centers.geometry import check_sphere
 
 # Sharpness of the energy, beta: a soft start finds the symmetric codes, a sharper one the crowded
 # irregular ones, so the searches take turns. Each stage is sharper than the one before, until the
@@ -25,13 +25,59 @@ ENOUGH_HITS = 3
 AGREEMENT = 1e-5
 
 
+def max_mahalanobis_centers(
+    num_classes: int, dim: int, scale: float = 10.0, seed: int = 0
+) -> np.ndarray:
+    """Class centers of equal norm whose largest inner product is as small as it can be.
+
+    The Max-Mahalanobis centers solve `argmin_mu max_{i != j} <mu_i, mu_j>` under
+    `||mu_k|| = scale`. For K <= d + 1 they are the vertices of a regular simplex, in closed form:
+    every inner product is `-scale^2 / (K - 1)`, every distance `scale * sqrt(2 K / (K - 1))`, and
+    the centers sum to 0. For K > d + 1, where none is known, `spherical_code` searches.
+
+    Args:
+        num_classes: number of classes K >= 2.
+        dim: number of features d >= 1, or 2 for more than two classes.
+        scale: norm C_MM of every center, in units of the feature space.
+        seed: non-negative integer; used only where the centers are searched for (K > d + 1).
+
+    Source: Pang et al., ICLR 2020 (arXiv 1905.10626); Pang et al., ICML 2018 (arXiv 1802.09308),
+    whose convention is `||mu_k||^2 = C`: C = 100 there is scale = 10 here.
+
+    Example:
+    >>> max_mahalanobis_centers(num_classes=2, dim=3)
+    array([[ 10.,   0.,   0.],
+           [-10.,   0.,   0.]])
+    """
+    num_classes, dim, scale, seed = check_sphere(num_classes, dim, scale, seed)
+    if num_classes > dim + 1:
+        return spherical_code(num_classes, dim, scale, seed)
+    centers = np.zeros((num_classes, dim))
+    centers[:, : num_classes - 1] = scale * unit_simplex(num_classes)
+    return centers
+
+
+def unit_simplex(num_vertices: int) -> np.ndarray:
+    """Vertices of the regular simplex on the unit sphere, shape `(n, n - 1)`.
+
+    The row-by-row construction of the papers sets `v_k[j] = -(1/(n-1) + <v_k, v_j>) / v_j[j]`
+    for j < k over the coordinates filled so far, and `v_k[k] = sqrt(1 - ||v_k||^2)`. Its entries
+    have a closed form: counting from j = 0, `v_j[j] = sqrt(n (n-1-j) / ((n-1) (n-j)))`, and all
+    later rows share the entry `-v_j[j] / (n-1-j)` in column j.
+    """
+    remaining = np.arange(num_vertices - 1, 0, -1)  # rows still to come after row j: n - 1 - j
+    # Both products are exact in int64.
+    diagonal = np.sqrt(num_vertices * remaining / ((num_vertices - 1) * (remaining + 1)))
+    below = np.tri(num_vertices, num_vertices - 1, k=-1)
+    return np.eye(num_vertices, num_vertices - 1) * diagonal - below * (diagonal / remaining)
+
+
 def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
-    """Centres in random directions: the control that shows what their placement is worth.
+    """Centers in random directions: the control that shows what optimized centers gain.
 
-    Gaussian directions, uniform on the sphere; arguments as in `max_mahalanobis_centers`. The same
-    seed gives the same centres.
+    Gaussian directions, uniform on the sphere; arguments as in `max_mahalanobis_centers`.
 
-    Source: the ablation with random centres of Pang et al., ICLR 2020 (arXiv 1905.10626).
+    Source: the ablation with random centers of Pang et al., ICLR 2020 (arXiv 1905.10626).
 
     Example:
     >>> np.linalg.norm(random_centers(num_classes=3, dim=8), axis=1)
@@ -39,29 +85,24 @@ def random_centers(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     """
     num_classes, dim, scale, seed = check_sphere(num_classes, dim, scale, seed)
     rng = np.random.default_rng(seed)
-    return scale * _random_directions(num_classes, dim, rng)
+    return scale * _normalized(rng.standard_normal((num_classes, dim)))
 
 
 def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 0) -> np.ndarray:
-    """Centres on a sphere with the smallest angle as large as a numerical search can make it.
+    """Centers on a sphere with the smallest angle as large as a numerical search can make it.
 
-    For K > d + 1, where no regular simplex fits. In the plane the answer is the regular polygon.
-    Elsewhere the search minimises `log sum_{i != j} exp(beta <u_i, u_j>) / beta` over unit vectors
-    by L-BFGS, with beta rising until only the closest pairs count. It starts from several random
-    placements and stops once it has found its best three times. Like every search it may end
-    below the optimum; `gram_report` shows what was reached.
+    For K > d + 1 only, where no regular simplex fits. In the plane the answer is the regular
+    polygon. Elsewhere the search minimizes `log sum_{i != j} exp(beta <u_i, u_j>) / beta` over unit
+    vectors by L-BFGS, with beta rising until only the closest pairs count. It starts from several
+    random placements, fixed by the seed, and stops once it has found its best three times. Like
+    every search it may end below the optimum; `gram_report` shows what was reached. One evaluation
+    takes `O(K^2 d)` time and `O(K^2)` memory.
 
-    One evaluation takes `O(K^2 d)` time and `O(K^2)` memory. Repeated calls on one machine give
-    the same bits; another machine's linear algebra may round differently and settle in a rotated
-    copy or, for large K, in another optimum, so store the centres with the model.
+    Repeated calls on one machine give the same bits; another machine's linear algebra may round
+    differently and settle in a rotated copy or, for large K, in another optimum, so store the
+    centers with the model. Arguments, result and errors as in `max_mahalanobis_centers`.
 
-    Arguments and result are those of `max_mahalanobis_centers`; the seed fixes the placements.
-
-    Raises:
-        ValueError: if K <= d + 1 (a simplex is exact there), if d = 1, where a third class has no
-            direction left, or if an argument is out of range.
-
-    Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimises the plain maximum.
+    Source: Pang et al., ICLR 2020 (arXiv 1905.10626), whose code minimizes the plain maximum.
 
     Example:
     >>> round(minimum_angle(spherical_code(num_classes=6, dim=3)), 2)
@@ -92,7 +133,7 @@ def _best_of_several(num_classes: int, dim: int, rng: np.random.Generator) -> np
     best, best_cosine, hits = np.empty(0), np.inf, 0
     for start in range(int(np.clip(PAIRS_BUDGET / num_classes**2, 1, MAX_STARTS))):
         sharpness = FIRST_SHARPNESS[start % len(FIRST_SHARPNESS)]
-        directions = _anneal(_random_directions(num_classes, dim, rng), sharpness)
+        directions = _anneal(_normalized(rng.standard_normal((num_classes, dim))), sharpness)
         cosine = _cosines(directions).max()
         if abs(cosine - best_cosine) < AGREEMENT:
             hits += 1
@@ -104,10 +145,10 @@ def _best_of_several(num_classes: int, dim: int, rng: np.random.Generator) -> np
 
 
 def _anneal(points: np.ndarray, sharpness: float) -> np.ndarray:
-    """Minimise ever sharper energies, each from the optimum of the one before."""
+    """Minimize ever sharper energies, each from the optimum of the one before."""
+    options = {"maxiter": STEPS_PER_STAGE, "ftol": TOLERANCE, "gtol": 0.0}
     while True:
         energy = functools.partial(_energy, shape=points.shape, sharpness=sharpness)
-        options = {"maxiter": STEPS_PER_STAGE, "ftol": TOLERANCE, "gtol": 0.0}
         found = minimize(energy, points.ravel(), jac=True, method="L-BFGS-B", options=options)
         points = _normalized(found.x.reshape(points.shape))
         if sharpness * (1.0 - _cosines(points).max()) >= FINAL_SHARPNESS:
@@ -136,10 +177,6 @@ def _cosines(units: np.ndarray) -> np.ndarray:
     cosines = units @ units.T
     np.fill_diagonal(cosines, -np.inf)
     return cosines
-
-
-def _random_directions(num_classes: int, dim: int, rng: np.random.Generator) -> np.ndarray:
-    return _normalized(rng.standard_normal((num_classes, dim)))
 
 
 def _normalized(points: np.ndarray) -> np.ndarray:

@@ -1,9 +1,17 @@
-"""Data sets as `tf.data` batches or arrays: float32 images in [0, 1], integer labels."""
+"""Data sets as `tf.data` batches or arrays: float32 images in [0, 1], int32 labels `(N,)`.
 
-from keras_mmc.datasets.arrays import check_dataset, load_arrays
-from keras_mmc.datasets.balanced import balanced_batches, working_set
-from keras_mmc.datasets.pipeline import batches, crop_and_flip, load
-from keras_mmc.datasets.registry import DatasetInfo, info
+Every function raises a `ValueError` that says which argument, sample or label does not fit.
+"""
+
+from keras_mmc.datasets.arrays import DatasetInfo, info, load_arrays
+from keras_mmc.datasets.pipeline import (
+    balanced_batches,
+    batches,
+    check_dataset,
+    crop_and_flip,
+    load,
+    working_set,
+)
 
 __all__ = [
     "DatasetInfo",

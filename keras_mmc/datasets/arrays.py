@@ -1,18 +1,59 @@
-"""Images and labels as arrays: float32 in [0, 1], checked, split by seed."""
+"""Known data sets as arrays: float32 images in [0, 1], labels, split by seed; and their facts."""
+
+import dataclasses
 
 import numpy as np
 
-from keras_mmc._labels import check_labels
-from keras_mmc._validation import check_count
-from keras_mmc.datasets.registry import info
-
 SPLITS = ("train", "validation", "test")
-VALIDATION_FRACTION = 0.1
 _DIGITS_TEST_SIZE = 360
 
 
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+    """Facts about a data set.
+
+    Attributes:
+        name, image_shape, num_classes: name for `load` and `load_arrays`, `(H, W, C)`, and K.
+        mean, std: mean and standard deviation of the training pixels in [0, 1], one per channel.
+        augmentable: whether crops and mirror images keep the class, as those of digits do not.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentable: bool = False
+
+
+_KNOWN = (
+    DatasetInfo("digits", (8, 8, 1), 10, (0.3053,), (0.3760,)),
+    DatasetInfo("mnist", (28, 28, 1), 10, (0.1307,), (0.3081,)),
+    DatasetInfo("fashion_mnist", (28, 28, 1), 10, (0.2860,), (0.3530,)),
+    DatasetInfo(
+        "cifar10", (32, 32, 3), 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), True
+    ),
+    DatasetInfo(
+        "cifar100", (32, 32, 3), 100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), True
+    ),
+)
+DATASETS = {item.name: item for item in _KNOWN}
+
+
+def info(name: str) -> DatasetInfo:
+    """Facts about a data set by name.
+
+    Example:
+    >>> keras_mmc.datasets.info("mnist").image_shape
+    (28, 28, 1)
+    """
+    if name not in DATASETS:
+        raise ValueError(f"Unknown data set {name!r}; known are {', '.join(sorted(DATASETS))}.")
+    return DATASETS[name]
+
+
 def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Load one split of a data set into memory.
+    """Load one split: images `(N, H, W, C)`, float32 in [0, 1], and labels `(N,)`, int32.
 
     "digits" is scikit-learn's and needs no network; the others come through TensorFlow Datasets,
     which reads the directory in `TFDS_DATA_DIR` or downloads to `~/tensorflow_datasets`.
@@ -22,12 +63,6 @@ def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.nd
         split: "train", "validation" or "test". The validation split is a tenth of the training
             images, drawn by `seed`; "train" is the rest.
         seed: seed of the validation draw.
-
-    Returns:
-        Images `(N, H, W, C)`, float32 in [0, 1], and labels `(N,)`, int32.
-
-    Raises:
-        ValueError: for an unknown name or split.
 
     Example:
     >>> x, y = keras_mmc.datasets.load_arrays("digits", "test")
@@ -40,64 +75,11 @@ def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.nd
     pixels, labels = _read(name, "test" if split == "test" else "train")
     if split != "test":
         order = np.random.default_rng(seed).permutation(len(labels))
-        held_out = round(VALIDATION_FRACTION * len(labels))
+        held_out = round(0.1 * len(labels))
         chosen = np.sort(order[:held_out] if split == "validation" else order[held_out:])
         pixels, labels = pixels[chosen], labels[chosen]
     top = 16 if name == "digits" else 255
     return np.divide(pixels, top, dtype="float32"), labels.astype("int32")
-
-
-def check_dataset(
-    images: np.typing.ArrayLike,
-    labels: np.typing.ArrayLike | None = None,
-    num_classes: int | None = None,
-    box: tuple[float, float] = (0.0, 1.0),
-) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """Check images, and labels beside them, before anything is trained or attacked on them.
-
-    Args:
-        images: array `(N, H, W, C)` of a floating-point dtype with every pixel inside the box.
-        labels: `None`, or integers `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`.
-        num_classes: number of classes K; needed with labels.
-        box: lowest and highest pixel value.
-
-    Returns:
-        The images as float32, or the pair of images and int32 labels `(N,)`.
-
-    Raises:
-        ValueError: for integer images, a wrong rank, NaN, pixels outside the box, labels that do
-            not fit, or unequal numbers of both.
-
-    Example:
-    >>> x, y = keras_mmc.datasets.check_dataset(x, y, num_classes=10)
-    """
-    values = np.asarray(images)
-    low, high = box
-    if values.dtype.kind != "f":
-        raise ValueError(
-            f"Images must be floating point in [{low:g}, {high:g}]; received dtype {values.dtype}. "
-            "Divide integer images by 255 first."
-        )
-    if values.ndim != 4:
-        raise ValueError(
-            f"Images must have shape (N, H, W, C); received {values.shape}. Add the batch or the "
-            "channel axis with np.newaxis."
-        )
-    bad = np.count_nonzero(~np.isfinite(values))
-    if bad:
-        raise ValueError(f"{bad} pixels are NaN or infinite. Repair or drop those images.")
-    if values.size and (values.min() < low or values.max() > high):
-        raise ValueError(
-            f"Pixels must lie in [{low:g}, {high:g}]; received values from {values.min():g} to "
-            f"{values.max():g}. Rescale them, and leave any other normalization to the model."
-        )
-    values = values.astype("float32", copy=False)
-    if labels is None:
-        return values
-    classes = check_labels(labels, check_count("check_dataset", "num_classes", num_classes, 2))
-    if len(classes) != len(values):
-        raise ValueError(f"Received {len(values)} images but {len(classes)} labels.")
-    return values, classes
 
 
 def _read(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +88,7 @@ def _read(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.datasets import load_digits  # 1 s to import, only needed here
 
         data = load_digits()
-        # The last images come from writers of their own in the order of the set.
+        # In the order of the set the last images are from writers who wrote no other images.
         part = slice(-_DIGITS_TEST_SIZE, None) if split == "test" else slice(-_DIGITS_TEST_SIZE)
         return data.images[part, ..., np.newaxis], data.target[part]
     import tensorflow_datasets as tfds  # 2 s to import, only needed here

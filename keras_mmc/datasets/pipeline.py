@@ -1,13 +1,56 @@
-"""Batches for training: shuffled by seed, augmented inside the graph."""
+"""Batches for training: checked, shuffled by seed, augmented in the graph, balanced by class."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc._validation import check, is_count
-from keras_mmc.datasets.arrays import check_dataset, load_arrays
-from keras_mmc.datasets.registry import info
+from keras_mmc._labels import check_labels
+from keras_mmc._validation import check, check_count, is_count, is_number
+from keras_mmc.datasets.arrays import info, load_arrays
 
-_CROP_PADDING = 4
+
+def check_dataset(
+    images: np.typing.ArrayLike,
+    labels: np.typing.ArrayLike | None = None,
+    num_classes: int | None = None,
+    box: tuple[float, float] = (0.0, 1.0),
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Check images, and their labels if given, before training or attacking on them.
+
+    Images are an array `(N, H, W, C)` of a floating-point dtype with every pixel inside the box,
+    labels integers `(N,)` or `(N, 1)`, or one-hot rows `(N, num_classes)`; they need `num_classes`.
+    Returns the images as float32, or the pair of images and int32 labels `(N,)`. A `ValueError`
+    refuses anything else: integer images, NaN, pixels outside the box, unequal numbers.
+
+    Example:
+    >>> x, y = keras_mmc.datasets.check_dataset(x, y, num_classes=10)
+    """
+    values = np.asarray(images)
+    low, high = box
+    if values.dtype.kind != "f":
+        raise ValueError(
+            f"Images must be floating point in [{low:g}, {high:g}]; received dtype {values.dtype}. "
+            "Divide integer images by 255 first."
+        )
+    if values.ndim != 4:
+        raise ValueError(
+            f"Images must have shape (N, H, W, C); received {values.shape}. Add the batch or the "
+            "channel axis with np.newaxis."
+        )
+    if bad := np.count_nonzero(~np.isfinite(values)):
+        raise ValueError(f"{bad} pixels are NaN or infinite. Repair or drop those images.")
+    if values.size and (values.min() < low or values.max() > high):
+        raise ValueError(
+            f"Pixels must lie in [{low:g}, {high:g}]; received values from {values.min():g} to "
+            f"{values.max():g}. Rescale them, and leave any other normalization to the model."
+        )
+    values = values.astype("float32", copy=False)
+    if labels is None:
+        return values
+    classes = check_labels(labels, check_count("check_dataset", "num_classes", num_classes, 2))
+    if len(classes) != len(values):
+        raise ValueError(f"Received {len(values)} images but {len(classes)} labels.")
+    return values, classes
 
 
 def load(
@@ -16,11 +59,8 @@ def load(
     """Load one split of a data set as batches `(images, labels)`.
 
     Name, split and seed are those of `load_arrays`, the rest as in `batches`: "train" is shuffled
-    anew in every epoch, "validation" and "test" keep their order.
-
-    Raises:
-        ValueError: for an unknown name or split, `batch_size < 1`, or `augment` anywhere but on the
-            training split of CIFAR: elsewhere a mirrored image may be of no class.
+    anew in every epoch, "validation" and "test" keep their order. `augment` is only for the
+    training split of CIFAR: elsewhere a mirrored image may be of no class.
 
     Example:
     >>> train = keras_mmc.datasets.load("digits", "train", batch_size=64)
@@ -31,9 +71,8 @@ def load(
             f"`augment` crops and mirrors images, which is meant for the training split of CIFAR; "
             f"received {name!r}, {split!r}. Leave it out."
         )
-    images, labels = load_arrays(name, split, seed)
-    shuffle = split == "train"
-    return batches(images, labels, info(name).num_classes, batch_size, shuffle, augment, seed)
+    arrays = load_arrays(name, split, seed)
+    return batches(*arrays, info(name).num_classes, batch_size, split == "train", augment, seed)
 
 
 def batches(
@@ -45,22 +84,11 @@ def batches(
     augment: bool = False,
     seed: int = 0,
 ) -> tf.data.Dataset:
-    """Batches from a user's own arrays, checked as those of the known data sets are.
+    """Batches of images and labels from a user's own arrays, checked by `check_dataset`.
 
-    Args:
-        images: array `(N, H, W, C)`, floating point in [0, 1].
-        labels: integers `(N,)` in `[0, num_classes)`, or one-hot rows.
-        num_classes: number of classes K.
-        batch_size: images per batch; the last batch may be smaller.
-        shuffle: a new order in every epoch.
-        augment: random crops after padding with 4 pixels, and mirror images.
-        seed: seed of the order and the augmentation.
-
-    Returns:
-        A `tf.data.Dataset` of images, float32, and labels `(N,)`, int32.
-
-    Raises:
-        ValueError: for images or labels that `check_dataset` refuses, or `batch_size < 1`.
+    Images, labels and `num_classes` are as there, with images in [0, 1]. A batch has `batch_size`
+    images, at least 1; the last one may be smaller. `shuffle` gives a new order in every epoch,
+    `augment` random crops after padding with 4 pixels, and mirror images, both drawn by `seed`.
 
     Example:
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)
@@ -74,16 +102,17 @@ def batches(
         data = data.batch(batch_size)
         if augment:
             seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-            data = tf.data.Dataset.zip(data, seeds).map(_augment, tf.data.AUTOTUNE)
+            data = tf.data.Dataset.zip(data, seeds).map(
+                lambda batch, seed: (crop_and_flip(batch[0], seed), batch[1]), tf.data.AUTOTUNE
+            )
         return data.prefetch(tf.data.AUTOTUNE)
 
 
-def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = _CROP_PADDING) -> tf.Tensor:
+def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = 4) -> tf.Tensor:
     """Shift every image by up to `padding` pixels, zeros coming in, and mirror half of them.
 
-    Both are one gather of rows and one of columns, so a batch costs the same as an image.
-
-    Takes images `(N, H, W, C)` and an integer seed `(2,)`; shape and dtype stay.
+    Both are one gather of rows and one of columns, so a batch costs the same as an image. Takes
+    images `(N, H, W, C)` and an integer seed `(2,)`; shape and dtype stay.
     """
     count, height, width = tf.unstack(tf.shape(images)[:3])
     offsets = tf.random.stateless_uniform((2, count), seed, 0, 2 * padding + 1, tf.int32)
@@ -95,6 +124,104 @@ def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = _CROP_PADDI
     return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def _augment(batch: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    images, labels = batch
-    return crop_and_flip(images, seed), labels
+def balanced_batches(
+    x: np.typing.ArrayLike, y: np.typing.ArrayLike, per_class: int, seed: int = 0
+) -> tf.data.Dataset:
+    """Batches with the same number of samples of every class, as differential training needs.
+
+    A pass is as long as the largest class. Every class comes in a new order in every pass, and
+    starts over, in another order, once all its samples were drawn. The classes take turns within
+    a batch, so that the parts of it that replicas get are balanced too. Samples become float32.
+
+    Args:
+        x: array `(N, ...)`, floating point, finite.
+        y: integer labels `(N,)`; the classes are those that occur, two or more.
+        per_class: samples of each class in a batch, at least 1.
+        seed: seed of the order.
+
+    Source: pairs of differently labeled samples, Nar et al., arXiv 1901.08360.
+
+    Example:
+    >>> train = keras_mmc.datasets.balanced_batches(x, y, per_class=32)
+    >>> robust.fit(train, epochs=20)
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    check("balanced_batches", "per_class", per_class, is_count(per_class), "at least 1")
+    if x.dtype.kind != "f" or not np.isfinite(x).all():
+        raise ValueError(
+            f"Samples must be floating point and finite; received dtype {x.dtype}. Divide integer "
+            "images by 255, and repair or drop samples with NaN or infinity."
+        )
+    if y.dtype.kind not in "iu" or y.shape != x.shape[:1]:
+        raise ValueError(
+            f"Labels must be integers of shape ({len(x)},), one per sample; received dtype "
+            f"{y.dtype}, shape {y.shape}. One-hot rows become integers with `y.argmax(axis=-1)`."
+        )
+    classes, counts = np.unique(y, return_counts=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"Balanced batches need samples of two classes or more; received only {classes}."
+        )
+    # With equal seeds a sample would always meet the same samples of the other classes.
+    seeds = np.random.default_rng(seed).integers(2**31, size=len(classes))
+    steps = -(-counts.max() // per_class)
+    with tf.device("CPU"):
+        samples, labels = tf.constant(x, tf.float32), tf.constant(y, tf.int32)
+
+        def draw(label: int, count: int, seed: int) -> tf.data.Dataset:
+            rows = tf.data.Dataset.from_tensor_slices(np.flatnonzero(y == label))
+            return rows.shuffle(count, seed=seed).repeat().batch(per_class)
+
+        def gather(*rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            rows = tf.reshape(tf.stack(rows, axis=1), [per_class * len(classes)])
+            return tf.gather(samples, rows), tf.gather(labels, rows)
+
+        draws = tf.data.Dataset.zip(*map(draw, classes, counts, seeds))
+        return draws.take(steps).map(gather, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def working_set(
+    model: keras.Model,
+    x: np.typing.ArrayLike,
+    y: np.typing.ArrayLike,
+    fraction: float,
+    batch_size: int = 128,
+) -> np.ndarray:
+    """Indices of the samples of each class that are nearest to the boundary, by the scores.
+
+    They are int64, in ascending order. Nearest are those with the lowest score of their class
+    against the best other one, `s_y - max_{k != y} s_k`; misclassified samples come first.
+
+    Args:
+        model: Keras model from samples to scores `(N, K)`, which must not be NaN.
+        x: samples `(N, ...)`, as `model.predict` takes them.
+        y: labels, integers `(N,)` in `[0, K)` or one-hot rows.
+        fraction: how much of every class to keep, above 0 and at most 1; one sample at least.
+        batch_size: samples per forward pass.
+
+    Source: Nar et al., arXiv 1901.08360, train on the samples near the boundary; the choice by
+    fraction and class is this package's.
+
+    Example:
+    >>> rows = keras_mmc.datasets.working_set(model, x, y, fraction=0.2)
+    >>> train = keras_mmc.datasets.balanced_batches(x[rows], y[rows], per_class=32)
+    """
+    fits = is_number(fraction) and 0 < fraction <= 1
+    check("working_set", "fraction", fraction, fits, "above 0 and at most 1")
+    scores = model.predict(x, batch_size=batch_size, verbose=0)
+    labels = check_labels(y, scores.shape[-1])
+    if len(labels) != len(scores):
+        raise ValueError(f"Received {len(scores)} samples but {len(labels)} labels.")
+    if np.isnan(scores).any():
+        raise ValueError(
+            f"The model returns NaN scores for {np.isnan(scores).any(axis=1).sum()} of "
+            f"{len(scores)} samples. Check its weights and the samples."
+        )
+    own = np.arange(scores.shape[-1]) == labels[:, None]
+    lead = scores[own] - np.where(own, -np.inf, scores).max(axis=1)
+    chosen = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        nearest = rows[np.argsort(lead[rows], kind="stable")]
+        chosen.append(nearest[: max(1, round(fraction * len(rows)))])
+    return np.sort(np.concatenate(chosen))

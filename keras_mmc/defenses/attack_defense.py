@@ -1,4 +1,4 @@
-"""The base class of defences that train on an attack of one's choice."""
+"""The base class of defenses that train on an attack of the user's choice."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from keras_mmc.defenses.base import Defense, StepContext, check_attack
 
 Schedule = Callable[[Any], Any]
 
-# TRADES and MART start there: at the image itself the divergence has no gradient.
-_NOISE = 0.001
-
 
 @dataclasses.dataclass(frozen=True)
 class AttackDefense(Defense):
-    """Base class of defences that train on the adversarial examples of an attack.
+    """Base class of defenses that train on the adversarial examples of an attack.
+
+    A `ValueError` refuses something else than an attack, an attack with `eps=0`, and an objective
+    or schedule that the attack cannot take.
 
     Args:
         attack: the attack; training uses its training view, with a fixed number of steps.
@@ -29,31 +29,25 @@ class AttackDefense(Defense):
         eps_schedule: function of the epoch that gives `eps`, such as a
             `keras.optimizers.schedules.LearningRateSchedule`; `None` keeps that of the attack.
         steps_schedule: function of the epoch that gives the number of steps, rounded.
-        start_epoch: epoch from which on the attack runs; before it the clean images stay as they
-            are.
-
-    Raises:
-        ValueError: for something else than an attack, an attack with `eps=0`, or an objective or
-            schedule that the attack cannot take.
+        start_epoch: epoch from which on the attack runs; before it clean images are trained on.
 
     Attributes:
-        starts_near: whether a random start is small noise about the image, as in TRADES.
+        starts_near: whether a random start is normal noise of standard deviation 0.001, as for
+            TRADES and MART: at the image itself their divergence has no gradient.
     """
 
     attack: Attack
-    objective: "str | Callable | keras.losses.Loss | None" = dataclasses.field(
-        default=None, kw_only=True
-    )
-    eps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
-    steps_schedule: Schedule | None = dataclasses.field(default=None, kw_only=True)
-    start_epoch: int = dataclasses.field(default=0, kw_only=True)
+    _: dataclasses.KW_ONLY
+    objective: "str | Callable | keras.losses.Loss | None" = None
+    eps_schedule: Schedule | None = None
+    steps_schedule: Schedule | None = None
+    start_epoch: int = 0
 
     starts_near: ClassVar[bool] = False
 
     def __post_init__(self):
-        owner = type(self).__name__
+        owner, name = type(self).__name__, type(self.attack).__name__
         check_attack(owner, self.attack)
-        name = type(self.attack).__name__
         self._check_schedule("eps", self.eps_schedule, self.attack.fixed_eps)
         self._check_schedule("steps", self.steps_schedule, self.attack.fixed_steps)
         if self.objective is not None and not self.attack.has_objective:
@@ -65,7 +59,7 @@ class AttackDefense(Defense):
             )
         check_count(self, "start_epoch", self.start_epoch, least=0)
 
-    def _check_schedule(self, name, schedule, is_fixed):
+    def _check_schedule(self, name: str, schedule: Any, is_fixed: bool) -> None:
         if schedule is not None and (is_fixed or not callable(schedule)):
             raise ValueError(
                 f"{type(self).__name__}: `{name}_schedule` must be a function of the epoch, and "
@@ -83,14 +77,13 @@ class AttackDefense(Defense):
         return None
 
     def perturb(self, context, x, y):
-        attack = self.attack.starting_near(_NOISE) if self.starts_near else self.attack
-        objective = self.objective
-        if objective is None:
-            objective = self.own_objective(context, x)
+        attack = self.attack.starting_near(0.001) if self.starts_near else self.attack
+        objective = self.own_objective(context, x) if self.objective is None else self.objective
+        changed: dict[str, Any] = {"objective": objective}  # a field that not every attack has
         if objective == "training_loss":
-            attack = dataclasses.replace(attack, objective=lambda scores, _: context.loss(scores))
-        elif objective is not None:
-            attack = dataclasses.replace(attack, objective=objective)
+            changed = {"objective": lambda scores, _: context.loss(scores)}
+        if objective is not None:
+            attack = dataclasses.replace(attack, **changed)
         eps = steps = None
         if self.eps_schedule is not None:
             eps = tf.cast(self.eps_schedule(context.epoch), x.dtype)
@@ -98,7 +91,7 @@ class AttackDefense(Defense):
             steps = tf.cast(self.steps_schedule(context.epoch), tf.float32)
             steps = tf.cast(tf.round(steps), tf.int32)
 
-        def perturbed():
+        def perturbed() -> tf.Tensor:
             return context.generate(attack, x, y, eps, steps)
 
         if self.start_epoch:

@@ -1,4 +1,4 @@
-"""The base class of defences: what they see of a training step, and what they may override."""
+"""The base classes of defenses: what they see of a training step, and what they may override."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,24 +8,23 @@ import keras
 import tensorflow as tf
 
 from keras_mmc._backend import require_tensorflow
+from keras_mmc._gradients import ScoreFn
 from keras_mmc._serialization import Configurable
 from keras_mmc.attacks import Attack
 from keras_mmc.losses import ScoreLoss
 
 require_tensorflow("keras_mmc.defenses")
 
-ScoreFn = Callable[[tf.Tensor], tf.Tensor]
-
 
 @dataclasses.dataclass(frozen=True)
 class StepContext:
-    """What a defence sees of one training step: the model, and what random choices depend on.
+    """What a defense sees of one training step: the model, and what random choices depend on.
 
     Attributes:
         scores: maps images to scores `(N, K)`, float32, in training mode.
         attacked: the same as attacks see it, in inference mode unless asked otherwise.
         loss: the compiled loss of scores `(N, K)` for the labels of the batch, `(N,)`.
-        epoch: `int32` scalar, the epoch that runs, from 0.
+        epoch: `int32` scalar, the current epoch, from 0.
         temperature: what the head's scores are divided by before a softmax.
         seed: `int32` `(2,)`, the seed of the model and the number of the batch.
         index: `int32` `(N,)`, numbers of the images in the batch of all replicas.
@@ -53,10 +52,10 @@ class SampleLosses:
     """The loss of one step, one value per sample, and the scores it was computed from.
 
     Attributes:
-        weighted: the part of the loss that a re-weighting defence weighs, `(N,)`.
+        weighted: the part of the loss that a re-weighting defense weighs, `(N,)`.
         adversarial: scores of the adversarial examples, `(N, K)`, if there are any.
-        clean: scores of the clean images, `(N, K)`, if the defence computes them.
-        fixed: the part that a re-weighting defence leaves alone, `(N,)`, if there is any.
+        clean: scores of the clean images, `(N, K)`, if the defense computes them.
+        fixed: the part that a re-weighting defense leaves alone, `(N,)`, if there is any.
     """
 
     weighted: tf.Tensor
@@ -72,18 +71,22 @@ class SampleLosses:
 
 @dataclasses.dataclass(frozen=True)
 class Defense(Configurable):
-    """Base class of defences: a frozen dataclass of parameters, without state.
+    """Base class of defenses: a frozen dataclass of parameters, without state.
 
     As it stands it minimizes the compiled loss of the adversarial examples of its
     `training_attack`, or of the images as they are. A subclass overrides `loss` for another loss,
-    `perturb` for other examples, and `update` to update the weights more than once per batch.
+    `perturb` for other examples, and `update` to update the weights more than once per batch. They
+    take the `context` of the step, images `x` `(N, ...)` inside the box, and labels `y`, `int32`,
+    `(N,)`. A field that does not fit raises a `ValueError`.
 
     Attributes:
-        mail_defaults: slope and bias of `MAIL` on this defence; `None` if its samples cannot be
+        mail_defaults: slope and bias of `MAIL` on this defense; empty if its samples cannot be
             weighted.
+        takes_pairs: set it to `False` if it needs the loss of single samples.
     """
 
-    mail_defaults: ClassVar[tuple[float, float] | None] = None
+    mail_defaults: ClassVar[tuple[float, ...]] = ()
+    takes_pairs: ClassVar[bool] = True
 
     @property
     def training_attack(self) -> Attack | None:
@@ -96,15 +99,7 @@ class Defense(Configurable):
         return 1
 
     def check(self, loss: keras.losses.Loss, num_classes: int) -> None:
-        """Checks that the compiled loss can be trained with this defence.
-
-        Args:
-            loss: the compiled loss.
-            num_classes: number of classes K.
-
-        Raises:
-            ValueError: if it cannot, with the reason.
-        """
+        """Refuses with a `ValueError` a compiled loss that cannot be trained with this defense."""
         if not isinstance(loss, ScoreLoss):
             return
         if not loss.says_true_class:
@@ -113,16 +108,15 @@ class Defense(Configurable):
                 "nothing about the true class. Use GuidedComplementEntropy, or ComplementTraining "
                 "with another loss."
             )
+        if loss.pairwise and not self.takes_pairs:
+            raise ValueError(
+                f"{type(self).__name__} needs the loss of single samples; {type(loss).__name__} "
+                "compares pairs. Use DifferentialTraining or AdversarialTraining."
+            )
         loss.check_classes(num_classes)
 
     def perturb(self, context: StepContext, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """The images to train on, in the shape and dtype of `x`; no gradient flows through them.
-
-        Args:
-            context: the training step.
-            x: images `(N, ...)` inside the box.
-            y: labels, `int32`, `(N,)`.
-        """
+        """The images to train on, in the shape and dtype of `x`; no gradient flows through them."""
         attack = self.training_attack
         return x if attack is None else context.generate(attack, x, y)
 
@@ -139,36 +133,64 @@ class Defense(Configurable):
     def update(
         self, context: StepContext, x: tf.Tensor, y: tf.Tensor, update_weights: Callable
     ) -> SampleLosses:
-        """One batch of training.
+        """One batch of training; returns the losses to report.
 
-        Args:
-            context: the training step.
-            x: images `(N, ...)` inside the box.
-            y: labels, `int32`, `(N,)`.
-            update_weights: `(loss, images) -> (losses, gradient)`: one optimizer step along the
-                gradient of the mean of `loss(images)`, a function from images to `SampleLosses`.
-                The gradient of the images is computed with `input_gradient=True`, else it is
-                `None`. `optimizer=1` takes the second optimizer; regularizers and what layers add
-                to the loss belong to the first.
-
-        Returns:
-            The losses to report.
+        `update_weights(loss, images)` returns `(losses, gradient)`: it makes one optimizer step
+        along the gradient of the mean of `loss(images)`, a function from images to `SampleLosses`.
+        The gradient of the images is computed with `input_gradient=True`, else it is `None`.
+        `optimizer=1` takes the second optimizer; regularizers and what layers add to the loss
+        belong to the first.
         """
         x_adv = self.perturb(context, x, y)
         return update_weights(lambda images: self.loss(context, x, images, y), x_adv)[0]
 
 
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class StandardTraining(Defense):
+    """Training on the images as they are: what defenses are compared with.
+
+    It gives robust validation accuracy and regularizers to plain training.
+
+    Example:
+    >>> robust = keras_mmc.AdversarialModel(
+    ...     model, keras_mmc.defenses.StandardTraining(),
+    ...     validation_attack=keras_mmc.attacks.PGD(eps=0.1))
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class WrappingDefense(Defense):
+    """Base class of defenses that do what another does, except where they override."""
+
+    @property
+    def wrapped(self) -> Defense:
+        """The defense underneath, made of the fields."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement `wrapped`.")
+
+    @property
+    def training_attack(self) -> Attack | None:
+        """The attack of the defense underneath."""
+        return self.wrapped.training_attack
+
+    def check(self, loss, num_classes):
+        self.wrapped.check(loss, num_classes)
+        super().check(loss, num_classes)
+
+    def perturb(self, context, x, y):
+        return self.wrapped.perturb(context, x, y)
+
+    def loss(self, context, x, x_adv, y):
+        return self.wrapped.loss(context, x, x_adv, y)
+
+
 def properties_of(loss: keras.losses.Loss) -> ScoreLoss | type[ScoreLoss]:
-    """What a loss says of itself; one that is no `ScoreLoss` says what is usual of losses."""
+    """The attributes of a `ScoreLoss`; for any other loss the defaults of that class."""
     return loss if isinstance(loss, ScoreLoss) else ScoreLoss
 
 
 def check_attack(owner: str, attack: Any, in_training: bool = True) -> None:
-    """Refuses what is no attack, one that perturbs nothing, and in training one without that view.
-
-    Raises:
-        ValueError: naming the owner.
-    """
+    """Refuses, in the owner's name, what is not an attack, perturbs nothing, or cannot train."""
     if not isinstance(attack, Attack):
         raise ValueError(
             f"{owner}: `attack` must be an attack, such as PGD(8 / 255); received {attack!r}."
@@ -181,5 +203,5 @@ def check_attack(owner: str, attack: Any, in_training: bool = True) -> None:
     if in_training and not attack.trains:
         raise ValueError(
             f"{owner}: {type(attack).__name__} has no fixed number of steps to put into a graph. "
-            "Pass an attack such as PGD(8 / 255), and judge the trained model with keras_mmc.audit."
+            "Pass an attack such as PGD(8 / 255), and test the trained model with keras_mmc.audit."
         )

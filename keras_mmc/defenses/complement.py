@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import tensorflow as tf
 
 from keras_mmc._validation import check_choice, check_number
 from keras_mmc.defenses.base import Defense, SampleLosses
@@ -17,14 +18,11 @@ class ComplementTraining(Defense):
     Each batch makes one step on the compiled loss and, after a fresh forward pass, one step of a
     second optimizer on `gamma / (K - 1)` times the negative complement entropy. The second
     optimizer is made as the compiled one, with a state of its own, and follows its learning rate.
-    With `single_step` both terms are added and make one step.
+    With `single_step` both terms are added and make one step. It needs 3 classes or more.
 
     Args:
         gamma: weight of the complement entropy, above 0.
         single_step: whether to add the terms instead of alternating.
-
-    Raises:
-        ValueError: if a field does not fit, or for fewer than 3 classes.
 
     Source: Chen et al., *Complement Objective Training*, ICLR 2019, arXiv 1903.01182.
 
@@ -58,12 +56,10 @@ class ComplementTraining(Defense):
         losses = super().update(context, x, y, update_weights)
         if self.single_step:
             return losses
-
-        def complement(images):
-            return SampleLosses(self._complement(y, context.scores(images)))
-
-        second, _ = update_weights(complement, x, optimizer=1)
+        second, _ = update_weights(
+            lambda images: SampleLosses(self._complement(y, context.scores(images))), x, optimizer=1
+        )
         return dataclasses.replace(losses, fixed=second.weighted)
 
-    def _complement(self, y, scores):
+    def _complement(self, y: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         return self.gamma / (scores.shape[-1] - 1) * complement_entropy(y, scores)

@@ -11,17 +11,14 @@ from keras_mmc.defenses.base import Defense, check_attack, properties_of
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
 class DifferentialTraining(Defense):
-    """Differential training: the loss of pairs of differently labelled samples.
+    """Differential training: the loss of pairs of differently labeled samples.
 
-    A batch of one class has no pair: it is skipped and counted. `keras_mmc.datasets` makes
-    batches with the same number of samples of every class (`balanced_batches`) and chooses the
-    samples nearest to the boundary (`working_set`).
+    Another loss is refused. A batch of one class has no pair: it is skipped and counted.
+    `keras_mmc.datasets` makes batches with the same number of samples of every class
+    (`balanced_batches`) and chooses the samples nearest to the boundary (`working_set`).
 
     Args:
         attack: attack whose adversarial examples take the place of the images; `None` for none.
-
-    Raises:
-        ValueError: if `attack` is not an attack, or for a loss that is not of pairs.
 
     Source: Nar et al., arXiv 1901.08360.
 
@@ -45,5 +42,5 @@ class DifferentialTraining(Defense):
         if not properties_of(loss).pairwise:
             raise ValueError(
                 f"DifferentialTraining trains with a loss of pairs; received {loss!r}. Compile "
-                "with loss=keras_mmc.DifferentialLoss(), or use another defence."
+                "with loss=keras_mmc.DifferentialLoss(), or use another defense."
             )

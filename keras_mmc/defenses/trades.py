@@ -7,20 +7,43 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check_number
-from keras_mmc.defenses._checks import check_climbs, check_temperature
-from keras_mmc.defenses._probabilities import divergence
 from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import SampleLosses
 
 
+def divergence(clean: tf.Tensor, adversarial: tf.Tensor, temperature: float) -> tf.Tensor:
+    """`T * KL(softmax(clean / T) || softmax(adversarial / T))`, `(N,)`, differentiable in both.
+
+    Divided and multiplied by the temperature, its gradient has the size it has at `T = 1`.
+    """
+    return temperature * objectives.kl(adversarial / temperature, clean / temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ClimbingDefense(AttackDefense):
+    """A defense whose attack maximizes a term of its own, which has no target."""
+
+    beta: float
+
+    starts_near = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.attack.targeted or not self.attack.has_objective:
+            raise ValueError(
+                f"{type(self).__name__} climbs an objective of its own: pass an attack along the "
+                f"gradient that is not targeted, such as PGD(8 / 255); received {self.attack!r}."
+            )
+        check_number(self, "beta", self.beta, above=0)
+
+
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class TRADES(AttackDefense):
+class TRADES(_ClimbingDefense):
     """TRADES: the clean loss plus `beta` times the divergence of clean and adversarial scores.
 
     `L(f(x), y) + beta * KL(softmax f(x) || softmax f(x'))`; the gradient flows through both
-    arguments. The attack maximizes the same divergence, from normal noise of standard deviation
-    0.001 if it has a random start.
+    arguments. The attack maximizes the same divergence, from small noise.
 
     Args:
         attack: a gradient attack, not targeted, with a random start: at the image itself the
@@ -30,10 +53,7 @@ class TRADES(AttackDefense):
             by it. `None` takes the head's: 1 for logits, more for scores of fixed centers, whose
             softmax at 1 is one-hot and has no gradient.
         objective: what the attack maximizes instead of the divergence.
-        **schedules: `eps_schedule`, `steps_schedule` and `start_epoch` of `AttackDefense`.
-
-    Raises:
-        ValueError: if a field does not fit; see `AttackDefense`.
+        **more: as for `AttackDefense`, as are the errors.
 
     Source: Zhang et al., ICML 2019, arXiv 1901.08573.
 
@@ -46,19 +66,16 @@ class TRADES(AttackDefense):
     temperature: float | None = None
 
     mail_defaults = 2.0, 0.0
-    starts_near = True
 
     def __post_init__(self):
         super().__post_init__()
-        check_climbs(self, self.attack)
         if self.objective is None and not self.attack.starts_at_random:
             raise ValueError(
                 "TRADES: at the image itself the divergence has no gradient, and "
                 f"{type(self.attack).__name__} starts there. Pass an attack with a random start, "
                 "such as PGD(8 / 255), or an objective."
             )
-        check_number(self, "beta", self.beta, above=0)
-        check_temperature(self, self.temperature)
+        check_number(self, "temperature", self.temperature, above=0, optional=True)
 
     def own_objective(self, context, x):
         temperature = self.temperature or context.temperature
@@ -74,22 +91,18 @@ class TRADES(AttackDefense):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class BinaryTRADES(AttackDefense):
+class BinaryTRADES(_ClimbingDefense):
     """TRADES for two classes: a hinge on the product of the clean and the adversarial decision.
 
     With the decision value `f = s_1 - s_0` it is `L(f(x), y) + max(0, 1 - beta * f(x) f(x'))`: a
     perturbed image must fall on the side of its clean image, whatever its label. The attack
-    maximizes the same hinge, from normal noise of standard deviation 0.001 if it has a random
-    start.
+    maximizes the same hinge, from small noise if it has a random start.
 
     Args:
         attack: a gradient attack, not targeted.
         beta: the paper's `1 / lambda`, above 0.
         objective: what the attack maximizes instead of the hinge.
-        **schedules: `eps_schedule`, `steps_schedule` and `start_epoch` of `AttackDefense`.
-
-    Raises:
-        ValueError: if a field does not fit, or for another number of classes than 2.
+        **more: as for `AttackDefense`, as are the errors.
 
     Source: Zhang et al., ICML 2019, arXiv 1901.08573.
 
@@ -98,13 +111,6 @@ class BinaryTRADES(AttackDefense):
     """
 
     beta: float = 1.0
-
-    starts_near = True
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_climbs(self, self.attack)
-        check_number(self, "beta", self.beta, above=0)
 
     def check(self, loss, num_classes):
         super().check(loss, num_classes)
@@ -125,5 +131,5 @@ class BinaryTRADES(AttackDefense):
         return SampleLosses(hinge, adversarial, clean, fixed=context.loss(clean))
 
 
-def _decision(scores):
+def _decision(scores: tf.Tensor) -> tf.Tensor:
     return scores[:, 1] - scores[:, 0]

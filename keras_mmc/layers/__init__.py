@@ -1,8 +1,11 @@
-"""Heads: layers that turn features `(N, d)` into scores `(N, K)`."""
+"""Heads: layers that turn features `(N, d)` into scores `(N, K)`.
 
-from keras_mmc.layers.base import ScoreHead
-from keras_mmc.layers.centers import LearnedCenters, MaxMahalanobisCenters
+All take the `dtype`, `name` and `trainable` of `ScoreHead`. Heads and functions raise a
+`ValueError` that names what does not fit.
+"""
+
 from keras_mmc.layers.differential import DifferentialHead, best_threshold, fit_threshold
+from keras_mmc.layers.heads import LearnedCenters, MaxMahalanobisCenters, ScoreHead
 
 __all__ = [
     "DifferentialHead",

@@ -9,7 +9,7 @@ from keras import ops
 from keras_mmc._backend import Tensor
 from keras_mmc._labels import check_labels
 from keras_mmc._validation import check, is_number
-from keras_mmc.layers.base import ScoreHead
+from keras_mmc.layers.heads import ScoreHead
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -22,7 +22,6 @@ class DifferentialHead(ScoreHead):
 
     Args:
         initializer: Keras initializer of `w`.
-        **kwargs: `dtype`, `name` and `trainable`, as for `ScoreHead`.
 
     Source: Nar et al., arXiv 1901.08360.
 
@@ -31,17 +30,16 @@ class DifferentialHead(ScoreHead):
     >>> model.compile(optimizer="sgd", loss=keras_mmc.DifferentialLoss())
     """
 
+    config_fields = ("initializer",)
+
     def __init__(self, initializer: Any = "glorot_uniform", **kwargs: Any):
         super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
-        self.kernel = self.add_weight(name="kernel", shape=(dim, 1), initializer=self.initializer)
-        self.threshold = self.add_weight(
-            name="threshold", shape=(), initializer="zeros", trainable=False
-        )
-        self.built = True
+        self.kernel = self.add_weight((dim, 1), self.initializer, name="kernel")
+        self.threshold = self.add_weight((), "zeros", trainable=False, name="threshold")
 
     def call(self, inputs: Tensor) -> Tensor:
         projection = ops.matmul(inputs, self.kernel)
@@ -52,32 +50,21 @@ class DifferentialHead(ScoreHead):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], 2)
 
-    def get_config(self) -> dict[str, Any]:
-        initializer = keras.initializers.serialize(self.initializer)
-        return {**super().get_config(), "initializer": initializer}
-
 
 def best_threshold(
     projections: np.typing.ArrayLike,
     labels: np.typing.ArrayLike,
     max_false_positive_rate: float | None = None,
 ) -> float:
-    """Threshold on `w^T phi` from the scores of the training set.
+    """Threshold on `w^T phi` from the scores of the training set; class 1 lies strictly above it.
 
     Args:
-        projections: array `(N,)` of `w^T phi`.
+        projections: array `(N,)` of `w^T phi`, finite.
         labels: integers 0 and 1, `(N,)`; both must occur.
         max_false_positive_rate: `None` for the midpoint of the lowest positive and the highest
             negative projection, the largest hard margin on separable data. A number in `[0, 1)`
             gives instead the lowest threshold with at most this fraction of negatives above it
             (Type I error), which keeps the Type II error as low as that allows.
-
-    Returns:
-        The threshold; class 1 lies strictly above it.
-
-    Raises:
-        ValueError: if only one class occurs, a projection is not finite, or the rate is out of
-            range.
 
     Source: Nar et al., arXiv 1901.08360.
 
@@ -118,9 +105,6 @@ def fit_threshold(
 
     Labels, rate and errors are those of `best_threshold`; `x` are the training inputs, as
     `model.predict` takes them. Returns the threshold that was set.
-
-    Raises:
-        ValueError: if the last layer of the model is not a `DifferentialHead`.
 
     Example:
     >>> model.fit(x, y, epochs=20)

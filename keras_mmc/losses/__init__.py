@@ -3,19 +3,21 @@
 Every function takes `y_true`, labels as integers `(N,)` or `(N, 1)` or as rows `(N, K)`, and
 `scores`, a tensor `(N, K)`; it returns one value per sample, `(N,)`. Soft rows average the loss. A
 NaN among the scores of a sample makes its value NaN. A `ValueError` says which shapes do not fit.
-The classes are `ScoreLoss`es: they also check parameters, values of labels and number of classes.
+The classes are `ScoreLoss`es: besides their own parameters they take `name`, `reduction`
+and `dtype`, and they also check parameters, values of labels and number of classes.
 """
 
 from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss
-from keras_mmc.losses.center import CenterLoss, center
-from keras_mmc.losses.complement import ComplementEntropy, complement_entropy
+from keras_mmc.losses.complement import (
+    ComplementEntropy,
+    GuidedComplementEntropy,
+    complement_entropy,
+    guided_complement_entropy,
+)
+from keras_mmc.losses.cross_entropy import CenterLoss, LGMLoss, MMLDALoss, center, lgm, mm_lda
 from keras_mmc.losses.differential import DifferentialLoss, differential
-from keras_mmc.losses.elastic_mmc import ElasticMMCLoss, elastic_mmc
-from keras_mmc.losses.gce import GuidedComplementEntropy, guided_complement_entropy
-from keras_mmc.losses.lgm import LGMLoss, lgm
-from keras_mmc.losses.mm_lda import MMLDALoss, mm_lda
-from keras_mmc.losses.mmc import MMCLoss, mmc
+from keras_mmc.losses.mmc import ElasticMMCLoss, MMCLoss, elastic_mmc, mmc
 
 __all__ = [
     "CenterLoss",

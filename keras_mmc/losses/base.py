@@ -15,26 +15,27 @@ class ScoreLoss(keras.losses.Loss):
     A subclass implements `call(y_true, scores)` and returns one value per sample; reduction and
     sample weights are Keras'. Labels may be integers `(N,)` or `(N, 1)`, or one-hot rows `(N, K)`;
     `keras_mmc.losses.label_distribution` makes rows of all of them. A subclass with parameters
-    also extends `get_config`, and is registered with `keras.saving.register_keras_serializable`.
-    The class attributes tell heads, defences and attacks what the loss needs, so that a
-    combination that cannot work is refused before it trains.
+    passes `**kwargs` on, names its parameters in `config_fields` or extends `get_config`, and is
+    registered with `keras.saving.register_keras_serializable`. The other class attributes tell
+    heads, defenses and attacks what the loss needs, so that a combination that cannot work is
+    refused before it trains.
 
-    Losses compute in float32 or wider, also when a 16-bit `dtype` is asked for: labels above 256
-    are not representable in bfloat16, and `1/2 ||z - mu||^2` overflows float16 from a distance of
-    363 on.
+    Losses compute in float32 or wider, even if `dtype` has 16 bits: bfloat16 cannot hold labels
+    above 256, and `1/2 ||z - mu||^2` overflows float16 from a distance of 363 on.
 
     Attributes:
-        needs_distances: set it to `True` if the scores must be `-1/2 ||z - mu_k||^2`, because the
-            loss has no lower bound, or no meaning, on free logits.
-        needs_fixed_centers: set it to `True` if the loss only pulls features to their centre:
-            centres that learn would all collapse into one point.
-        pairwise: set it to `True` if the value of a sample depends on the others of its batch, so
-            that a batch must hold several classes and one bad sample spoils it.
+        config_fields: names of the parameters that are saved, each an attribute as well.
+        needs_distances: whether the scores must be `-1/2 ||z - mu_k||^2`, because the loss has no
+            lower bound, or no meaning, on free logits.
+        needs_fixed_centers: whether the loss only pulls features to their center: centers that
+            learn would all collapse into one point.
+        pairwise: whether the value of a sample depends on the others of its batch, so that a batch
+            must hold several classes and one bad sample spoils it.
         min_classes: the smallest number of classes with which the loss is not constant.
-        says_true_class: set it to `False` if the loss does not depend on the score of the true
-            class, and so cannot train a classifier on its own.
-        from_features: `True` for a loss that takes features `(N, d)` in place of scores, and so
-            leaves a model without scores to attack.
+        says_true_class: whether the loss depends on the score of the true class; if not, it cannot
+            train a classifier on its own.
+        from_features: whether the loss takes features `(N, d)` in place of scores, and so leaves a
+            model without scores to attack.
 
     Args:
         name: name of the loss; by default the name of the class in snake case.
@@ -42,8 +43,8 @@ class ScoreLoss(keras.losses.Loss):
         dtype: dtype of the computation; 16-bit dtypes are widened to float32.
 
     Raises:
-        ValueError: when called, for scores that are not `(N, K)`, too few classes, labels that
-            are no class ids, or another number of labels than of rows of scores.
+        ValueError: for a parameter outside the range its class gives; when called, for scores that
+            are not `(N, K)`, too few classes, or labels that are not one class id per row.
 
     Example:
     >>> class BrierLoss(keras_mmc.losses.ScoreLoss):
@@ -54,6 +55,7 @@ class ScoreLoss(keras.losses.Loss):
     0.5
     """
 
+    config_fields: tuple[str, ...] = ()
     needs_distances = False
     needs_fixed_centers = False
     pairwise = False
@@ -67,8 +69,9 @@ class ScoreLoss(keras.losses.Loss):
         reduction: str | None = "sum_over_batch_size",
         dtype: Any = None,
     ):
-        name = name or snake_case(type(self).__name__)
-        super().__init__(name, reduction, _at_least_float32(dtype))
+        computed_in = keras.dtype_policies.get(dtype or keras.config.floatx()).compute_dtype
+        widened = "float32" if computed_in in ("float16", "bfloat16") else computed_in
+        super().__init__(name or snake_case(type(self).__name__), reduction, widened)
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         y_pred = ops.convert_to_tensor(y_pred)
@@ -81,11 +84,7 @@ class ScoreLoss(keras.losses.Loss):
         return super().__call__(y_true, y_pred, sample_weight)
 
     def check_classes(self, num_classes: int) -> None:
-        """Refuse fewer classes than `min_classes`.
-
-        Raises:
-            ValueError: if there are fewer.
-        """
+        """Refuses with a `ValueError` fewer classes than `min_classes`."""
         if num_classes < self.min_classes:
             raise ValueError(
                 f"{type(self).__name__} needs at least {self.min_classes} classes; received scores "
@@ -96,14 +95,5 @@ class ScoreLoss(keras.losses.Loss):
         return y_pred.shape[-1]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dtype": self.dtype}
-
-
-def softmax_cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
-    """Softmax cross-entropy `-sum_k t_k log softmax(logits)_k`, one value per sample `(N,)`."""
-    return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
-
-
-def _at_least_float32(dtype: Any) -> str:
-    policy = keras.dtype_policies.get(dtype or keras.config.floatx())
-    return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy.compute_dtype
+        own = {name: getattr(self, name) for name in self.config_fields}
+        return {**super().get_config(), "dtype": self.dtype, **own}

@@ -9,15 +9,13 @@ from keras_mmc.losses.base import ScoreLoss
 
 
 def differential(y_true: Tensor, scores: Tensor) -> Tensor:
-    """Mean over pairs of differently labelled samples of `softplus(-(s_i - s_j))`.
+    """Mean over pairs of differently labeled samples of `softplus(-(s_i - s_j))`.
 
     For two classes this is the paper's loss on the difference `s = scores[:, 1] - scores[:, 0]`.
     For more, this package's extension: for sample i of class a and sample j of class b
-    `softplus(-((s_ia - s_ib) - (s_ja - s_jb)))`, which the paper does not have.
-
-    Each pair's term is split between its two samples and scaled so that the *mean* of the
-    returned values is the mean over pairs. A batch of one class has no pair and gives 0; a NaN
-    score makes the whole batch NaN, since every other sample is compared with that one.
+    `softplus(-((s_ia - s_ib) - (s_ja - s_jb)))`. Each pair's term is split between its two samples
+    and scaled so that the *mean* of the returned values is the mean over pairs. A batch of one
+    class has no pair and gives 0; a NaN score makes the whole batch NaN.
 
     Source: Nar et al., *Cross-Entropy Loss and Low-Rank Features Have Responsibility for
     Adversarial Examples*, arXiv 1901.08360.
@@ -45,11 +43,8 @@ class DifferentialLoss(ScoreLoss):
 
     With a linear, bias-free binary head (`DifferentialHead`) gradient descent on separable
     features tends to the direction of the hard-margin support vector machine. The decision
-    threshold is set after training: `keras_mmc.layers.fit_threshold`. A threshold cancels in
-    every pair, so it does not enter the loss.
-
-    Args:
-        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`; the mean is that over pairs.
+    threshold, which cancels in every pair, is set after training: `keras_mmc.layers.fit_threshold`.
+    The default reduction gives the mean over pairs.
 
     Source: Nar et al., arXiv 1901.08360; see `keras_mmc.losses.differential`.
 

@@ -1,4 +1,4 @@
-"""Max-Mahalanobis center loss (MMC)."""
+"""Max-Mahalanobis center loss (MMC), to the centers or to a shell about them."""
 
 from typing import Any
 
@@ -8,13 +8,14 @@ from keras import ops
 
 from keras_mmc._backend import Tensor
 from keras_mmc._labels import label_distribution
-from keras_mmc._scores import center_scores
+from keras_mmc._scores import center_distances, center_scores
+from keras_mmc._validation import check_number
 from keras_mmc.centers import check_centers
 from keras_mmc.losses.base import ScoreLoss
 
 
 def mmc(y_true: Tensor, scores: Tensor) -> Tensor:
-    """Half the squared distance to the own centre, `1/2 ||z - mu_y||^2 = -s_y`.
+    """Half the squared distance to the own center, `1/2 ||z - mu_y||^2 = -s_y`.
 
     Source: Pang et al., *Rethinking Softmax Cross-Entropy Loss for Adversarial Robustness*,
     ICLR 2020, arXiv 1905.10626, the definition of the MMC loss. The released code uses
@@ -27,21 +28,31 @@ def mmc(y_true: Tensor, scores: Tensor) -> Tensor:
     return -ops.sum(label_distribution(y_true, scores) * scores, axis=-1)
 
 
+def elastic_mmc(y_true: Tensor, scores: Tensor, radius: float) -> Tensor:
+    """Half the squared distance to a shell of radius `r` about the own center.
+
+    `1/2 (||z - mu_y|| - r)^2` with `||z - mu_y|| = sqrt(-2 s_y)`. At the center itself, where the
+    shell lies in no particular direction, the gradient is 0. A radius of 0 gives `mmc`.
+
+    Example:
+    >>> keras_mmc.losses.elastic_mmc([0], keras.ops.array([[-8.0, -50.0]]), radius=1.0)
+    [4.5]
+    """
+    losses = ops.square(center_distances(scores) - radius) / 2
+    return ops.sum(label_distribution(y_true, scores) * losses, axis=-1)
+
+
 @keras.saving.register_keras_serializable("keras_mmc")
 class MMCLoss(ScoreLoss):
-    """Max-Mahalanobis center loss: pulls features to the fixed centre of their class.
+    """Max-Mahalanobis center loss: pulls features to the fixed center of their class.
 
     MMC alone does not make a network robust: networks trained with it lose all accuracy under
-    AutoAttack unless they are trained adversarially as well. Judge them with `keras_mmc.audit`.
+    AutoAttack unless they are trained adversarially as well. Test them with `keras_mmc.audit`.
 
     Args:
         centers: `None` if the model ends in a head that gives scores, such as
-            `MaxMahalanobisCenters`; an array `(K, d)` if the model gives raw features `(N, d)`.
-        **kwargs: `reduction`, `name` and `dtype`, as for `ScoreLoss`.
-
-    Raises:
-        ValueError: if `centers` are not a finite `(K, d)` array, or, when called, if the width of
-            the features is not `d`.
+            `MaxMahalanobisCenters`; a finite array `(K, d)` if the model gives raw features
+            `(N, d)`, whose width is checked when the loss is called.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626; see `keras_mmc.losses.mmc`.
 
@@ -64,9 +75,9 @@ class MMCLoss(ScoreLoss):
         dim = self.centers.shape[1]
         if y_pred.shape[-1] != dim:
             raise ValueError(
-                f"MMCLoss(centers=...) holds centres of width {dim}; received features of shape "
+                f"MMCLoss(centers=...) holds centers of width {dim}; received features of shape "
                 f"{tuple(y_pred.shape)}. End the model in a Dense layer of {dim} units without "
-                f"activation, or make centres of width {y_pred.shape[-1]}."
+                f"activation, or make centers of width {y_pred.shape[-1]}."
             )
         centers = ops.convert_to_tensor(self.centers, dtype=y_pred.dtype)
         return mmc(y_true, center_scores(y_pred, centers))
@@ -77,3 +88,27 @@ class MMCLoss(ScoreLoss):
     def get_config(self) -> dict[str, Any]:
         centers = None if self.centers is None else self.centers.tolist()
         return {**super().get_config(), "centers": centers}
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class ElasticMMCLoss(ScoreLoss):
+    """MMC whose optimum is a shell of radius `radius` about each center instead of the center.
+
+    Args:
+        radius: radius of the shell in feature space, at least 0.
+
+    Example:
+    >>> model.compile(optimizer="adam", loss=keras_mmc.ElasticMMCLoss(radius=1.0))
+    """
+
+    config_fields = ("radius",)
+    needs_distances = True
+    needs_fixed_centers = True
+
+    def __init__(self, radius: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        check_number(self, "radius", radius, at_least=0)
+        self.radius = radius
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return elastic_mmc(y_true, y_pred, self.radius)

@@ -1,7 +1,15 @@
-"""Metrics of features and scores."""
+"""Metrics of features and scores.
 
-from keras_mmc.metrics.centers import CenterDensity, CenterDistance, NearestCenterMargin
-from keras_mmc.metrics.class_distances import ClassDistances, class_distances
+The classes take the scores of a head with centers; their unit is that of the feature space.
+"""
+
+from keras_mmc.metrics.features import (
+    CenterDensity,
+    CenterDistance,
+    ClassDistances,
+    NearestCenterMargin,
+    class_distances,
+)
 
 __all__ = [
     "CenterDensity",

@@ -1,24 +1,21 @@
 """Networks with the normalization inside and a head of choice.
 
-Every builder takes these arguments, beside those that its own docstring explains:
+Every builder takes these arguments, besides those that its own docstring explains:
 
     input_shape: `(H, W, C)` of the images.
     num_classes: number of classes K; needed, and only taken, without a `head`.
     head: layer from features `(N, feature_dim)` to scores `(N, K)`, such as
         `keras_mmc.MaxMahalanobisCenters(10)`, or `None` for a dense layer of logits.
     feature_dim: width d of the linear layer "features" before the head.
-    mean: mean to subtract inside the model, a number or one per channel, in units of the input.
-    std: standard deviation to divide by inside the model, a number or one per channel.
+    mean, std: what to subtract and divide by inside the model, each a number or one per channel.
     name: name of the model.
 
-It returns a `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`, and raises a
-`ValueError` if the arguments contradict each other or the images are too small.
+It returns a `keras.Model` from images `(N, H, W, C)` to float32 scores `(N, K)`. A `ValueError`
+refuses an argument out of range, arguments that contradict each other, and images too small.
 """
 
-from keras_mmc.models.lenet5 import lenet5
-from keras_mmc.models.preact_resnet import preact_resnet18, wide_resnet
-from keras_mmc.models.resnet import resnet_v1, resnet_v2
-from keras_mmc.models.small_cnn import small_cnn
+from keras_mmc.models.cnn import lenet5, small_cnn
+from keras_mmc.models.resnet import preact_resnet18, resnet_v1, resnet_v2, wide_resnet
 
 __all__ = [
     "lenet5",

@@ -13,16 +13,11 @@ PerChannel = float | tuple[float, ...] | np.ndarray
 def normalized_input(
     input_shape: Shape, mean: PerChannel, std: PerChannel
 ) -> tuple[Tensor, Tensor]:
-    """An image input and its normalization `(x - mean) / std`.
+    """An image input and its normalization `(x - mean) / std`, two symbolic tensors.
 
     The normalization is a float32 layer of the model, so that images, attacks and served requests
-    all live in the same box. Arguments as in `keras_mmc.models`.
-
-    Returns:
-        The pair of symbolic tensors `(inputs, normalized)`.
-
-    Raises:
-        ValueError: if the shape is not `(H, W, C)`, or `mean` and `std` do not fit the channels.
+    all live in the same box. Arguments as in `keras_mmc.models`; a `ValueError` refuses a shape
+    that is not `(H, W, C)`, and a `mean` or `std` that does not fit the channels.
     """
     if len(input_shape) != 3 or None in tuple(input_shape):
         raise ValueError(
@@ -31,11 +26,10 @@ def normalized_input(
         )
     channels = input_shape[-1]
     inputs = keras.Input(input_shape, name="image")
+    means = _per_channel("mean", mean, channels)
+    variances = np.square(_per_channel("std", std, channels, positive=True))
     normalize = keras.layers.Normalization(
-        mean=_per_channel("mean", mean, channels),
-        variance=np.square(_per_channel("std", std, channels, positive=True)),
-        dtype="float32",
-        name="normalization",
+        mean=means, variance=variances, dtype="float32", name="normalization"
     )
     return inputs, normalize(inputs)
 
@@ -55,24 +49,11 @@ def classifier(
     activation: str | None = None,
     kernel_initializer: str | keras.initializers.Initializer = "he_normal",
 ) -> keras.Model:
-    """End a network in a linear feature layer and a head, and make it a model.
+    """End a network in a layer "features" and a head, and make it a model of float32 scores.
 
-    Args:
-        inputs: symbolic input of the network.
-        features: symbolic activations `(N, m)`.
-        head: as in `keras_mmc.models`, like `num_classes`, `feature_dim` and `name`.
-        num_classes: see there.
-        feature_dim: see there.
-        name: see there.
-        activation: activation of the feature layer; none before a head with centres.
-        kernel_initializer: initializer of the feature layer.
-
-    Returns:
-        A `keras.Model` that maps images to float32 scores; its layer "features" gives features.
-
-    Raises:
-        ValueError: if neither or both of `head` and `num_classes` are given, or `head` is not a
-            layer.
+    `features` are symbolic activations `(N, m)` for the feature layer, which takes `activation`,
+    none before a head with centers, and `kernel_initializer`; the rest as in `keras_mmc.models`. A
+    `ValueError` refuses neither or both of `head` and `num_classes`, and a head of another type.
     """
     if head is None:
         expected = "an integer of at least 2 without a `head`"
@@ -94,12 +75,10 @@ def classifier(
 
 def _per_channel(name: str, value: PerChannel, channels: int, positive: bool = False) -> np.ndarray:
     values = np.asarray(value, dtype="float64").reshape(-1)
-    if len(values) == 1:
-        values = np.repeat(values, channels)
-    if len(values) != channels or not np.all(np.isfinite(values)):
+    if len(values) not in (1, channels) or not np.all(np.isfinite(values)):
         raise ValueError(
             f"`{name}` must be a finite number or one per channel ({channels}); received {value!r}."
         )
     if positive and np.any(values <= 0):
         raise ValueError(f"`{name}` must be above 0; received {value!r}.")
-    return values
+    return np.resize(values, channels)

@@ -15,15 +15,8 @@ def weight_perturbations(
 ) -> list[tf.Tensor]:
     """`gamma * ||w|| * g / ||g||` for every tensor of rank 2 or more, 0 for biases and scales.
 
-    Norms are those of whole tensors. A gradient that is 0 or not finite gives 0: no direction.
-
-    Args:
-        weights: tensors or variables.
-        gradients: tensors of the same shapes; a common positive factor does not matter.
-        gamma: length of a perturbation relative to its tensor, at least 0.
-
-    Returns:
-        Tensors in the shapes of the weights.
+    Norms are those of whole tensors, and so a positive factor that all gradients have in common
+    does not matter. A gradient that is 0 or not finite gives 0: no direction.
 
     Source: Wu et al., NeurIPS 2020, arXiv 2004.05884.
 
@@ -31,20 +24,17 @@ def weight_perturbations(
     >>> weight_perturbations([[[3.0, 4.0]], [1.0]], [[[0.0, 2.0]], [1.0]], gamma=0.1)
     [[[0.0, 0.5]], [0.0]]
     """
-    return [
-        _perturbation(tf.convert_to_tensor(weight), tf.convert_to_tensor(gradient), gamma)
-        for weight, gradient in zip(weights, gradients, strict=True)
-    ]
-
-
-def _perturbation(weight, gradient, gamma):
-    length = tf.norm(gradient)
-    if weight.shape.rank < 2:
-        return tf.zeros_like(weight)
-    direction = tf.where(
-        tf.math.is_finite(length) & (length > 0), gradient / length, tf.zeros_like(gradient)
-    )
-    return gamma * tf.norm(weight) * direction
+    offsets = []
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight, gradient = tf.convert_to_tensor(weight), tf.convert_to_tensor(gradient)
+        offset = tf.zeros_like(weight)
+        if weight.shape.rank >= 2:
+            length = tf.norm(gradient)
+            has_direction = tf.math.is_finite(length) & (length > 0)
+            direction = tf.where(has_direction, gradient / length, offset)
+            offset = gamma * tf.norm(weight) * direction
+        offsets.append(offset)
+    return offsets
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -53,22 +43,18 @@ class AdversarialWeightPerturbation(Regularizer):
     """Adversarial weight perturbation: the gradient is taken where the weights are at their worst.
 
     After the images, the weights are attacked: every kernel is perturbed by `gamma` times its norm
-    along the gradient of the loss of the defence, summed over all replicas. The training gradient,
+    along the gradient of the loss of the defense, summed over all replicas. The training gradient,
     with weight decay and what layers add to the loss, is that of the perturbed weights; the
     optimizer applies it to the weights as they were, and no variable ever holds a perturbed one.
     Batch statistics follow the perturbed weights, once per step. So do the loss and the accuracy
-    that `fit` reports for training images: expect them worse than those of validation.
-
-    Costs one more forward and backward pass per step, before `start_epoch` too. `DecayRegularizer`
-    leaves `gamma` alone.
+    that `fit` reports for training images: expect them worse than those of validation. Costs one
+    more forward and backward pass per step, before `start_epoch` too. `DecayRegularizer` leaves
+    `gamma` alone.
 
     Args:
         gamma: length of a perturbation relative to the norm of its kernel, above 0; 0.01 for
             adversarial training and 0.005 for TRADES in the released code.
         start_epoch: epoch from which on weights are perturbed.
-
-    Raises:
-        ValueError: if a field does not fit.
 
     Source: Wu et al., *Adversarial Weight Perturbation Helps Robust Generalization*, NeurIPS 2020,
     arXiv 2004.05884.

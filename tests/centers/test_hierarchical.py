@@ -1,4 +1,4 @@
-"""Hierarchical centres against the inner products that the tree prescribes, pair by pair."""
+"""Hierarchical centers against the inner products that the tree prescribes, pair by pair."""
 
 import itertools
 
@@ -105,7 +105,7 @@ def test_even_tree_depends_on_the_depth_of_the_ancestor_only(radii):
 
 
 def test_flat_tree_is_the_simplex():
-    """Fails if a single node is anything but the Max-Mahalanobis centres."""
+    """Fails if a single node is anything but the Max-Mahalanobis centers."""
     np.testing.assert_allclose(
         hierarchical_centers(list(range(6)), 8),
         max_mahalanobis_centers(6, 8),
@@ -149,6 +149,6 @@ def test_cifar100_distances():
     ],
 )
 def test_bad_trees_and_arguments(tree, arguments, message):
-    """Fails if a malformed tree gives centres, or the error does not say what is wrong."""
+    """Fails if a malformed tree gives centers, or the error does not say what is wrong."""
     with pytest.raises(ValueError, match=message):
         hierarchical_centers(tree, **{"dim": 8, **arguments})

@@ -1,4 +1,4 @@
-"""Centres on disk: round trips, the reference's format, and files that hold something else."""
+"""Centers on disk: round trips, the reference's format, and files that hold something else."""
 
 import os
 
@@ -69,7 +69,7 @@ def test_wrong_suffix(tmp_path, name):
 
 
 def test_missing_key(tmp_path):
-    """Fails if another array of a .mat file is taken for the centres."""
+    """Fails if another array of a .mat file is taken for the centers."""
     savemat(tmp_path / "c.mat", {"means": np.eye(2)})
     with pytest.raises(ValueError, match=r"c.mat: expected the key 'mean_logits', found \['means'"):
         load_centers(tmp_path / "c.mat")
@@ -86,7 +86,7 @@ def test_missing_key(tmp_path):
 def test_content_that_is_not_centers(tmp_path, stored, message):
     """Fails if a wrong array is returned, pickled objects run, or the error omits the file."""
     np.save(tmp_path / "c.npy", stored)
-    with pytest.raises(ValueError, match=rf"Cannot read centres from .*c.npy: .*{message}"):
+    with pytest.raises(ValueError, match=rf"Cannot read centers from .*c.npy: .*{message}"):
         load_centers(tmp_path / "c.npy")
 
 
@@ -108,5 +108,5 @@ def test_bad_scale(tmp_path, scale):
 def test_zero_row_cannot_be_rescaled(tmp_path):
     """Fails if a row of zeros becomes NaN."""
     save_centers(tmp_path / "c.npy", [[1.0, 0.0], [0.0, 0.0]])
-    with pytest.raises(ValueError, match="Centre 1 lies in the origin"):
+    with pytest.raises(ValueError, match="Center 1 lies at the origin"):
         load_centers(tmp_path / "c.npy", scale=10.0)

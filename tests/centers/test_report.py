@@ -1,4 +1,4 @@
-"""Reports on centres whose geometry is known, and the check of centres that users bring."""
+"""Reports on centers whose geometry is known, and the check of centers that users bring."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def test_report_of_three_known_points():
 
 
 def test_report_of_a_simplex_reaches_the_ideal():
-    """Fails if the simplex is not recognised as the best that is possible."""
+    """Fails if the simplex is not recognized as the best that is possible."""
     report = gram_report(max_mahalanobis_centers(10, 16))
     assert report.ideal_inner_product == pytest.approx(-100 / 9)
     assert report.max_inner_product == pytest.approx(report.ideal_inner_product)
@@ -41,7 +41,7 @@ def test_report_of_a_simplex_reaches_the_ideal():
 def test_report_reads_well():
     """Fails if the printed summary changes its numbers or labels."""
     assert str(gram_report(BENT)) == (
-        "3 centres in 2 dimensions\n"
+        "3 centers in 2 dimensions\n"
         "  norms           1.0000 .. 4.0000\n"
         "  inner products  -3.0000 .. 0.0000  (simplex -4.3333)\n"
         "  distances       4.0000 .. 5.0000\n"
@@ -66,14 +66,14 @@ def test_minimum_angle_in_degrees(degrees):
 
 
 def test_minimum_angle_of_a_doubled_center():
-    """Fails if coinciding centres do not show as 0 degrees."""
+    """Fails if coinciding centers do not show as 0 degrees."""
     assert minimum_angle([[1.0, 2.0], [2.0, 4.0], [0.0, 1.0]]) == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("measure", [gram_report, minimum_angle])
 def test_a_center_in_the_origin(measure):
-    """Fails if a centre without direction gives a NaN angle."""
-    with pytest.raises(ValueError, match="Centre 1 lies in the origin"):
+    """Fails if a center without direction gives a NaN angle."""
+    with pytest.raises(ValueError, match="Center 1 lies at the origin"):
         measure([[1.0, 0.0], [0.0, 0.0]])
 
 
@@ -100,7 +100,7 @@ def test_check_returns_an_independent_copy():
     ],
 )
 def test_check_refuses(centers, message):
-    """Fails if an array that is no set of centres gets through."""
+    """Fails if an array that is no set of centers gets through."""
     with pytest.raises(ValueError, match=message):
         check_centers(centers)
 

@@ -1,4 +1,4 @@
-"""Spherical codes against the best known angles; random centres."""
+"""Spherical codes against the best known angles; random centers."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_every_seed_finds_the_24_cell(seed):
 
 @pytest.mark.parametrize("num_classes", [4, 7, 1000])
 def test_plane(num_classes):
-    """Fails if the centres in the plane are not a regular polygon."""
+    """Fails if the centers in the plane are not a regular polygon."""
     angle = minimum_angle(spherical_code(num_classes, 2))
     assert angle == pytest.approx(360 / num_classes, abs=1e-9)
 
@@ -55,7 +55,7 @@ def test_seed(make):
 
 
 def test_random_centers_are_uniform_on_the_sphere():
-    """Fails if coordinates are not centred and isotropic, as after drawing from a cube's corner."""
+    """Fails if coordinates are not centered and isotropic, as drawn from a cube's corner."""
     directions = random_centers(20_000, 3, scale=1.0)
     np.testing.assert_allclose(directions.mean(axis=0), 0.0, atol=0.02)
     np.testing.assert_allclose(directions.T @ directions / 20_000, np.eye(3) / 3, atol=0.01)

@@ -1,4 +1,4 @@
-"""Every defence keeps the contract of a frozen dataclass, saves whole, trains in one graph."""
+"""Every defense keeps the contract of a frozen dataclass, saves whole, trains in one graph."""
 
 import dataclasses
 import json
@@ -57,7 +57,7 @@ def saved(defense):
 
 
 def test_the_table_is_complete():
-    """Fails if a new defence is not put through these tests."""
+    """Fails if a new defense is not put through these tests."""
     public = {getattr(defenses, name) for name in defenses.__all__}
     made = {type(defense) for defense in ALL.values()}
     bases = {defenses.Defense, defenses.AttackDefense, defenses.SampleLosses, defenses.StepContext}

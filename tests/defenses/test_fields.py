@@ -1,4 +1,4 @@
-"""What defences refuse, and the constants that they choose."""
+"""What defenses refuse, and the constants that they choose."""
 
 import dataclasses
 
@@ -122,7 +122,7 @@ def test_two_classes_have_no_complement():
         robust.compile("sgd", keras_mmc.GuidedComplementEntropy())
 
 
-def test_constants_of_mail_follow_the_defence():
+def test_constants_of_mail_follow_the_defense():
     """Fails if MAIL-TRADES weighs samples as MAIL-AT, or a constant that was given is replaced."""
     at, trades = (DEFENSES[name] for name in ("at", "trades"))
     constants = [

@@ -1,4 +1,4 @@
-"""Every loss with every defence, with and without effective margin regularization, on digits."""
+"""Every loss with every defense, with and without effective margin regularization, on digits."""
 
 import re
 

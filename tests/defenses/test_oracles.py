@@ -1,6 +1,6 @@
 """Perturbed points and weights after one SGD step, against a longhand NumPy computation.
 
-The loss of every defence is written out in NumPy and differentiated by central differences; the
+The loss of every defense is written out in NumPy and differentiated by central differences; the
 perturbed points of a linear model are known in closed form.
 """
 
@@ -268,7 +268,7 @@ def test_free_replays(mode, step_size, trained_step):
 
 
 def context_of(model, temperature=1.0):
-    """What a defence sees of a model in its first epoch, with the cross-entropy compiled."""
+    """What a defense sees of a model in its first epoch, with the cross-entropy compiled."""
 
     def loss(scores):
         return tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS, scores)
@@ -279,7 +279,7 @@ def context_of(model, temperature=1.0):
 
 
 def perturbed(defense, context):
-    """The adversarial examples of a defence."""
+    """The adversarial examples of a defense."""
     images = tf.constant(IMAGES, tf.float32)
     return defense.perturb(context, images, tf.constant(LABELS, tf.int32)).numpy()
 
@@ -342,7 +342,7 @@ def test_steps_follow_their_schedule():
 
 
 def test_trades_on_a_head_of_centers():
-    """Fails unless the temperature is a tenth of the score gap at a centre."""
+    """Fails unless the temperature is a tenth of the score gap at a center."""
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(3), MaxMahalanobisCenters(3, scale=2.0)]
     )

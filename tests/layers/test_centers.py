@@ -1,4 +1,4 @@
-"""Heads with centres: scores, dtype, serialization and refusals."""
+"""Heads with centers: scores, dtype, serialization and refusals."""
 
 import keras
 import numpy as np
@@ -23,13 +23,13 @@ def test_scores_equal_longhand(rng):
 
 
 def test_what_each_head_gives():
-    """Fails if a loss of distances would be refused on centres, or let through on projections."""
+    """Fails if a loss of distances would be refused on centers, or let through on projections."""
     assert MaxMahalanobisCenters(3).gives_distances and LearnedCenters(3).gives_distances
     assert not DifferentialHead().gives_distances and not ScoreHead().gives_distances
 
 
 def test_own_centers_are_taken_as_they_are(rng):
-    """Fails if own centres are rescaled or reordered."""
+    """Fails if own centers are rescaled or reordered."""
     z, mu = rng.normal(size=(4, 6)), rng.normal(size=(3, 6))
     head = MaxMahalanobisCenters(centers=mu)
     np.testing.assert_allclose(head(z), longhand_scores(z, mu), rtol=1e-5)
@@ -37,7 +37,7 @@ def test_own_centers_are_taken_as_they_are(rng):
 
 
 def test_centers_are_not_trained():
-    """Fails if an optimizer could move the fixed centres, or could not move learned ones."""
+    """Fails if an optimizer could move the fixed centers, or could not move learned ones."""
     fixed, learned = MaxMahalanobisCenters(3), LearnedCenters(3)
     fixed.build((None, 4))
     learned.build((None, 4))
@@ -46,7 +46,7 @@ def test_centers_are_not_trained():
 
 
 def test_more_classes_than_a_simplex_holds_are_optimized_once():
-    """Fails if K > d + 1 is refused, or if a reloaded head has other centres."""
+    """Fails if K > d + 1 is refused, or if a reloaded head has other centers."""
     head = MaxMahalanobisCenters(6, scale=2.0)
     head.build((None, 3))
     values = keras.ops.convert_to_numpy(head.centers)

@@ -99,7 +99,7 @@ def test_differential_training_reaches_the_margin_of_the_svm(data):
 
 
 def trained_direction(x, y, steps=20_000, step_size=5e-4):
-    """Full-batch descent on the loss of the package along the normalised gradient, in float64."""
+    """Full-batch descent on the loss of the package along the normalized gradient, in float64."""
     inputs = tf.constant(x)
     w = tf.Variable(np.zeros(x.shape[1]))
 

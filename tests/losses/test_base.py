@@ -35,7 +35,7 @@ DEFAULTS = {
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_what_each_loss_needs(loss, other_than_default):
-    """Fails if a loss promises what it does not hold, so that a wrong head or defence passes."""
+    """Fails if a loss promises what it does not hold, so that a wrong head or defense passes."""
     assert {name: getattr(loss, name) for name in DEFAULTS} == DEFAULTS | other_than_default
 
 

@@ -99,7 +99,7 @@ CASES = {
 def test_gradient_equals_closed_form(name, batch):
     """Fails if the derivative of any term is off: compared at 1e-10 in float64."""
     s, y = batch
-    s = -np.abs(s)  # scores of a head with centres
+    s = -np.abs(s)  # scores of a head with centers
     function, closed_form = CASES[name]
     actual = gradient(lambda x: function(y, x), s)
     np.testing.assert_allclose(actual, closed_form(s, y), rtol=1e-10, atol=1e-10)

@@ -21,7 +21,7 @@ def softmax(s):
 
 @pytest.fixture
 def batch(rng):
-    """Features, centres, their scores by definition, and labels; all float64."""
+    """Features, centers, their scores by definition, and labels; all float64."""
     z = rng.normal(size=(N, D)) * 3
     mu = rng.normal(size=(K, D)) * 2
     s = np.array([[-0.5 * np.sum((z[i] - mu[k]) ** 2) for k in range(K)] for i in range(N)])
@@ -204,7 +204,7 @@ STABLE = [-0.4642, -0.9806, -0.9999, -1.0000, -1.0000]
     [("released", "classes", RELEASED), ("none", "classes-1", STABLE)],
 )
 def test_gce_gap_table(guard, normalizer, expected):
-    """Fails if a guard constant, alpha or a normaliser changes: K=10, uniform complements."""
+    """Fails if a guard constant, alpha or a normalizer changes: K=10, uniform complements."""
     scores = np.zeros((len(GAPS), 10))
     scores[:, 3] = GAPS
     values = losses.guided_complement_entropy(

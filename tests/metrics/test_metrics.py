@@ -10,7 +10,7 @@ from keras_mmc._scores import center_scores
 
 @pytest.fixture
 def batch(rng):
-    """Scores of features about centres, the distances behind them, and labels."""
+    """Scores of features about centers, the distances behind them, and labels."""
     z, mu = rng.normal(size=(9, 6)), rng.normal(size=(4, 6))
     distances = np.linalg.norm(z[:, None] - mu[None], axis=-1)
     return np.asarray(center_scores(z, mu), "float32"), distances, np.arange(9) % 4
@@ -31,7 +31,7 @@ def margins(distances, y):
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_metric_equals_longhand_mean(metric, longhand, batch):
-    """Fails if a distance, the choice of the nearest centre, or the averaging is off."""
+    """Fails if a distance, the choice of the nearest center, or the averaging is off."""
     scores, distances, y = batch
     expected = longhand(distances, y)
     weights = np.linspace(0.1, 1, 9)

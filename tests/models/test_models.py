@@ -1,4 +1,4 @@
-"""Networks: true depths, shapes, the head, normalisation inside, and refusals."""
+"""Networks: true depths, shapes, the head, normalization inside, and refusals."""
 
 import keras
 import numpy as np

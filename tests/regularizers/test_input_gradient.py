@@ -52,7 +52,7 @@ def test_other_objectives(objective, slopes, linear):
 
 
 def test_cross_entropy_has_no_gradient_where_mmc_has(linear):
-    """Fails if the advice for heads with fixed centres is wrong."""
+    """Fails if the advice for heads with fixed centers is wrong."""
     kernel, x = linear
     score_fn = lambda x: 1e4 * (x @ kernel)  # noqa: E731
     answers = (x @ kernel).argmax(axis=1)

@@ -1,8 +1,9 @@
-"""Metrics of features around their class centres, read off the scores."""
+"""Metrics of features: around their class centers, and how tight and how far apart classes are."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_mmc._backend import Tensor, snake_case
@@ -15,7 +16,7 @@ class _ScoreMetric(keras.metrics.Mean):
     """Mean over samples of a function of labels and scores, float32 under any policy.
 
     A subclass implements `values(targets, scores)`: from rows of class weights and scores, both
-    `(N, K)`, to one value per sample, NaN where the scores are.
+    `(N, K)`, to one value per sample, `(N,)`, NaN where the scores are.
     """
 
     def __init__(self, name: str | None = None, dtype: Any = "float32"):
@@ -37,9 +38,7 @@ class _ScoreMetric(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class CenterDistance(_ScoreMetric):
-    """Mean distance of the features to the centre of their class, `mean ||z - mu_y||`.
-
-    Needs the scores of a head with centres; the unit is that of the feature space.
+    """Mean distance of the features to the center of their class, `mean ||z - mu_y||`.
 
     Example:
     >>> metric = keras_mmc.metrics.CenterDistance()
@@ -54,10 +53,9 @@ class CenterDistance(_ScoreMetric):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class NearestCenterMargin(_ScoreMetric):
-    """Mean of how much nearer the own centre is than the nearest wrong one.
+    """Mean of how much nearer the own center is than the nearest wrong one.
 
-    `mean (min_{k != y} ||z - mu_k|| - ||z - mu_y||)`, in units of the feature space; negative for
-    a misclassified sample. Needs the scores of a head with centres.
+    `mean (min_{k != y} ||z - mu_k|| - ||z - mu_y||)`; negative for a misclassified sample.
 
     Example:
     >>> metric = keras_mmc.metrics.NearestCenterMargin()
@@ -76,19 +74,15 @@ class NearestCenterMargin(_ScoreMetric):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 class CenterDensity(_ScoreMetric):
-    """Fraction of samples whose features lie within `radius` of the centre of their class.
+    """Fraction of samples whose features lie within `radius` of the center of their class.
 
-    `(1/N) #{i : ||z_i - mu_{y_i}|| <= r}`. Divided by the volume of the ball of that radius it is
-    the sample density about the centres that the MMC paper argues with; in hundreds of dimensions
-    that volume is beyond floating point, so the fraction itself is given.
+    `(1/N) #{i : ||z_i - mu_{y_i}|| <= r}`. Divided by the volume of the ball, which is beyond
+    floating point in hundreds of dimensions, it is the sample density of the MMC paper.
 
     Args:
-        radius: radius r in feature space, above 0. Balls of radius up to half the distance of two
-            centres, `scale * sqrt(K / (2 (K - 1)))` for a simplex, do not overlap.
+        radius: radius r in feature space, above 0, or a `ValueError` is raised. Balls up to half
+            the distance of two centers, `scale * sqrt(K / (2 (K - 1)))` for a simplex, are apart.
         **kwargs: `name` and `dtype` of the metric.
-
-    Raises:
-        ValueError: if `radius` is not above 0.
 
     Source: Pang et al., ICLR 2020, arXiv 1905.10626, the definition of sample density.
 
@@ -111,3 +105,39 @@ class CenterDensity(_ScoreMetric):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "radius": self.radius}
+
+
+class ClassDistances(NamedTuple):
+    """Mean distance of a sample to its class mean, `intra`, and between class means, `inter`."""
+
+    intra: float
+    inter: float
+
+
+def class_distances(features: np.typing.ArrayLike, labels: np.typing.ArrayLike) -> ClassDistances:
+    """Intra-class and inter-class distances of features `(N, d)`, in units of the feature space.
+
+    Only their ratio compares networks: features can be scaled at will. Classes that do not occur
+    among the integer labels `(N,)` are left out. A `ValueError` refuses shapes that do not fit, a
+    label that is NaN, and fewer than two classes.
+
+    Example:
+    >>> keras_mmc.metrics.class_distances([[0.0], [2.0], [10.0]], [0, 0, 1])
+    ClassDistances(intra=0.6666666666666666, inter=9.0)
+    """
+    values, classes = np.asarray(features, dtype="float64"), np.asarray(labels).reshape(-1)
+    if values.ndim != 2 or len(values) != len(classes):
+        raise ValueError(
+            f"Expected features (N, d) and labels (N,); received {values.shape} and "
+            f"{np.shape(labels)}."
+        )
+    if classes.dtype.kind == "f" and (missing := np.isnan(classes).sum()):
+        raise ValueError(f"Labels must be integers; received NaN in {missing} rows.")
+    found, index = np.unique(classes, return_inverse=True)
+    if len(found) < 2:
+        raise ValueError(f"Distances between classes need two of them; received {len(found)}.")
+    means = np.stack([values[index == k].mean(axis=0) for k in range(len(found))])
+    intra = np.linalg.norm(values - means[index], axis=1).mean()
+    gaps = np.linalg.norm(means[:, None] - means[None, :], axis=-1)
+    inter = gaps.sum() / (len(found) * (len(found) - 1))
+    return ClassDistances(float(intra), float(inter))

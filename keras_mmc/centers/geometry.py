@@ -1,0 +1,170 @@
+"""What a set of centers must be, checked, and what it looks like, measured."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from scipy.spatial.distance import pdist
+
+from keras_mmc._validation import is_count, is_number
+
+
+def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
+    """Check an array of class centers and return a copy as float64.
+
+    It must hold finite real numbers, one row per class: `(K, d)` with K >= 2 and d >= 1.
+
+    Example:
+    >>> check_centers([[1, 0], [-1, 0]])
+    array([[ 1.,  0.],
+           [-1.,  0.]])
+    """
+    try:
+        values = np.asarray(centers)
+    except ValueError as error:
+        raise ValueError(
+            f"Centers must form a matrix (K, d); received rows that do not line up ({error}). "
+            "Give every class the same number of coordinates."
+        ) from error
+    if values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"Centers must be real numbers; received dtype {values.dtype}. "
+            "Pass an array of floats of shape (K, d)."
+        )
+    if values.ndim != 2 or values.shape[0] < 2 or values.shape[1] < 1:
+        raise ValueError(
+            f"Centers must have shape (K, d) with K >= 2 classes and d >= 1 coordinates; received "
+            f"shape {values.shape}. Put one center in each row."
+        )
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"Centers must be finite; received NaN or infinity in {bad.size} of {len(values)} rows,"
+            f" the first in row {bad[0]}. Look at how this row was computed or stored."
+        )
+    return values.astype("float64")
+
+
+def check_count(name: str, value: Any, least: int) -> int:
+    """Return a whole number of at least `least` as a Python `int`; refuse anything else."""
+    if not is_count(value, least):
+        raise ValueError(
+            f"`{name}` must be an integer of at least {least}; received {value!r} of type "
+            f"{type(value).__name__}. Pass a whole number such as {name}={least}."
+        )
+    return int(value)
+
+
+def check_scale(scale: Any) -> float:
+    """Return a norm for the centers, C_MM, as a Python `float`; it is positive and finite."""
+    if not (is_number(scale) and scale > 0):
+        raise ValueError(
+            f"`scale`, the norm of every center, must be a positive finite number; received "
+            f"{scale!r}. The papers use scale=10 and scale=100."
+        )
+    return float(scale)
+
+
+def check_sphere(
+    num_classes: int, dim: int, scale: float, seed: int
+) -> tuple[int, int, float, int]:
+    """The four numbers that describe centers on a sphere, checked: K >= 2, d >= 1, seed >= 0."""
+    num_classes, dim = check_count("num_classes", num_classes, 2), check_count("dim", dim, 1)
+    return num_classes, dim, check_scale(scale), check_count("seed", seed, 0)
+
+
+def check_norms(centers: np.ndarray) -> np.ndarray:
+    """Return the norms `(K,)` of centers; refuse a center at the origin: it has no direction."""
+    norms = np.linalg.norm(centers, axis=1)
+    if not norms.all():
+        raise ValueError(
+            f"Center {int(np.argmin(norms))} lies at the origin and has no direction; expected "
+            "every center to have a positive norm. Move it or leave it out."
+        )
+    return norms
+
+
+@dataclasses.dataclass(frozen=True)
+class GramReport:
+    """Geometry of a set of class centers; see `gram_report`.
+
+    Attributes:
+        num_classes, dim: number of classes K and of features d.
+        min_norm, max_norm: smallest and largest norm of a center.
+        min_inner_product, max_inner_product, min_distance, max_distance: extremes over the pairs
+            of distinct centers.
+        minimum_angle: smallest angle between two centers, in degrees.
+        sum_norm: norm of the sum of all centers, 0 for a simplex.
+        ideal_inner_product: `-C^2 / (K - 1)` with C^2 the mean squared norm. No set of K centers
+            has a smaller `max_inner_product`, and only a regular simplex attains it.
+    """
+
+    num_classes: int
+    dim: int
+    min_norm: float
+    max_norm: float
+    min_inner_product: float
+    max_inner_product: float
+    min_distance: float
+    max_distance: float
+    minimum_angle: float
+    sum_norm: float
+    ideal_inner_product: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_classes} centers in {self.dim} dimensions\n"
+            f"  norms           {self.min_norm:.4f} .. {self.max_norm:.4f}\n"
+            f"  inner products  {self.min_inner_product:.4f} .. {self.max_inner_product:.4f}"
+            f"  (simplex {self.ideal_inner_product:.4f})\n"
+            f"  distances       {self.min_distance:.4f} .. {self.max_distance:.4f}\n"
+            f"  minimum angle   {self.minimum_angle:.4f} degrees\n"
+            f"  norm of sum     {self.sum_norm:.4f}"
+        )
+
+
+def gram_report(centers: np.typing.ArrayLike) -> GramReport:
+    """Measure class centers `(K, d)`, none at the origin; `print` the result for a summary.
+
+    Example:
+    >>> print(gram_report(max_mahalanobis_centers(num_classes=10, dim=64)))
+    10 centers in 64 dimensions
+      norms           10.0000 .. 10.0000
+      inner products  -11.1111 .. -11.1111  (simplex -11.1111)
+      distances       14.9071 .. 14.9071
+      minimum angle   96.3794 degrees
+      norm of sum     0.0000
+    """
+    centers = check_centers(centers)
+    norms = check_norms(centers)
+    num_classes, dim = centers.shape
+    products = (centers @ centers.T)[np.triu_indices(num_classes, k=1)]
+    distances = pdist(centers)
+    return GramReport(
+        num_classes=num_classes,
+        dim=dim,
+        min_norm=float(norms.min()),
+        max_norm=float(norms.max()),
+        min_inner_product=float(products.min()),
+        max_inner_product=float(products.max()),
+        min_distance=float(distances.min()),
+        max_distance=float(distances.max()),
+        minimum_angle=minimum_angle(centers),
+        sum_norm=float(np.linalg.norm(centers.sum(axis=0))),
+        ideal_inner_product=-float(np.mean(norms**2)) / (num_classes - 1),
+    )
+
+
+def minimum_angle(centers: np.typing.ArrayLike) -> float:
+    """The smallest angle between two centers, in degrees: 180 at most, 0 if two coincide.
+
+    The norms of the centers `(K, d)` do not matter, but that none is 0.
+
+    Example:
+    >>> round(minimum_angle([[1.0, 0.0], [0.0, 5.0], [-1.0, -1.0]]), 6)
+    90.0
+    """
+    centers = check_centers(centers)
+    units = centers / check_norms(centers)[:, None]
+    chord = min(1.0, pdist(units).min() / 2)
+    return float(np.degrees(2 * np.arcsin(chord)))

@@ -1,0 +1,152 @@
+"""MART and MAIL: samples weighted by the probabilities of their classes."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from keras_mmc import objectives
+from keras_mmc._validation import check, check_choice, check_count, check_number
+from keras_mmc.defenses.attack_defense import AttackDefense
+from keras_mmc.defenses.base import Defense, SampleLosses, WrappingDefense
+from keras_mmc.defenses.trades import divergence
+
+
+def true_and_best_wrong(
+    scores: tf.Tensor, y: tf.Tensor, temperature: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Probability of the true class `y` and the largest one of a wrong class, both `(N,)`."""
+    probabilities = tf.nn.softmax(scores / temperature)
+    true = -objectives.distance(probabilities, y)
+    return true, objectives.nearest_wrong(probabilities, y)
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class MART(AttackDefense):
+    """MART: a boosted adversarial loss, and a divergence where the clean prediction is uncertain.
+
+    `L(f(x'), y) - log(1.0001 - max_{k != y} p'_k) + beta * KL(p || p') * (1 - p_y)` with
+    `p = softmax f(x)`. With softmax cross-entropy as compiled loss the first two terms are the
+    boosted cross-entropy of the paper. A random start is small noise. A loss of pairs is refused.
+
+    Args:
+        attack: a gradient attack.
+        beta: weight of the divergence, above 0; `lambda` in the paper.
+        temperature: what scores are divided by before the softmax; the terms of probabilities are
+            multiplied by it. `None` takes the head's.
+        objective: what the attack maximizes; `None` for the attack's own objective,
+            `"training_loss"` for the compiled loss as in the paper.
+        **more: as for `AttackDefense`, as are the errors.
+
+    Source: Wang et al., *Improving Adversarial Robustness Requires Revisiting Misclassified
+    Examples*, ICLR 2020.
+
+    Example:
+    >>> attack = keras_mmc.attacks.PGD(eps=8 / 255, steps=10, step_size=2 / 255)
+    >>> robust = keras_mmc.AdversarialModel(model, keras_mmc.defenses.MART(attack, beta=5.0))
+    """
+
+    beta: float = 5.0
+    temperature: float | None = None
+
+    mail_defaults = 10.0, -0.5
+    starts_near = True
+    takes_pairs = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number(self, "beta", self.beta, above=0)
+        check_number(self, "temperature", self.temperature, above=0, optional=True)
+
+    def loss(self, context, x, x_adv, y):
+        clean, adversarial = context.scores(x), context.scores(x_adv)
+        temperature = self.temperature or context.temperature
+        _, best_wrong = true_and_best_wrong(adversarial, y, temperature)
+        boosted = context.loss(adversarial) - temperature * tf.math.log(1.0001 - best_wrong)
+        true, _ = true_and_best_wrong(clean, y, temperature)
+        uncertain = self.beta * divergence(clean, adversarial, temperature) * (1 - true)
+        return SampleLosses(boosted, adversarial, clean, fixed=uncertain)
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+@dataclasses.dataclass(frozen=True)
+class MAIL(WrappingDefense):
+    """MAIL: more weight on samples whose adversarial examples are near or across the boundary.
+
+    The weight of a sample is `sigmoid(-slope * (m - bias))` of the margin of probabilities of its
+    adversarial example, `m = p'_y - max_{k != y} p'_k`; no gradient flows through it. It
+    multiplies the loss of `AdversarialTraining`, the divergence of `TRADES`, or the boosted loss
+    of `MART`. A loss of pairs is refused. Defenses that weight samples look strong under PGD and
+    less so under AutoAttack; test them with `keras_mmc.audit`.
+
+    Args:
+        defense: the defense whose samples are weighted: `AdversarialTraining` in any form,
+            `TRADES` or `MART`.
+        slope: steepness of the weight, above 0; `None` takes 10, with `TRADES` 2.
+        bias: margin at which the weight is one half; `None` takes -0.5, with `TRADES` 0.
+        burn_in: number of epochs before weights apply; until then all are 1.
+        normalization: `"constant"` multiplies the weights by 3, as the released code;
+            `"batch"` scales them to a mean of 1 over the batch, on all replicas, as the paper.
+        temperature: what scores are divided by before the softmax; `None` takes the head's.
+
+    Source: Liu et al., *Probabilistic Margins for Instance Reweighting in Adversarial Training*,
+    NeurIPS 2021.
+
+    Example:
+    >>> attack = keras_mmc.attacks.PGD(eps=8 / 255, steps=10, step_size=2 / 255)
+    >>> trades = keras_mmc.defenses.TRADES(attack, beta=5.0)
+    >>> defense = keras_mmc.defenses.MAIL(trades, slope=2.0, bias=0.0, burn_in=75)
+    """
+
+    defense: Defense
+    slope: float | None = None
+    bias: float | None = None
+    burn_in: int = 0
+    normalization: str = "constant"
+    temperature: float | None = None
+
+    takes_pairs = False
+
+    def __post_init__(self):
+        weightable = isinstance(self.defense, Defense) and bool(self.defense.mail_defaults)
+        expected = "AdversarialTraining, TRADES or MART, whose samples it weights"
+        check(self, "defense", self.defense, weightable, expected)
+        slope, bias = self.slope_and_bias
+        check_number(self, "slope", slope, above=0)
+        check_number(self, "bias", bias, at_least=-1, at_most=1)
+        check_number(self, "temperature", self.temperature, above=0, optional=True)
+        check_count(self, "burn_in", self.burn_in, least=0)
+        check_choice(self, "normalization", self.normalization, ("constant", "batch"))
+
+    @property
+    def wrapped(self) -> Defense:
+        """The defense whose samples are weighted."""
+        return self.defense
+
+    @property
+    def slope_and_bias(self) -> tuple[float, float]:
+        """Slope and bias, those of the weighted defense where none were given."""
+        slope, bias = self.defense.mail_defaults
+        slope = slope if self.slope is None else self.slope
+        return slope, bias if self.bias is None else self.bias
+
+    def loss(self, context, x, x_adv, y):
+        losses = super().loss(context, x, x_adv, y)
+        temperature = self.temperature or context.temperature
+        weights = self.weights(losses.adversarial, y, temperature)
+        weights = tf.where(context.epoch >= self.burn_in, weights, 1.0)
+        return dataclasses.replace(losses, weighted=weights * losses.weighted)
+
+    def weights(self, adversarial: tf.Tensor, y: tf.Tensor, temperature: float) -> tf.Tensor:
+        """Weights `(N,)` by scores `(N, K)` of adversarial examples and labels, `int32`, `(N,)`."""
+        slope, bias = self.slope_and_bias
+        true, best_wrong = true_and_best_wrong(adversarial, y, temperature)
+        weights = tf.sigmoid(-slope * (true - best_wrong - bias))
+        if self.normalization == "constant":
+            weights *= 3.0
+        else:
+            context = tf.distribute.get_replica_context()
+            mean = tf.reduce_mean(weights)
+            weights /= context.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+        return tf.stop_gradient(weights)

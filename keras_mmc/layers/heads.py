@@ -1,0 +1,186 @@
+"""Heads: their base class, and those that score features by their distance to class centers."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.spatial.distance import pdist
+
+from keras_mmc._backend import Tensor
+from keras_mmc._scores import center_scores
+from keras_mmc.centers import check_centers, max_mahalanobis_centers
+from keras_mmc.centers.geometry import check_count, check_scale
+
+
+class ScoreHead(keras.layers.Layer):
+    """Base class of heads: from features `(N, d)` to scores `(N, K)` in float32 or wider.
+
+    A subclass makes its weights in `build`, for the width that `check_features` returns, and
+    computes the scores in `call`. It is registered with
+    `keras.saving.register_keras_serializable`, and names its parameters in `config_fields` or
+    extends `get_config`. A `ValueError` refuses another dtype, an argument out of range, and, when
+    the head is built, features of another shape.
+
+    Attributes:
+        config_fields: names of the parameters that are saved, each an attribute as well.
+        gives_distances: set it to `True` if the scores are `-1/2 ||z - mu_k||^2` and so never
+            above 0, as losses with `needs_distances` ask for.
+
+    Args:
+        dtype: "float32" (also under mixed precision) or "float64". Scores of a 16-bit dtype would
+            lose the small differences that decide, and attacks would be blind.
+        **kwargs: `name` and `trainable`, as for every Keras layer.
+    """
+
+    config_fields: tuple[str, ...] = ()
+    gives_distances = False
+
+    def __init__(self, dtype: Any = "float32", **kwargs: Any):
+        super().__init__(dtype=dtype, **kwargs)
+        if self.compute_dtype not in ("float32", "float64"):
+            raise ValueError(
+                f"{type(self).__name__} computes in float32 or float64; received dtype {dtype!r}. "
+                "Leave `dtype` out: the head stays in float32 under a mixed-precision policy."
+            )
+
+    @property
+    def softmax_temperature(self) -> float:
+        """The temperature at which a softmax of the scores of a trained network is not one-hot.
+
+        Terms that compare probabilities, such as the divergence of TRADES, divide scores by it.
+        """
+        return 1.0
+
+    def check_features(self, input_shape: tuple[int | None, ...]) -> int:
+        """Return the width d of features of shape `(N, d)`; refuse any other shape."""
+        if len(input_shape) != 2 or input_shape[-1] is None:
+            raise ValueError(
+                f"{type(self).__name__} expects features of shape (N, d) with a known width d; "
+                f"received shape {tuple(input_shape)}. Put a Flatten or GlobalAveragePooling2D and "
+                "a Dense layer before it."
+            )
+        return input_shape[-1]
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in self.config_fields}
+        return {**super().get_config(), **keras.saving.serialize_keras_object(own)}
+
+
+class _CenterHead(ScoreHead):
+    """A head whose weight `centers` `(K, d)` gives scores `-1/2 ||z - mu_k||^2`."""
+
+    gives_distances = True
+    num_classes: int
+    centers: keras.Variable
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return center_scores(inputs, self.centers)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.num_classes)
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class MaxMahalanobisCenters(_CenterHead):
+    """Head with fixed class centers as far apart as possible: scores `-1/2 ||z - mu_k||^2`.
+
+    For `num_classes <= d + 1` the centers are a regular simplex; for more classes they are
+    optimized numerically when the layer is built (see `keras_mmc.centers`). They are not trained.
+    The decision is the nearest center. Feed it the output of a Dense layer *without* activation.
+
+    Args:
+        num_classes: number of classes K, at least 2; may be left out if `centers` are given.
+        scale: norm of every center (C_MM in the paper); 10 and 100 are used there.
+        centers: own centers, array `(K, d)`, used as they are; `scale` and `seed` do not apply.
+        seed: seed of the numerical optimization; a simplex does not depend on it.
+
+    Source: Pang et al., ICLR 2020, arXiv 1905.10626.
+
+    Example:
+    >>> head = keras_mmc.MaxMahalanobisCenters(10, scale=10.0)
+    >>> head(np.zeros((1, 256), "float32")).shape
+    (1, 10)
+    """
+
+    config_fields = ("num_classes", "scale", "seed")
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        scale: float = 10.0,
+        centers: np.typing.ArrayLike | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self._own_centers = None if centers is None else check_centers(centers)
+        rows = num_classes if self._own_centers is None else len(self._own_centers)
+        if num_classes not in (None, rows):
+            raise ValueError(
+                f"MaxMahalanobisCenters: num_classes={num_classes} but `centers` hold {rows} rows. "
+                "Leave `num_classes` out, or make them agree."
+            )
+        self.num_classes = check_count("num_classes", rows, 2)
+        self.scale = check_scale(scale)
+        self.seed = check_count("seed", seed, 0)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        dim = self.check_features(input_shape)
+        values = self._own_centers
+        if values is None:
+            values = max_mahalanobis_centers(self.num_classes, dim, self.scale, self.seed)
+            if self.num_classes > dim + 1:
+                self._own_centers = values  # kept in the config: optimizing again takes seconds
+        if values.shape[1] != dim:
+            raise ValueError(
+                f"MaxMahalanobisCenters: the centers have width {values.shape[1]}; received "
+                f"features of shape {tuple(input_shape)}. Put a Dense({values.shape[1]}) without "
+                "activation before this layer."
+            )
+        initializer = keras.initializers.Constant(values)
+        self.centers = self.add_weight(values.shape, initializer, trainable=False, name="centers")
+
+    @property
+    def softmax_temperature(self) -> float:
+        """A tenth of the score gap at a center, `1/2 min_{i != j} ||mu_i - mu_j||^2`.
+
+        Features at their center then give the softmax a gap of 10, about that of a network
+        trained with cross-entropy. With 10 classes and scale 10 it is 11.1.
+        """
+        centers = keras.ops.convert_to_numpy(self.centers).astype("float64")
+        return float(pdist(centers, "sqeuclidean").min() / 20)
+
+    def get_config(self) -> dict[str, Any]:
+        centers = None if self._own_centers is None else self._own_centers.tolist()
+        return {**super().get_config(), "centers": centers}
+
+
+@keras.saving.register_keras_serializable("keras_mmc")
+class LearnedCenters(_CenterHead):
+    """Head with class centers that are trained: scores `-1/2 ||z - c_k||^2`.
+
+    Meant for `LGMLoss` and `CenterLoss`. With `MMCLoss` alone, all features and centers may
+    collapse into one point: use `MaxMahalanobisCenters` there.
+
+    Args:
+        num_classes: number of classes K, at least 2.
+        initializer: Keras initializer of the centers.
+
+    Source: Wan et al., *Rethinking Feature Distribution for Loss Functions in Image
+    Classification*, CVPR 2018.
+
+    Example:
+    >>> keras_mmc.LearnedCenters(10)(np.zeros((1, 64), "float32")).shape
+    (1, 10)
+    """
+
+    config_fields = ("num_classes", "initializer")
+
+    def __init__(self, num_classes: int, initializer: Any = "glorot_uniform", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.num_classes = check_count("num_classes", num_classes, 2)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        shape = (self.num_classes, self.check_features(input_shape))
+        self.centers = self.add_weight(shape, self.initializer, name="centers")
