@@ -9,6 +9,11 @@ from numpy.typing import ArrayLike
 from keras_mmc._labels import check_labels
 from keras_mmc._validation import is_count
 
+RANDOM = (
+    "Two forward passes of the same images differ: the model is random at inference. Fix its seed "
+    "or turn the random layers off; these attacks do not average over noise."
+)
+
 
 def check_call(model: Any, batch_size: Any, seed: Any) -> None:
     """Checks what comes with the images in a call.
@@ -102,12 +107,13 @@ def check_classes(values: ArrayLike, count: int, num_classes: int, name: str) ->
     return check_labels(values, num_classes)
 
 
-def check_targets(targets: np.ndarray, labels: np.ndarray) -> None:
-    """Refuses targets that are the label itself.
+def check_targets(targets: ArrayLike, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """The targets, one per image, as int32.
 
     Raises:
-        ValueError: with the first such index.
+        ValueError: if they are no classes, or one is the label itself.
     """
+    targets = check_classes(targets, len(labels), num_classes, "targets")
     same = np.flatnonzero(targets == labels)
     if same.size:
         raise ValueError(
@@ -115,6 +121,15 @@ def check_targets(targets: np.ndarray, labels: np.ndarray) -> None:
             f"at index {same[0]} (class {labels[same[0]]}). Leave targets=None to draw them among "
             "the wrong classes."
         )
+    return targets
+
+
+def as_precise_as(x: np.ndarray, found: np.ndarray, box: tuple[float, float]) -> np.ndarray:
+    """Images found in float32, in the dtype of `x`: pixels that did not move keep all digits."""
+    if x.dtype == found.dtype:
+        return found
+    moved = found != x.astype(found.dtype)
+    return np.where(moved, np.clip(found.astype(x.dtype), *box), x)
 
 
 def check_scores(scores: np.ndarray) -> None:

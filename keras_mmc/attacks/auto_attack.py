@@ -16,7 +16,7 @@ from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.base import Attack, BallAttack
 from keras_mmc.attacks.fab import FAB
 from keras_mmc.attacks.result import AttackResult
-from keras_mmc.attacks.runner import RANDOM, Runner
+from keras_mmc.attacks.runner import Runner
 from keras_mmc.attacks.square import Square
 
 _VERSIONS = ("standard", "plus")
@@ -158,7 +158,7 @@ class AutoAttack(BallAttack):
         labels = runner.labels(y, scores)
         attacks, notes = self.attacks(scores.shape[1])
         if runner.is_random(x, scores):
-            notes += (RANDOM,)
+            notes += (arrays.RANDOM,)
         result = runner.in_turn(attacks, x, labels, scores)
         return AutoAttackResult(**vars(result), notes=notes)
 

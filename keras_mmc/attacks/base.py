@@ -171,8 +171,8 @@ class Attack(Configurable):
     ) -> np.ndarray:
         """Attacks a model as it is now; images that fool it as they are come back unchanged.
 
-        The attack is traced once per call, whatever the number of images. To attack one model
-        many times without tracing again, call `keras_mmc.attacks.Runner`.
+        The attack is traced once per call. `keras_mmc.attacks.Runner` attacks many times without
+        tracing again.
 
         Args:
             model: Keras model from images to scores `(N, K)`; it runs in inference mode.
@@ -182,8 +182,8 @@ class Attack(Configurable):
                 uniformly among the wrong classes.
             batch_size: images attacked at a time.
             seed: integer; the same seed gives the same bits on CPU.
-            first_index: number of the first image in the whole set. A part of a set that is
-                attacked with its own gets the same adversarial examples as within the whole.
+            first_index: number of the first image in the whole set: parts of a set, each with its
+                own, get the adversarial examples of the whole.
             verbose: 1 shows a progress bar.
 
         Returns:
@@ -217,11 +217,8 @@ class Attack(Configurable):
 
     def budget(self, x: tf.Tensor, eps: Any, steps: Any) -> dict[str, Any]:
         """What `run` takes of `eps` and `steps`: that of this run, else that of the fields."""
-        budget = {}
-        for name, value, is_fixed in (
-            ("eps", eps, self.fixed_eps),
-            ("steps", steps, self.fixed_steps),
-        ):
+        budget, given = {}, {"eps": (eps, self.fixed_eps), "steps": (steps, self.fixed_steps)}
+        for name, (value, is_fixed) in given.items():
             if is_fixed and value is not None:
                 raise ValueError(
                     f"{type(self).__name__} takes no `{name}` at run time; received {value!r}. "

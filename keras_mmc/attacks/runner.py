@@ -18,10 +18,6 @@ from keras_mmc.attacks.ball import check_inside
 from keras_mmc.attacks.result import AttackResult, Broken
 
 Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
-RANDOM = (
-    "Two forward passes of the same images differ: the model is random at inference. Fix its seed "
-    "or turn the random layers off; these attacks do not average over noise."
-)
 _SAME_SCORES = 1e-4
 
 
@@ -30,7 +26,7 @@ class Runner:
 
     It owns the graphs of the attacks it has run, one per attack and image shape; they go with it.
     A model that was edited in between is attacked as it is now: each run compares scores of a fresh
-    forward pass with those of the graphs, and forgets the graphs where they differ.
+    forward pass with those of the graphs, and drops the graphs if they differ.
 
     Args:
         model: Keras model from images to scores `(N, K)`; it runs in inference mode.
@@ -76,11 +72,10 @@ class Runner:
         return np.concatenate([self._score_fn(tf.constant(p, tf.float32)).numpy() for p in parts])
 
     def labels(self, y: ArrayLike | None, scores: np.ndarray) -> np.ndarray:
-        """Checked labels `(N,)`, int32: `y`, or the classes of the scores `(N, K)` if it is `None`.
+        """Checked labels `(N,)`, int32: `y`, or the predictions if it is `None`.
 
         Raises:
-            ValueError: if what the model returns for clean images are no scores, or the labels do
-                not fit them.
+            ValueError: if the outputs are no scores `(N, K)`, or the labels do not fit them.
         """
         arrays.check_scores(scores)
         if y is None:
@@ -114,26 +109,14 @@ class Runner:
         return result
 
     def generate(self, attack: Any, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """What the training view of an attack makes of images, whatever the model predicts.
-
-        Args:
-            attack: the attack.
-            x: checked images `(N, ...)`.
-            labels: checked labels `(N,)`.
-        """
+        """What the training view of an attack makes of checked images and labels."""
         self._forget_if_edited(x)
         rows = self._batches(np.arange(len(x)))
         made = [self._craft(attack, x, labels, batch, early_stop=False) for batch in rows]
         return np.concatenate(made)
 
     def robust_accuracy(self, attack: Any, x: ArrayLike, y: ArrayLike) -> float:
-        """Fraction of images that the model classifies correctly before and after an attack.
-
-        Args:
-            attack: the attack.
-            x: images `(N, ...)`, floats inside the box of the attack.
-            y: integer labels `(N,)`.
-        """
+        """Fraction of images `(N, ...)` whose labels `(N,)` are predicted before and after."""
         x = arrays.check_images(x, attack.box)
         scores = self.scores(x)
         labels = self.labels(y, scores)
@@ -229,22 +212,16 @@ class Runner:
         given += [] if eps is None else [eps[rows]]
         index = self.first_index + rows
         found = self._graphs[key](x[rows], labels[rows], self.seed, index, *given)
-        if x.dtype == found.dtype:
-            return found
-        # Pixels that did not move keep all their digits.
-        moved = found != x[rows].astype(found.dtype)
-        return np.where(moved, np.clip(found.astype(x.dtype), *attack.box), x[rows])
+        return arrays.as_precise_as(x[rows], found, attack.box)
 
     def _trace(self, attack, images, targets, eps, early_stop):
-        names, specs = [], []
-        for name, value, spec in (("targets", targets, CLASSES), ("eps", eps, NUMBERS)):
-            if value is not None:
-                names.append(name)
-                specs.append(spec)
+        given = {"targets": (targets, CLASSES), "eps": (eps, NUMBERS)}
+        names = [name for name, (value, _) in given.items() if value is not None]
+        specs = [given[name][1] for name in names]
         view = attack.search if early_stop else attack.generate
 
-        def craft(x, y, seed, index, *given):
-            options = dict(zip(names, given, strict=True))
+        def craft(x, y, seed, index, *values):
+            options = dict(zip(names, values, strict=True))
             return view(self._score_fn, x, y, seed, index=index, **options)
 
         return traced(craft, images, CLASSES, SEED, INDEX, *specs)
@@ -263,12 +240,10 @@ class Runner:
         """Targets of a targeted attack, drawn if there are none; `None` if it has no target."""
         if not attack.targeted:
             return None
-        if targets is None:
-            index = self.first_index + np.arange(len(labels))
-            return draw_targets(labels, num_classes, image_seeds(self.seed, index)).numpy()
-        targets = arrays.check_classes(targets, len(labels), num_classes, "targets")
-        arrays.check_targets(targets, labels)
-        return targets
+        if targets is not None:
+            return arrays.check_targets(targets, labels, num_classes)
+        seeds = image_seeds(self.seed, self.first_index + np.arange(len(labels)))
+        return draw_targets(labels, num_classes, seeds).numpy()
 
     def _batches(self, rows):
         return (rows[part] for part in batches(len(rows), self.batch_size))

@@ -215,8 +215,9 @@ class CleverHansTraining(WrappingDefense):
     @property
     def wrapped(self) -> AdversarialTraining:
         """Adversarial training with the function as an attack."""
+        arguments: dict[str, Any] = dict(self.arguments)
         attack = CleverHans(
-            self.function, objective=self.attack_objective, box=self.box, **dict(self.arguments)
+            self.function, objective=self.attack_objective, box=self.box, **arguments
         )
         return AdversarialTraining(attack, self.clean_fraction)
 

@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc.attacks import Attack, Ball, Runner
-from keras_mmc.attacks.runner import RANDOM
 
 
 def labeled_images(
@@ -24,7 +23,7 @@ def labeled_images(
     arrays.check_scores(scores)
     labels = arrays.check_classes(y, len(scores), scores.shape[1], "y")
     if runner.is_random(x, scores):
-        raise ValueError(RANDOM)
+        raise ValueError(arrays.RANDOM)
     return x, labels, scores
 
 

@@ -1,27 +1,22 @@
 """The binarization test: can an attack find an adversarial example that is known to exist?"""
 
 import dataclasses
-import warnings
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from keras_mmc._arrays import check_call
 from keras_mmc._tracing import NUMBER, NUMBERS, SEED, batches, images_spec, traced
 from keras_mmc._validation import check_count
 from keras_mmc.attacks import Attack, image_seeds, misclassified
 from keras_mmc.evaluation._inputs import ball_of, some_images
+from keras_mmc.evaluation._readout import readout_of
 
 # Radius of the inner images in units of eps: a gap to the surface, as in the reference code.
 _INNER = 0.95
-# Where the readout's boundary lies between the outermost inner image (0) and the boundary image
-# (1): close to the latter, so that chance does not find what an attack should.
-_CLOSENESS = 0.9
 # This package's own limits: below the first the attack is too weak, above the second random images
 # succeed so often that the test is no test.
 _ENOUGH = 0.95
@@ -141,7 +136,7 @@ def binarization_test(
         # Four seeds an image: inner images, boundary, attack, random ones.
         inner = _inner(image, ball, num_inner, [seed, 4 * i])
         boundary = _surface(image, ball, 1, [seed, 4 * i + 1])
-        readout = _readout(*binarized.look(np.concatenate([inner, boundary])))
+        readout = readout_of(*binarized.look(np.concatenate([inner, boundary])))
         ends = np.concatenate([image[None], boundary])
         if readout is None or binarized.fooled(ends, readout).tolist() != [False, True]:
             continue
@@ -246,26 +241,3 @@ def _surface(image, ball, count, seed):
     """Random images where a linear function may be largest."""
     copies = tf.repeat(image[None], count, axis=0)
     return ball.random_corner(copies, image_seeds(seed, range(count))).numpy()
-
-
-def _readout(features, scores):
-    """A kernel and bias with the last image on one side and all others on the other, or `None`."""
-    features = features.astype("float64")
-    if not np.isfinite(features).all():
-        return None
-    spread = features.std(axis=0)
-    spread[spread == 0] = 1
-    standard = (features - features.mean(axis=0)) / spread
-    fit = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000)
-    with warnings.catch_warnings():
-        # Whether the images are separated is looked at below.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fit.fit(standard, np.arange(len(standard)) == len(standard) - 1)
-    kernel = fit.coef_[0] / spread
-    heights = features @ kernel
-    outermost, boundary = heights[:-1].max(), heights[-1]
-    if boundary <= outermost:
-        return None
-    bias = -(outermost + _CLOSENESS * (boundary - outermost))
-    stretch = np.ptp(scores) / (2 * np.abs(heights + bias).max())
-    return (stretch * kernel).astype("float32"), np.float32(stretch * bias)

@@ -9,8 +9,8 @@ attack*.
 import numpy as np
 from scipy.stats import binomtest
 
+from keras_mmc._arrays import RANDOM
 from keras_mmc.attacks import misclassified
-from keras_mmc.attacks.runner import RANDOM
 from keras_mmc.evaluation.intervals import wilson_interval
 from keras_mmc.evaluation.rows import MASKED, MODEL, WEAK, Diagnostic, diagnostic
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from keras_mmc.attacks import FAB, FGSM, PGD, Ball, BallAttack, Square
 from keras_mmc.evaluation import BinarizationResult, binarization_test
-from keras_mmc.evaluation.binarization import _inner, _readout, _surface
+from keras_mmc.evaluation._readout import readout_of
+from keras_mmc.evaluation.binarization import _inner, _surface
 
 EPS = 0.1
 
@@ -145,7 +146,7 @@ def test_readout_by_hand(rng):
     features = rng.normal(size=(60, 7)).astype("float32")
     features[-1] = 6.0
     scores = rng.normal(size=(60, 4)) * 30
-    kernel, bias = _readout(features, scores)
+    kernel, bias = readout_of(features, scores)
     heights = features.astype("float64") @ kernel + bias
     assert heights[-1] > 0 > heights[:-1].max()
     both = np.stack([-heights, heights])
@@ -153,9 +154,9 @@ def test_readout_by_hand(rng):
     gap = heights[-1] - heights[:-1].max()
     assert heights[-1] == pytest.approx(0.1 * gap, rel=1e-3)
     features[-1] = features[:-1].mean(axis=0)
-    assert _readout(features, scores) is None
+    assert readout_of(features, scores) is None
     features[-1] = np.nan
-    assert _readout(features, scores) is None
+    assert readout_of(features, scores) is None
 
 
 @pytest.mark.parametrize(("norm", "order"), [("linf", np.inf), ("l2", 2)])
