@@ -50,7 +50,7 @@ class MultiTargeted(PGD):
 
         def attempt(i, samples):
             start, clean = towards(i, samples)
-            return self.climb(score_fn, start, clean, steps, True)
+            return self.ascend(score_fn, start, clean, steps, True)
 
         everything = (x, y, order, seed, eps)
         if early_stop:
@@ -58,7 +58,7 @@ class MultiTargeted(PGD):
 
         def best_of(i, best, best_margin):
             start, clean = towards(i, everything)
-            x_adv, _ = self.climb(score_fn, start, clean, steps, False)
+            x_adv, _ = self.ascend(score_fn, start, clean, steps, False)
             margin = objectives.margin(score_fn(x_adv), y)
             better = margin > best_margin
             best = tf.where(per_image(better, x), x_adv, best)

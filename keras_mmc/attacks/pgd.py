@@ -69,16 +69,16 @@ class PGD(BallAttack):
     def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
         if not early_stop:
             start = self.start(x, seed, eps)
-            return self.climb(score_fn, start, (x, y, targets, eps), steps, False)[0]
+            return self.ascend(score_fn, start, (x, y, targets, eps), steps, False)[0]
 
         def restart(i, images):
             seed, *clean = images
             start = self.start(clean[0], fold_in(seed, i), clean[3])
-            return self.climb(score_fn, start, tuple(clean), steps, True)
+            return self.ascend(score_fn, start, tuple(clean), steps, True)
 
         return in_turn(self.restarts, restart, x, (seed, x, y, targets, eps))
 
-    def climb(
+    def ascend(
         self, score_fn: Callable, start: tf.Tensor, clean: tuple, steps: Any, early_stop: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """One run: the last iterates, or the first that fool the model, and who is fooled.
@@ -125,11 +125,11 @@ class PGD(BallAttack):
         # Nobody has looked at the iterates of the last step.
         unseen = tf.where(~(fooled | circling))[:, 0]
 
-        def look():
+        def judge_last():
             last, (_, y, targets, _) = rows_of((x, clean), unseen)
             return write_rows(fooled, unseen, self.succeeded(score_fn(last), y, targets))
 
-        return x, tf.cond(tf.size(unseen) > 0, look, lambda: fooled)
+        return x, tf.cond(tf.size(unseen) > 0, judge_last, lambda: fooled)
 
     def start(self, x: tf.Tensor, seed: tf.Tensor, eps: Any) -> tf.Tensor:
         """Where a run begins: the images, or by `seed` a random point of their balls."""

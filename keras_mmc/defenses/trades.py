@@ -20,7 +20,7 @@ def divergence(clean: tf.Tensor, adversarial: tf.Tensor, temperature: float) -> 
 
 
 @dataclasses.dataclass(frozen=True)
-class _ClimbingDefense(AttackDefense):
+class _OwnObjective(AttackDefense):
     """A defense whose attack maximizes a term of its own, which has no target."""
 
     beta: float
@@ -39,7 +39,7 @@ class _ClimbingDefense(AttackDefense):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class TRADES(_ClimbingDefense):
+class TRADES(_OwnObjective):
     """TRADES: the clean loss plus `beta` times the divergence of clean and adversarial scores.
 
     `L(f(x), y) + beta * KL(softmax f(x) || softmax f(x'))`; the gradient flows through both
@@ -91,7 +91,7 @@ class TRADES(_ClimbingDefense):
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True)
-class BinaryTRADES(_ClimbingDefense):
+class BinaryTRADES(_OwnObjective):
     """TRADES for two classes: a hinge on the product of the clean and the adversarial decision.
 
     With the decision value `f = s_1 - s_0` it is `L(f(x), y) + max(0, 1 - beta * f(x) f(x'))`: a

@@ -136,7 +136,7 @@ def binarization_test(
         # Four seeds an image: inner images, boundary, attack, random ones.
         inner = _inner(image, ball, num_inner, [seed, 4 * i])
         boundary = _surface(image, ball, 1, [seed, 4 * i + 1])
-        readout = readout_of(*binarized.look(np.concatenate([inner, boundary])))
+        readout = readout_of(*binarized.features_and_scores(np.concatenate([inner, boundary])))
         ends = np.concatenate([image[None], boundary])
         if readout is None or binarized.fooled(ends, readout).tolist() != [False, True]:
             continue
@@ -195,7 +195,7 @@ class _Binarized:
         self._fooled = traced(fooled, images, *readout)
         self._search = traced(search, images, *readout, SEED)
 
-    def look(self, images: np.ndarray) -> list[np.ndarray]:
+    def features_and_scores(self, images: np.ndarray) -> list[np.ndarray]:
         """Features `(n, d)` and the model's own scores `(n, K)` of images."""
         parts = [self._outputs(images[b]) for b in batches(len(images), self._batch_size)]
         return [np.concatenate(tensors) for tensors in zip(*parts, strict=True)]
