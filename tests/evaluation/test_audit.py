@@ -205,13 +205,14 @@ def test_a_limited_attack_is_noted(mmc_model, held_out, monkeypatch, no_probes):
     assert not any(broken[5:])
 
 
-def two_attacks(suite, eps, *_):
+def two_attacks(suite, ball, *_):
     """A suite of two short attacks."""
-    return Suite({NAIVE: PGD(eps, 3, objective="cross_entropy"), "pgd": PGD(eps, steps=20)})
+    naive = PGD(ball.eps, 3, objective="cross_entropy")
+    return Suite({NAIVE: naive, "pgd": PGD(ball.eps, steps=20)})
 
 
-def limited_suite(suite, eps, *_):
-    return dataclasses.replace(two_attacks(suite, eps), limits={"pgd": 5})
+def limited_suite(suite, ball, *_):
+    return dataclasses.replace(two_attacks(suite, ball), limits={"pgd": 5})
 
 
 def test_progress_names_each_attack_and_what_is_left(mmc_model, held_out, capsys, no_probes):

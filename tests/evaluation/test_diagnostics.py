@@ -167,8 +167,8 @@ def test_zero_gradient_fraction_counts_saturated_images():
         ),
         (
             checks.confirmed,
-            (np.eye(3), np.array([1, 1, 2]), ("pgd", None, None)),
-            (np.eye(3), np.array([0, 2, 0]), ("pgd", "pgd", "pgd")),
+            (np.eye(3), np.array([1, 1, 2]), np.array([True, False, False])),
+            (np.eye(3), np.array([0, 2, 0]), np.ones(3, bool)),
             "^1 of 3 broken images",
         ),
     ],
