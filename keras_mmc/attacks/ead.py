@@ -54,7 +54,8 @@ class EAD(PenaltyAttack):
     def step(self, score_fn, i, variables, x, goal, constant):
         x_adv, ahead = variables
         scores = score_fn(x_adv)
-        squares, absolutes = _sum((x_adv - x) ** 2), _sum(tf.abs(x_adv - x))
+        sums = rows_sum((x_adv - x) ** 2), rows_sum(tf.abs(x_adv - x))
+        squares, absolutes = (tf.cast(each, tf.float32) for each in sums)
         elastic = squares + self.beta * absolutes
         size = elastic if self.decision_rule == "en" else absolutes
         loss = elastic + constant * self.hinge(scores, goal)
@@ -88,7 +89,3 @@ def shrink(z: tf.Tensor, x: tf.Tensor, beta: float, box: tuple[float, float]) ->
     delta = z - x
     shrunk = clip_to_box(z - beta * tf.sign(delta), box)
     return tf.where(tf.abs(delta) > beta, shrunk, x)
-
-
-def _sum(values):
-    return tf.cast(rows_sum(values), tf.float32)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from keras_mmc._validation import is_count, is_number
+from keras_mmc._validation import check_count, is_number
 
 
 def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
@@ -45,16 +45,6 @@ def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
     return values.astype("float64")
 
 
-def check_count(name: str, value: Any, least: int) -> int:
-    """Return a whole number of at least `least` as a Python `int`; refuse anything else."""
-    if not is_count(value, least):
-        raise ValueError(
-            f"`{name}` must be an integer of at least {least}; received {value!r} of type "
-            f"{type(value).__name__}. Pass a whole number such as {name}={least}."
-        )
-    return int(value)
-
-
 def check_scale(scale: Any) -> float:
     """Return a norm for the centers, C_MM, as a Python `float`; it is positive and finite."""
     if not (is_number(scale) and scale > 0):
@@ -69,8 +59,9 @@ def check_sphere(
     num_classes: int, dim: int, scale: float, seed: int
 ) -> tuple[int, int, float, int]:
     """The four numbers that describe centers on a sphere, checked: K >= 2, d >= 1, seed >= 0."""
-    num_classes, dim = check_count("num_classes", num_classes, 2), check_count("dim", dim, 1)
-    return num_classes, dim, check_scale(scale), check_count("seed", seed, 0)
+    num_classes = check_count("Centers", "num_classes", num_classes, least=2)
+    dim, seed = check_count("Centers", "dim", dim), check_count("Centers", "seed", seed, least=0)
+    return num_classes, dim, check_scale(scale), seed
 
 
 def check_norms(centers: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_mmc.centers.geometry import check_count, check_scale
+from keras_mmc._validation import check_count
+from keras_mmc.centers.geometry import check_scale
 from keras_mmc.centers.spherical import unit_simplex
 
 
@@ -47,7 +48,7 @@ def hierarchical_centers(
     >>> np.round(np.linalg.norm(centers[0] - centers, axis=1), 4)
     array([ 0.    , 14.1421, 17.3205, 17.3205])
     """
-    dim, scale = check_count("dim", dim, 1), check_scale(scale)
+    dim, scale = check_count("Centers", "dim", dim), check_scale(scale)
     depths = _leaf_depths(tree)
     num_classes = len(depths)
     if dim < num_classes - 1:

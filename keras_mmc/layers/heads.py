@@ -8,8 +8,9 @@ from scipy.spatial.distance import pdist
 
 from keras_mmc._backend import Tensor
 from keras_mmc._scores import center_scores
+from keras_mmc._validation import check_count
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
-from keras_mmc.centers.geometry import check_count, check_scale
+from keras_mmc.centers.geometry import check_scale
 
 
 class ScoreHead(keras.layers.Layer):
@@ -120,9 +121,9 @@ class MaxMahalanobisCenters(_CenterHead):
                 f"MaxMahalanobisCenters: num_classes={num_classes} but `centers` hold {rows} rows. "
                 "Leave `num_classes` out, or make them agree."
             )
-        self.num_classes = check_count("num_classes", rows, 2)
+        self.num_classes = check_count(self, "num_classes", rows, least=2)
         self.scale = check_scale(scale)
-        self.seed = check_count("seed", seed, 0)
+        self.seed = check_count(self, "seed", seed, least=0)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
@@ -178,7 +179,7 @@ class LearnedCenters(_CenterHead):
 
     def __init__(self, num_classes: int, initializer: Any = "glorot_uniform", **kwargs: Any):
         super().__init__(**kwargs)
-        self.num_classes = check_count("num_classes", num_classes, 2)
+        self.num_classes = check_count(self, "num_classes", num_classes, least=2)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

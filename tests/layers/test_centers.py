@@ -87,7 +87,7 @@ def test_config_round_trip(head, rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MaxMahalanobisCenters(1), "at least 2; received 1"),
+        (lambda: MaxMahalanobisCenters(1), "an integer >= 2; received 1"),
         (lambda: MaxMahalanobisCenters(), "received None"),
         (lambda: MaxMahalanobisCenters(10.0), "integer"),
         (lambda: LearnedCenters(True), "integer"),
