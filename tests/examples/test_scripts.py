@@ -90,9 +90,9 @@ def test_an_earlier_run_is_kept(trained, run_script):
     assert (folder / "comparison.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
+def test_bad_flags_leave_no_results(refusals, tmp_path):
+    """Fails if a contradiction is trained on, or leaves a directory that looks like a result."""
+    expected = [
         (["--loss=mmc", "--head=dense"], "--loss=mmc cannot train --head=dense"),
         (["--depth=20"], "has a fixed depth"),
         (["--model=resnet_v2", "--depth=32"], "`depth` must be 9n + 2"),
@@ -102,14 +102,19 @@ def test_an_earlier_run_is_kept(trained, run_script):
         (["--defense=at"], "--defense=at needs --attack_eps"),
         (["--schedule=drops"], "--schedule=drops needs the epochs"),
         (["--recipe=trades_imagenet"], "--recipe"),
-    ],
-)
-def test_bad_flags_leave_no_results(flags, message, run_script, tmp_path):
-    """Fails if a contradiction is trained on, or leaves a directory that looks like a result."""
-    done = run_script("train.py", *flags, f"--output_dir={tmp_path / 'run'}")
-    assert done.returncode != 0
-    assert message in done.stderr
+    ]
+    output = f"--output_dir={tmp_path / 'run'}"
+    said = refusals("train", *([*flags, output] for flags, _ in expected))
+    for text, (flags, message) in zip(said, expected, strict=True):
+        assert message in text, flags
     assert not (tmp_path / "run").exists()
+
+
+def test_a_refusal_ends_a_script_with_an_error(run_script, tmp_path):
+    """Fails if a script that refuses its flags exits as if all were well."""
+    done = run_script("train.py", "--loss=mmc", "--head=dense", f"--output_dir={tmp_path / 'run'}")
+    assert done.returncode != 0
+    assert "--loss=mmc cannot train --head=dense" in done.stderr
 
 
 BUILD = """
@@ -293,23 +298,28 @@ def test_audit_script(trained, run_script, tmp_path):
         assert (tmp_path / "audit" / name).exists()
 
 
-@pytest.mark.parametrize(
-    ("output", "state", "message"),
-    [
+def test_audit_script_refuses_before_it_attacks(trained, refusals, tmp_path):
+    """Fails if an audit runs to the end and can then not save, or an unused model passes."""
+    (tmp_path / "file").write_text("")
+    expected = [
         ("a", "a/state", "must lie apart"),
         ("a/report", "a", "must lie apart"),
         ("file/a", "state", "file/a.* cannot be written"),
         ("a", "file/state", "file/state.* cannot be written"),
         (".", "state", "holds other things, such as 'file'|working directory"),
-    ],
-)
-def test_audit_script_checks_its_directories_first(output, state, message, run_script, tmp_path):
-    """Fails if an audit runs to the end and can then not save its report."""
-    (tmp_path / "file").write_text("")
-    flags = [f"--output_dir={tmp_path / output}", f"--state_dir={tmp_path / state}"]
-    done = run_script("audit.py", "--model=none.keras", "--eps=0.1", "--overwrite", *flags)
-    assert done.returncode != 0
-    assert re.search(message, done.stderr)
+    ]
+    lists = [
+        [
+            *("--model=none.keras", "--eps=0.1", "--overwrite"),
+            *(f"--output_dir={tmp_path / output}", f"--state_dir={tmp_path / state}"),
+        ]
+        for output, state, _ in expected
+    ]
+    model = trained[0] / "mmc" / "model.keras"
+    lists.append([f"--model={model}", f"--substitute={model}", "--eps=0.1"])
+    messages = [message for *_, message in expected] + ["does not use a substitute model"]
+    for text, message in zip(refusals("audit", *lists), messages, strict=True):
+        assert re.search(message, text)
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 
@@ -365,11 +375,3 @@ def test_audit_script_with_a_substitute_and_a_state(trained, run_script, tmp_pat
     assert "transfer (mim)" in done.stdout
     assert (tmp_path / "state" / "audit.json").exists()
     assert (tmp_path / "state" / "apgd-ce-0.npz").exists()
-
-
-def test_audit_script_refuses_a_substitute_that_is_not_used(trained, run_script):
-    """Fails if a user believes that a transfer was tried."""
-    model = trained[0] / "mmc" / "model.keras"
-    done = run_script("audit.py", f"--model={model}", f"--substitute={model}", "--eps=0.1")
-    assert done.returncode != 0
-    assert "does not use a substitute model" in done.stderr
