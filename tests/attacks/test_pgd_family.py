@@ -81,22 +81,6 @@ def test_call_leaves_fewer_correct_and_repeats_by_seed(name, mmc_model, digits):
     assert accuracy(mmc_model, adversarial, y) < accuracy(mmc_model, x, y) - 0.3
 
 
-@pytest.mark.parametrize("name", [name for name in TABLE if name != "fgsm"])
-@pytest.mark.parametrize("view", ["generate", "search"])
-def test_graph_does_not_grow_with_steps(name, view):
-    """Fails if steps are unrolled, so that memory and tracing time grow with them."""
-
-    def nodes(steps):
-        attack = dataclasses.replace(TABLE[name], steps=steps)
-        run = tf.function(lambda x, y: getattr(attack, view)(toy_scores, x, y, SEED))
-        graph = run.get_concrete_function(
-            tf.TensorSpec([None, 6]), tf.TensorSpec([None], tf.int32)
-        ).graph.as_graph_def()
-        return len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
-
-    assert nodes(5) == nodes(50)
-
-
 def cleverhans_equal(model, images, norm, attack):
     """Ours and cleverhans' images after the attack, without random start, on cross-entropy."""
     x, y = tf.constant(images), tf.constant(np.arange(len(images)) % 5, tf.int64)

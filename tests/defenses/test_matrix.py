@@ -80,14 +80,22 @@ def test_illegal_pairs_are_refused(defense, loss):
         build(defense, loss)
 
 
-@pytest.mark.parametrize("regularizer", [None, keras_mmc.EffectiveMarginRegularizer(1.0, 40.0)])
-@pytest.mark.parametrize(("defense", "loss"), [pair for pair in PAIRS if not illegal(*pair)])
+LEGAL = [(*pair, None) for pair in PAIRS if not illegal(*pair)]
+# A regularizer with every defense and with every loss.
+LEGAL += [
+    (defense, loss, keras_mmc.EffectiveMarginRegularizer(1.0, 40.0))
+    for defense, loss, _ in LEGAL
+    if "mmc" in (defense, loss) or defense == "trades"
+]
+
+
+@pytest.mark.parametrize(("defense", "loss", "regularizer"), LEGAL)
 def test_legal_pairs_train(defense, loss, regularizer, digits):
-    """Fails if a pair gives a loss or weights that are not finite, or stands still."""
+    """Fails if a pair gives a loss or weights that are not finite, or does not move."""
     robust = build(defense, loss, regularizer)
     before = [weight.numpy() for weight in robust.model.trainable_variables]
-    x, y = digits[0][:64], digits[1][:64]
-    history = robust.fit(x, y, batch_size=32, epochs=2, verbose=0).history
+    x, y = digits[0][:48], digits[1][:48]
+    history = robust.fit(x, y, batch_size=24, epochs=1, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     after = [weight.numpy() for weight in robust.model.trainable_variables]
     assert all(np.isfinite(weight).all() for weight in after)
