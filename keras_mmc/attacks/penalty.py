@@ -74,7 +74,7 @@ class PenaltyAttack(Attack):
 
     def begin(self, x: tf.Tensor) -> Any:
         """Where each round starts: any structure of tensors."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement `begin`.")
 
     def step(
         self,
@@ -95,7 +95,7 @@ class PenaltyAttack(Attack):
             goal: targets `(N,)` of a targeted attack, labels of an untargeted one.
             constant: weight of the hinge, `(N,)`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement `step`.")
 
     def run(self, score_fn, x, y, seed, targets, early_stop):
         """Per image the smallest adversarial example found, else the clean image.

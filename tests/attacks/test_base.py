@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from keras_mmc.attacks import PGD, Attack, image_seeds, misclassified, score_function
+from keras_mmc.attacks import PGD, Attack, PenaltyAttack, image_seeds, misclassified, score_function
 from keras_mmc.attacks._engine.predictions import draw_targets, likely_wrong, reached
 
 X = np.random.default_rng(0).uniform(size=(10, 8)).astype("float32")
@@ -61,6 +61,8 @@ def test_an_attack_without_run_says_so(model):
     """Fails if an unfinished attack returns something."""
     with pytest.raises(NotImplementedError, match="Attack does not implement `run`"):
         Attack()(model, X)
+    with pytest.raises(NotImplementedError, match="PenaltyAttack does not implement `begin`"):
+        PenaltyAttack()(model, X)
 
 
 def test_misclassified_samples_come_back_unchanged(model):
