@@ -9,8 +9,14 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parent.parent
+# Graphs here run a few steps: optimizing their machine code takes longer than it saves.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +31,25 @@ def fresh_keras():
 def rng():
     """A NumPy generator with a fixed seed."""
     return np.random.default_rng(0)
+
+
+class Counting(keras.layers.Layer):
+    """Passes its input on; counts how often it is called, and how often that is a trace."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.calls = self.traces = 0
+
+    def call(self, x):
+        self.calls += 1
+        self.traces += not tf.executing_eagerly()
+        return x
+
+
+@pytest.fixture
+def counting():
+    """A layer with `calls` and `traces`, to put into a model."""
+    return Counting(dtype="float32")
 
 
 @pytest.fixture(scope="session")

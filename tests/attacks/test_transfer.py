@@ -79,28 +79,18 @@ def test_generate_asks_the_attacked_model_nothing():
 
 
 @keras.saving.register_keras_serializable("attack_tests")
-class TransferCounter(keras.layers.Layer):
-    """Counts how often it is traced or called."""
-
-    calls = 0
-
-    def call(self, x):
-        TransferCounter.calls += not tf.executing_eagerly()
-        return x
-
-
-def test_ragged_batches_and_equal_transfers_share_a_graph():
+def test_ragged_batches_and_equal_transfers_share_a_graph(counting):
     """Fails if ragged batches or an equal Transfer trace the model again in one runner."""
-    model, substitute, x = network(0, 3, TransferCounter()), network(1), images(23)
+    model, substitute, x = network(0, 3, counting), network(1), images(23)
     runner = Runner(model, batch_size=7, seed=5)
     first = runner.attack(Transfer(PGD(0.1, steps=3), substitute), x[:10])
-    traced = TransferCounter.calls
+    traced = counting.traces
     attack = Transfer(PGD(0.1, steps=3), substitute)
     assert attack == Transfer(PGD(0.1, steps=3), substitute)
     assert hash(attack) == hash(Transfer(PGD(0.1, steps=3), substitute))
     np.testing.assert_array_equal(first, runner.attack(attack, x[:10]))
     runner.attack(attack, x)
-    assert TransferCounter.calls == traced > 0
+    assert counting.traces == traced > 0
 
 
 def test_another_substitute_has_another_graph():

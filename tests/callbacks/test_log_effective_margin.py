@@ -25,18 +25,11 @@ def network(policy="float32"):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_logs_of_an_adversarial_model(policy, data, tmp_path):
+def test_logs_of_an_adversarial_model(policy, data, counting, tmp_path):
     """Fails if a batch is left out, the model is not that of the epoch, or it is traced again."""
     x, y = data
-    traces = []
-
-    class Counted(keras.layers.Layer):
-        def call(self, x):
-            traces.append(1)
-            return x
-
     model = network(policy)
-    model.add(Counted(dtype="float32"))
+    model.add(counting)
     robust = keras_mmc.AdversarialModel(model)
     robust.compile(
         keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -46,7 +39,7 @@ def test_logs_of_an_adversarial_model(policy, data, tmp_path):
 
     class Count(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            counts.append(len(traces))
+            counts.append(counting.traces)
 
     path = tmp_path / "log.csv"
     callbacks = [log, Count(), keras.callbacks.CSVLogger(str(path))]
