@@ -14,15 +14,21 @@ import keras
 from absl import app, flags, logging
 
 import keras_mmc
+from keras_mmc.evaluation import SUITES
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
 flags.DEFINE_string("model", None, "A .keras file written by examples/train.py.", required=True)
-flags.DEFINE_enum("suite", "quick", ["quick", "standard", "adaptive", "paper"], "Suite of attacks.")
+flags.DEFINE_enum(
+    "suite",
+    "quick",
+    list(SUITES),
+    "Suite of attacks; gce, mmc, differential and emr are the protocols of papers, then standard.",
+)
 flags.DEFINE_string(
     "substitute",
     None,
-    "A second .keras file of the same classes: --suite=adaptive and paper also try adversarial "
+    "A second .keras file of the same classes: --suite=adaptive and mmc also try adversarial "
     "examples crafted on it.",
 )
 flags.DEFINE_boolean("progress", True, "Show progress bars.")

@@ -20,6 +20,7 @@ from keras_mmc.attacks.multi_targeted import MultiTargeted
 from keras_mmc.attacks.nearest_wrong import NearestWrongCenter
 from keras_mmc.attacks.penalty import PenaltyAttack
 from keras_mmc.attacks.pgd import PGD
+from keras_mmc.attacks.random_rotation import RandomRotation
 from keras_mmc.attacks.result import AttackResult, Broken
 from keras_mmc.attacks.rotation import Rotation
 from keras_mmc.attacks.runner import Runner
@@ -51,6 +52,7 @@ __all__ = [
     "MultiTargeted",
     "NearestWrongCenter",
     "PenaltyAttack",
+    "RandomRotation",
     "Rotation",
     "Runner",
     "Square",

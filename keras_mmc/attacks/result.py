@@ -31,12 +31,14 @@ class AttackResult:
         accuracy: robust accuracy after each attack and those before it, by name, in the order
             they ran; `"clean"` comes first.
         seconds: wall time of each attack, by name, tracing included.
+        attacked: number of images that each attack ran on, by name.
     """
 
     x_adv: np.ndarray
     broken_by: tuple[str | None, ...]
     accuracy: dict[str, float]
     seconds: dict[str, float]
+    attacked: dict[str, int]
 
     @property
     def robust(self) -> np.ndarray:

@@ -87,13 +87,14 @@ class Rotation(Attack):
         return repeat(self.num_angles, step, begin, lambda state: state[1], early_stop)
 
 
-def rotate(images: tf.Tensor, degrees: Any) -> tf.Tensor:
-    """Turns images about their middle, with bilinear interpolation and zeros around them.
+def rotate(images: tf.Tensor, degrees: Any, fill: str = "zero") -> tf.Tensor:
+    """Turns images about their middle, with bilinear interpolation.
 
     Args:
         images: tensor `(N, H, W, C)`.
-        degrees: angle, counter-clockwise on an image whose first row is on top; a float or a
-            scalar tensor. By 0 images come back to the last bit.
+        degrees: angle, counter-clockwise on an image whose first row is on top; a float, a scalar
+            tensor, or one per image `(N,)`. By 0 images come back to the last bit.
+        fill: what lies around an image: `"zero"`, or `"nearest"`, the nearest of its pixels.
 
     Returns:
         Tensor like `images`.
@@ -108,7 +109,8 @@ def rotate(images: tf.Tensor, degrees: Any) -> tf.Tensor:
         )
     dtype = images.dtype
     _, height, width, channels = images.shape
-    radians = tf.cast(degrees, dtype) * (math.pi / 180)
+    radians = tf.broadcast_to(tf.cast(degrees, dtype) * (math.pi / 180), tf.shape(images)[:1])
+    radians = radians[:, None, None]
     middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
     down = tf.range(height, dtype=dtype)[:, None] - middle_row
     right = tf.range(width, dtype=dtype)[None, :] - middle_column
@@ -118,9 +120,12 @@ def rotate(images: tf.Tensor, degrees: Any) -> tf.Tensor:
     flat = tf.reshape(images, [-1, height * width, channels])
     turned = tf.zeros_like(images)
     for row, column in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         weight = (1 - tf.abs(rows - row)) * (1 - tf.abs(columns - column))
-        weight = tf.where(inside, weight, tf.zeros_like(weight))
-        index = tf.where(inside, tf.cast(row * width + column, tf.int32), 0)
-        turned += weight[..., None] * tf.gather(flat, index, axis=1)
+        near_row = tf.clip_by_value(row, 0, height - 1)
+        near_column = tf.clip_by_value(column, 0, width - 1)
+        if fill == "zero":
+            inside = (row == near_row) & (column == near_column)
+            weight = tf.where(inside, weight, tf.zeros_like(weight))
+        index = tf.cast(near_row * width + near_column, tf.int32)
+        turned += weight[..., None] * tf.gather(flat, index, batch_dims=1)
     return turned

@@ -74,8 +74,7 @@ class Runner:
     def labels(self, y: ArrayLike | None, scores: np.ndarray) -> np.ndarray:
         """Checked labels `(N,)`, int32: `y`, or the predictions if it is `None`.
 
-        Raises:
-            ValueError: if the outputs are no scores `(N, K)`, or the labels do not fit them.
+        A `ValueError` refuses outputs that are no scores `(N, K)`, and labels that do not fit.
         """
         arrays.check_scores(scores)
         if y is None:
@@ -97,7 +96,11 @@ class Runner:
             return x.copy()
         scores = self.scores(x)
         labels = self.labels(y, scores)
-        targets = self._targets(attack, targets, labels, scores.shape[1])
+        if targets is not None:
+            targets = arrays.check_targets(targets, labels, scores.shape[1])
+        elif attack.targeted:
+            seeds = image_seeds(self.seed, self.first_index + np.arange(len(labels)))
+            targets = draw_targets(labels, scores.shape[1], seeds).numpy()
         rows = np.flatnonzero(~attack.succeeded(scores, labels, targets).numpy())
         progress = keras.utils.Progbar(len(x), verbose=self.verbose, unit_name="image")
         progress.update(len(x) - len(rows))
@@ -128,29 +131,33 @@ class Runner:
         x: np.ndarray,
         labels: np.ndarray,
         scores: np.ndarray,
-        limits: Mapping[str, int] | None = None,
+        errors: dict[str, str] | None = None,
     ) -> AttackResult:
         """Runs attacks in turn, each on the images that those before it did not break.
 
-        Args:
-            attacks: attacks by name, in the order they run.
-            x: checked images `(N, ...)`.
-            labels: checked labels `(N,)`.
-            scores: scores `(N, K)` of the images as they are.
-            limits: by the name of an attack, to how many of the first images it is limited.
+        `x`, `labels` and `scores` are checked images `(N, ...)`, their labels `(N,)` and the scores
+        `(N, K)` of the images as they are. `errors` takes, by name, why an attack after the first
+        could not run, so that nothing found before is lost; if it is `None`, errors are raised.
         """
         x_adv, robust = x.copy(), ~misclassified(scores, labels).numpy()
         broken_by = np.full(len(x), None, dtype=object)
         broken_by[~robust] = "clean"
-        accuracy, seconds = {"clean": robust.mean().item()}, {}
+        accuracy, seconds, attacked = {"clean": robust.mean().item()}, {}, {}
         for name, attack in attacks.items():
-            limit = (limits or {}).get(name, len(x))
-            broken = self.run(attack, x, labels, np.flatnonzero(robust[:limit]), name=name)
+            rows = np.flatnonzero(robust)
+            attacked[name] = len(rows)
+            try:
+                broken = self.run(attack, x, labels, rows, name=name)
+            except Exception as error:
+                if errors is None or not seconds:
+                    raise
+                errors[name] = f"{type(error).__name__}: {error}"
+                broken = Broken(rows[:0], x[:0], 0.0)
             x_adv[broken.rows], broken_by[broken.rows] = broken.x_adv, name
             robust[broken.rows] = False
             accuracy[name] = robust.mean().item()
             seconds[name] = broken.seconds
-        return AttackResult(x_adv, tuple(broken_by), accuracy, seconds)
+        return AttackResult(x_adv, tuple(broken_by), accuracy, seconds, attacked)
 
     def run(
         self,
@@ -161,6 +168,7 @@ class Runner:
         *,
         name: str = "",
         eps: Any = None,
+        early_stop: bool = True,
     ) -> Broken:
         """Attacks some images and judges the adversarial examples in a fresh forward pass.
 
@@ -171,6 +179,7 @@ class Runner:
             rows: the images to attack, `(n,)`.
             name: name of the attack, for the progress bar and `remember`.
             eps: radius of this run: a number, or one per image `(N,)`.
+            early_stop: `False` makes all steps and judges the image they end in.
 
         Raises:
             ValueError: for an adversarial example that is not finite or outside ball or box.
@@ -186,7 +195,7 @@ class Runner:
 
         def judged(batch):
             began = time.perf_counter()
-            x_adv = self._craft(attack, x, labels, batch, eps=eps)
+            x_adv = self._craft(attack, x, labels, batch, eps=eps, early_stop=early_stop)
             broken = misclassified(self.scores(x_adv), labels[batch]).numpy()
             seconds = np.asarray(time.perf_counter() - began)
             return {"rows": batch[broken], "x_adv": x_adv[broken], "seconds": seconds}
@@ -235,15 +244,6 @@ class Runner:
         close = _SAME_SCORES * np.abs(fresh).max(initial=0.0)
         if not np.allclose(graph(batch), fresh, rtol=0, atol=close, equal_nan=True):
             self._graphs.clear()
-
-    def _targets(self, attack, targets, labels, num_classes):
-        """Targets of a targeted attack, drawn if there are none; `None` if it has no target."""
-        if not attack.targeted:
-            return None
-        if targets is not None:
-            return arrays.check_targets(targets, labels, num_classes)
-        seeds = image_seeds(self.seed, self.first_index + np.arange(len(labels)))
-        return draw_targets(labels, num_classes, seeds).numpy()
 
     def _batches(self, rows):
         return (rows[part] for part in batches(len(rows), self.batch_size))

@@ -16,10 +16,12 @@ from keras_mmc.evaluation.minimal_perturbations import (
 )
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
-from keras_mmc.evaluation.rows import AttackRow, Diagnostic, ExtraRow
+from keras_mmc.evaluation.rows import AttackRow, Diagnostic, TrialRow
+from keras_mmc.evaluation.suites import SUITES
 from keras_mmc.evaluation.transfer_matrix import TransferMatrix, transfer_matrix
 
 __all__ = [
+    "SUITES",
     "AttackRow",
     "AuditReport",
     "BinarizationResult",
@@ -27,10 +29,10 @@ __all__ = [
     "Diagnostic",
     "EffectiveMargin",
     "EffectiveWeightNorm",
-    "ExtraRow",
     "MinimalPerturbations",
     "RobustnessCurve",
     "TransferMatrix",
+    "TrialRow",
     "audit",
     "binarization_test",
     "detection_auc",

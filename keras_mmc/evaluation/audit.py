@@ -15,8 +15,9 @@ from keras_mmc._version import __version__
 from keras_mmc.attacks import Ball, Runner, Transfer, misclassified
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
+from keras_mmc.evaluation.protocols import Trial
 from keras_mmc.evaluation.report import AuditReport
-from keras_mmc.evaluation.rows import AttackRow, ExtraRow
+from keras_mmc.evaluation.rows import AttackRow, TrialRow
 from keras_mmc.evaluation.suites import NAIVE, make_suite
 
 
@@ -43,8 +44,11 @@ def audit(
     misclassified in a fresh forward pass; NaN scores count as misclassified. The report says where
     the figures contradict each other, as those of masked gradients do.
 
-    The suite `"paper"` is weaker than `"standard"`. It also runs attacks outside the ball, C&W,
-    JSMA, rotation and noise, which are reported apart and do not count for the robust accuracy.
+    The suites `"gce"`, `"mmc"`, `"differential"` and `"emr"` first run the attacks of that paper
+    with its settings, each on its own, then `"standard"`: the figures of the paper's kind stand
+    beside the robust accuracy and do not count for it.
+
+    An attack that fails after another has finished loses nothing: its row holds the error.
 
     Args:
         model: Keras model from images to scores `(N, K)`, float32, without softmax.
@@ -52,11 +56,11 @@ def audit(
         y: integer labels `(N,)`; `None` with a data set.
         eps: radius of the ball, in input units, above 0.
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
-            made against center losses) or `"paper"` (the protocols of the papers of MMC and GCE).
+            made against center losses), or a paper, `"gce"`, `"mmc"`, `"differential"`, `"emr"`.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         substitute: a second Keras model of the same images and classes; `"adaptive"` and
-            `"paper"` then also try adversarial examples crafted on it.
+            `"mmc"` then also try adversarial examples crafted on it.
         batch_size: images attacked at a time.
         seed: integer; the same seed gives the same report on CPU, times aside.
         state_directory: where finished batches are kept. An audit that was interrupted goes on
@@ -70,8 +74,7 @@ def audit(
     Raises:
         ValueError: for `eps <= 0` or one beyond the box, an unknown suite, images, labels or a data
             set that do not fit, a model that returns probabilities or NaN, a substitute that the
-            suite does not use or that knows other classes, a `state_directory` of another audit, or
-            an adversarial example that fails the check afterwards.
+            suite does not use or that knows other classes, or a `state_directory` of another audit.
         OSError: if `state_directory` cannot be written.
 
     Source: the protocol of Croce & Hein, ICML 2020 (arXiv 2003.01690), and the checks of
@@ -111,8 +114,11 @@ def audit(
             facts = digests | settings | {"attacks": _parameters(made)}
             state = AuditState(state_directory, facts, first[:batch_size])
             runner.remember = stack.enter_context(state)
-        result = runner.in_turn(made.attacks, x, labels, first, made.limits)
-        extras = tuple(_extra_rows(runner, made, x, labels, first))
+        trials = tuple(
+            _trial_row(runner, name, trial, x, labels, first) for name, trial in made.trials.items()
+        )
+        errors: dict[str, str] = {}
+        result = runner.in_turn(made.attacks, x, labels, first, errors)
         after = runner.scores(result.x_adv)
         diagnostics = diagnose(runner, ball, x, labels, first, after, made.attacks, result)
     return AuditReport(
@@ -122,12 +128,23 @@ def audit(
         clean_accuracy=result.accuracy["clean"],
         naive_accuracy=result.accuracy[NAIVE],
         rows=tuple(
-            AttackRow(name, repr(attack), result.accuracy[name], result.seconds[name])
+            AttackRow(
+                name,
+                repr(attack),
+                result.accuracy[name],
+                result.seconds[name],
+                result.attacked[name],
+                errors.get(name),
+            )
             for name, attack in made.attacks.items()
         ),
-        extras=extras,
+        trials=trials,
         diagnostics=diagnostics,
-        notes=made.notes + tuple(_limits(made, len(x))),
+        notes=made.notes
+        + tuple(
+            f"{name} failed and broke nothing: without it the robust accuracy is an upper bound."
+            for name in errors
+        ),
         x=x,
         labels=labels,
         x_adv=result.x_adv,
@@ -188,11 +205,14 @@ def _check_substitute(substitute, x, num_classes):
 
 def _parameters(made):
     """The attacks of a suite as Python would write them; digests speak for a substitute."""
-    named = made.attacks | made.extras
-    return {
-        name: repr(attack.attack if isinstance(attack, Transfer) else attack)
-        for name, attack in named.items()
+
+    def text(attack):
+        return repr(attack.attack if isinstance(attack, Transfer) else attack)
+
+    trials = {
+        name: text(t.attack) + f", {t.limit}, {t.early_stop}" for name, t in made.trials.items()
     }
+    return trials | {name: text(attack) for name, attack in made.attacks.items()}
 
 
 def _versions():
@@ -200,27 +220,24 @@ def _versions():
     return {"keras_mmc": __version__} | {k: module.__version__ for k, module in modules.items()}
 
 
-def _limits(made, count):
-    """Which attacks of the table did not see all images."""
-    for name in made.attacks:
-        if made.limits.get(name, count) < count:
-            yield f"{name} attacked only the first {made.limits[name]} of {count} images."
-
-
-def _extra_rows(runner, made, x, labels, scores):
-    """The attacks outside the ball, each on the images that are classified correctly."""
-    right = np.flatnonzero(~misclassified(scores, labels).numpy())
-    for name, attack in made.extras.items():
-        limit = min(made.limits.get(name, len(x)), len(x))
-        rows = right[right < limit]
-        broken = runner.run(attack, x, labels, rows, name=name)
-        l2 = Ball(0.0, "l2", attack.box).sizes(broken.x_adv, x[broken.rows])
-        yield ExtraRow(
-            name,
-            repr(attack),
-            num_images=limit,
-            attacked=len(rows),
-            success_rate=len(l2) / max(1, len(rows)),
-            mean_l2=float(l2.mean()) if len(l2) else None,
-            seconds=broken.seconds,
-        )
+def _trial_row(
+    runner: Runner, name: str, trial: Trial, x: np.ndarray, labels: np.ndarray, scores: np.ndarray
+) -> TrialRow:
+    """One attack of a paper on the images that are classified correctly as they are."""
+    limit = min(trial.limit or len(x), len(x))
+    rows = np.flatnonzero(~misclassified(scores[:limit], labels[:limit]).numpy())
+    known = name, repr(trial.attack), trial.source, limit, len(rows)
+    try:
+        options = {"name": name, "early_stop": trial.early_stop}
+        broken = runner.run(trial.attack, x, labels, rows, **options)
+    except Exception as error:  # must not cost the rows of other attacks
+        return TrialRow(*known, None, None, None, 0.0, f"{type(error).__name__}: {error}")
+    successes = len(broken.rows)
+    l2 = Ball(0.0, "l2", trial.attack.box).sizes(broken.x_adv, x[broken.rows])
+    return TrialRow(
+        *known,
+        accuracy=(len(rows) - successes) / limit,
+        success_rate=successes / len(rows) if len(rows) else None,
+        mean_l2=float(l2.mean()) if successes else None,
+        seconds=broken.seconds,
+    )

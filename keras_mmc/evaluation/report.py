@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_mmc import _files
+from keras_mmc.evaluation._report_text import report_text
 from keras_mmc.evaluation.checkpoint import check_state_directory
 from keras_mmc.evaluation.intervals import wilson_interval
-from keras_mmc.evaluation.rows import MASKED, AttackRow, Diagnostic, ExtraRow
+from keras_mmc.evaluation.rows import MASKED, AttackRow, Diagnostic, TrialRow
 
 _EXAMPLES = 9
 _KIND = _files.Kind(
@@ -39,7 +40,7 @@ class AuditReport:
         clean_accuracy: fraction of images classified correctly as they are.
         naive_accuracy: robust accuracy under PGD on the cross-entropy alone.
         rows: one `AttackRow` per attack, in the order they ran.
-        extras: one `ExtraRow` per attack outside the ball.
+        trials: one `TrialRow` per attack of a paper's protocol.
         diagnostics: one `Diagnostic` per check, by name.
         notes: replaced objectives and the like.
         x: images `(N, ...)`, float32.
@@ -62,7 +63,7 @@ class AuditReport:
     clean_accuracy: float
     naive_accuracy: float
     rows: tuple[AttackRow, ...]
-    extras: tuple[ExtraRow, ...]
+    trials: tuple[TrialRow, ...]
     diagnostics: dict[str, Diagnostic]
     notes: tuple[str, ...]
     x: np.ndarray
@@ -92,39 +93,14 @@ class AuditReport:
         return any(check.grade == MASKED for check in self.diagnostics.values())
 
     def __str__(self):
-        low, high = self.interval
-        width = max(len(row.name) for rows in (self.rows, self.extras) for row in rows)
-        lines = [
-            f"Audit '{self.suite}', {self.norm} eps {self.eps:.4g}, {self.num_images} images, "
-            f"seed {self.seed}",
-            f"  {'clean'.ljust(width)}  {100 * self.clean_accuracy:6.2f} %",
-            *(
-                f"  {row.name.ljust(width)}  {100 * row.accuracy:6.2f} %  {row.seconds:8.1f} s"
-                for row in self.rows
-            ),
-            f"Robust accuracy {100 * self.robust_accuracy:.2f} % (95 % interval "
-            f"{100 * low:.2f} to {100 * high:.2f}). Each line above is the robust accuracy after "
-            "that attack and all before it.",
-        ]
-        if self.extras:
-            lines.append("Attacks outside the ball, each on its own and not counted above:")
-        for row in self.extras:
-            size = "" if row.mean_l2 is None else f", mean L2 {row.mean_l2:.3g}"
-            lines.append(
-                f"  {row.name.ljust(width)}  {100 * row.success_rate:6.2f} % of {row.attacked} "
-                f"broken{size}  {row.seconds:8.1f} s"
-            )
-        fired = [check for check in self.diagnostics.values() if check.fired]
-        lines += [f"Finding ({check.grade}): {check.finding}" for check in fired]
-        lines += [f"Note: {text}" for text in self.notes]
-        return "\n".join(lines)
+        return report_text(self)
 
     def to_dict(self) -> dict:
         """Everything but images, labels and predictions, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name in ("x", "labels", "x_adv", "predictions"):
             del fields[name]
-        for name in ("rows", "extras"):
+        for name in ("rows", "trials"):
             fields[name] = [dataclasses.asdict(row) for row in fields[name]]
         fields["diagnostics"] = {
             name: {"fired": check.fired, **dataclasses.asdict(check)}

@@ -1,47 +1,58 @@
-"""The lines of a report: attacks inside the ball, attacks outside, and diagnostics."""
+"""The lines of a report: attacks in turn, attacks on their own, and diagnostics."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackRow:
-    """One attack of an audit.
+    """One attack of an audit, run on the images that those before it left.
 
     Attributes:
         name: name of the attack.
         parameters: the attack as Python would write it.
         accuracy: robust accuracy after this attack and all before it.
         seconds: wall time, tracing included.
+        attacked: number of images it ran on; 0 if those before it left none.
+        error: why it could not run, if it could not: then it broke nothing.
     """
 
     name: str
     parameters: str
     accuracy: float
     seconds: float
+    attacked: int
+    error: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class ExtraRow:
-    """One attack outside the ball, run on its own: it does not count for the robust accuracy.
+class TrialRow:
+    """One attack of a paper's protocol, run on its own: the robust accuracy does not count it.
 
     Attributes:
         name: name of the attack.
         parameters: the attack as Python would write it.
+        source: where its settings are from.
         num_images: number of images it was limited to, the first ones.
         attacked: how many of them the model classifies correctly as they are.
-        success_rate: fraction of the attacked images that it broke, 0 if there was none.
+        accuracy: fraction of `num_images` that the model classifies correctly under the attack,
+            whatever the attack aims at.
+        success_rate: fraction of the attacked images that it broke; `None` if there was none.
         mean_l2: mean Euclidean size of the perturbation over the successes, in input units;
             `None` without a success. Neither figure means anything without the other.
         seconds: wall time, tracing included.
+        error: why it could not run, if it could not: then its figures are `None`.
     """
 
     name: str
     parameters: str
+    source: str
     num_images: int
     attacked: int
-    success_rate: float
+    accuracy: float | None
+    success_rate: float | None
     mean_l2: float | None
     seconds: float
+    error: str | None = None
 
 
 MASKED = "masked gradients"

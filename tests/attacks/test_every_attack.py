@@ -44,6 +44,7 @@ ATTACKS = {
     "pgd-near": attacks.PGD(**IN_BALL, steps=4, random_start=0.01),
     "pgd-targeted": attacks.PGD(**IN_BALL, steps=4, targeted=True),
     "rotation": attacks.Rotation(box=BOX),
+    "random rotation": attacks.RandomRotation(box=BOX),
     "spsa": attacks.SPSA(**IN_BALL, steps=3, samples=8, learning_rate=0.2),
     "square": attacks.Square(**IN_BALL, queries=15),
     "square-l2": attacks.Square(**IN_BALL, queries=15, norm="l2"),

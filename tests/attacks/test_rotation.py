@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from keras_mmc.attacks import misclassified
+from keras_mmc.attacks import RandomRotation, misclassified
 from keras_mmc.attacks.rotation import Rotation, rotate
 
 SEED = tf.constant([3, 4])
@@ -24,13 +24,34 @@ def run(attack, score_fn, x, y, view="search", targets=None, jit_compile=False):
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (1, 5, 9, 3)])
 @pytest.mark.parametrize("degrees", [-30.0, 7.5, 90.0, 200.0])
-def test_rotate_agrees_with_scipy(shape, degrees, rng):
+@pytest.mark.parametrize(("fill", "mode"), [("zero", "grid-constant"), ("nearest", "nearest")])
+def test_rotate_agrees_with_scipy(shape, degrees, fill, mode, rng):
     """Fails if the angle, its direction, the middle, a weight or the border is off."""
     images = rng.uniform(size=shape)
-    expected = ndimage.rotate(
-        images, degrees, axes=(1, 2), reshape=False, order=1, mode="grid-constant", cval=0.0
+    expected = ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1, mode=mode)
+    np.testing.assert_allclose(rotate(tf.constant(images), degrees, fill), expected, atol=1e-9)
+
+
+def test_every_image_has_its_angle(rng):
+    """Fails if angles of a batch are swapped, or one turns all."""
+    images, degrees = rng.uniform(size=(3, 6, 7, 2)), [10.0, -20.0, 45.0]
+    alone = [rotate(tf.constant(images[i : i + 1]), degrees[i], "nearest")[0] for i in range(3)]
+    np.testing.assert_allclose(rotate(tf.constant(images), degrees, "nearest"), alone, atol=1e-9)
+
+
+def test_random_angles_are_uniform_and_their_own():
+    """Fails if an angle leaves the range, is shared, or ignores the seed."""
+    ramp = np.tile(np.arange(-4.0, 5.0)[:, None], (400, 1, 9))[..., None].astype("float32")
+    attack = RandomRotation(30.0, box=(-9.0, 9.0))
+    found = attack.generate(None, ramp, np.zeros(400, int), 3).numpy()
+    # In the middle a turned ramp rises by the cosine along a column, by the sine along a row.
+    angles = np.degrees(
+        np.arctan2(found[:, 4, 5] - found[:, 4, 3], found[:, 5, 4] - found[:, 3, 4])
     )
-    np.testing.assert_allclose(rotate(tf.constant(images), degrees), expected, atol=1e-9)
+    assert np.abs(angles).max() <= 30 + 1e-3 and len(np.unique(angles)) > 390
+    assert abs(angles.mean()) < 3 and abs(np.abs(angles).mean() - 15) < 1.5
+    other = attack.generate(None, ramp, np.zeros(400, int), 4).numpy()
+    assert (other != found).any()
 
 
 def test_rotate_by_nothing_and_by_quarters_is_exact(rng):

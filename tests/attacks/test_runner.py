@@ -162,21 +162,40 @@ def test_what_left_the_ball_is_refused(model):
 
 
 def test_attacks_in_turn(model):
-    """Fails if an image is credited to a later attack, or a limited attack goes on beyond it."""
+    """Fails if an image is credited to a later attack, or attacked again once it is broken."""
     labels = predictions(model, X)
     labels[5] = (labels[5] + 1) % 4
     runner = Runner(model, batch_size=10)
     scores = runner.scores(X)
     attacks = {"small": PGD(0.05, steps=5), "large": PGD(0.3, steps=5)}
-    result = runner.in_turn(attacks, X, labels, scores, limits={"large": 20})
+    result = runner.in_turn(attacks, X, labels, scores)
     assert result.broken_by[5] == "clean" and result.accuracy["clean"] == 47 / 48
     np.testing.assert_array_equal(result.x_adv[5], X[5])
-    assert "large" not in result.broken_by[20:] and "large" in result.broken_by[:20]
+    left = {"small": 47, "large": 47 - result.broken_by.count("small")}
+    assert result.attacked == left
     for name in attacks:
         assert result.broken_by.count(name) > 0
         ours = [i for i, by in enumerate(result.broken_by) if by == name]
         assert (predictions(model, result.x_adv[ours]) != labels[ours]).all()
     assert result.robust_accuracy == result.accuracy["large"] == result.broken_by.count(None) / 48
+
+
+def test_an_error_loses_nothing_that_was_found(model):
+    """Fails if a later attack that cannot run hides what others found, or the first is silent."""
+    labels, errors = predictions(model, X), {}
+    runner = Runner(model, batch_size=10)
+    scores, leaving = runner.scores(X), Shift(0.3, factor=1.2)
+    attacks = {"small": PGD(0.05, steps=5), "leaving": leaving, "large": PGD(0.3, steps=5)}
+    result = runner.in_turn(attacks, X, labels, scores, errors)
+    assert list(errors) == ["leaving"] and "This is a defect" in errors["leaving"]
+    del attacks["leaving"]
+    alone = runner.in_turn(attacks, X, labels, scores)
+    assert result.broken_by == alone.broken_by
+    np.testing.assert_array_equal(result.x_adv, alone.x_adv)
+    assert result.accuracy["leaving"] == result.accuracy["small"] < 1
+    for given in (errors, None):
+        with pytest.raises(ValueError, match="This is a defect"):
+            runner.in_turn({"leaving": leaving} | attacks, X, labels, scores, given)
 
 
 def test_what_is_remembered_is_not_attacked_again(model):

@@ -1,7 +1,5 @@
 """The audit: honest numbers, findings that fire where they should, and refusals."""
 
-import dataclasses
-import functools
 import json
 import pathlib
 import sys
@@ -13,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 import keras_mmc
-from keras_mmc.attacks import PGD, CarliniWagner, Rotation, score_function
-from keras_mmc.evaluation import suites
-from keras_mmc.evaluation.suites import NAIVE, TRANSFER, Suite
+from keras_mmc.attacks import PGD, CarliniWagner, GaussianNoise, Runner, score_function
+from keras_mmc.evaluation.protocols import PROTOCOLS, Trial
+from keras_mmc.evaluation.suites import NAIVE, Suite
 
 # The package exports a function of the name of its module.
 audit_module = sys.modules[keras_mmc.audit.__module__]
@@ -142,77 +140,86 @@ def test_nan_under_attack_counts_as_broken(mmc_model, held_out, monkeypatch):
     assert broken.any()
 
 
+def gce_protocol(suite, ball, *_):
+    """The protocol of a paper with an attack that fails, and short attacks after it."""
+    short = {"steps": 40, "binary_search_steps": 4, "learning_rate": 0.1}
+    one = {"pgd": Trial(PGD(ball.eps, 3, objective="cross_entropy"), "the paper")}
+    one |= {"targeted": Trial(PGD(ball.eps, 5, targeted=True), "the paper")}
+    one |= {"leaving": Trial(Leaving(ball.eps), "the paper")}
+    one |= {"c&w": Trial(CarliniWagner(**short), "the code", 10, True)}
+    one |= {"nothing": Trial(GaussianNoise(0.0), "the code")}
+    return Suite(two_attacks(suite, ball).attacks, one)
+
+
 @pytest.fixture(scope="module")
 def paper_report(mmc_model, held_out):
-    """The papers' protocol with a short C&W, the same network being its own substitute."""
-    short = functools.partial(CarliniWagner, steps=40, binary_search_steps=4, learning_rate=0.1)
+    """A short protocol of a paper: 30 images, of which the first is misclassified as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suites, "CarliniWagner", short)
-        patch.setattr(suites, "_JSMA_IMAGES", 10)
+        patch.setattr(audit_module, "make_suite", gce_protocol)
         patch.setattr(audit_module, "diagnose", lambda *_, **__: {})
-        x, y = held_out[0][:30], held_out[1][:30]
-        return keras_mmc.audit(
-            mmc_model, x, y, 0.1, "paper", substitute=mmc_model, batch_size=16, verbose=0
-        )
+        x, y = held_out[0][:30], mmc_model.predict(held_out[0][:30], verbose=0).argmax(axis=1)
+        y[0] = (y[0] + 1) % 10
+        return keras_mmc.audit(mmc_model, x, y, 0.1, "gce", batch_size=16, verbose=0)
 
 
-def test_attacks_outside_the_ball_do_not_count(paper_report):
-    """Fails if C&W, which breaks nearly everything, lowers the robust accuracy in the ball."""
-    names = [row.name for row in paper_report.extras]
-    assert names == [
-        "c&w l2",
-        "jsma (25 % of the pixels)",
-        "rotation up to 30 degrees",
-        "gaussian noise 0.05",
-    ]
-    assert paper_report.extras[0].success_rate > 0.9
-    assert paper_report.robust_accuracy > 0.2
+def test_trials_run_alone_and_do_not_count(paper_report, mmc_model):
+    """Fails if a figure is not over the images it should be, or lowers the robust accuracy."""
+    rows, x, y = {row.name: row for row in paper_report.trials}, paper_report.x, paper_report.labels
+    assert list(rows) == ["pgd", "targeted", "leaving", "c&w", "nothing"]
+    assert [row.attacked for row in rows.values()] == [29, 29, 29, 9, 29]
+    assert [row.num_images for row in rows.values()] == [30, 30, 30, 10, 30]
+    for name, attack in (
+        ("pgd", PGD(0.1, 3, objective="cross_entropy")),
+        ("targeted", PGD(0.1, 5, targeted=True)),
+    ):
+        # Where the iterations end, on the true label.
+        found = Runner(mmc_model).generate(attack, x, y)
+        right = mmc_model.predict(found, verbose=0).argmax(axis=1) == y
+        assert rows[name].accuracy == pytest.approx(np.mean(right & (np.arange(30) > 0)))
+    found = CarliniWagner(40, 0.1, 4)(mmc_model, x[1:10], y[1:10])
+    fooled = mmc_model.predict(found, verbose=0).argmax(axis=1) != y[1:10]
+    sizes = np.linalg.norm((found - x[1:10]).reshape(9, -1), axis=1)[fooled]
+    assert rows["c&w"].success_rate == fooled.mean() > 0.9
+    assert rows["c&w"].accuracy == pytest.approx((~fooled).sum() / 10)
+    assert rows["c&w"].mean_l2 == pytest.approx(sizes.mean(), rel=1e-5)
     assert set(paper_report.broken_by) <= {None, "clean", *(row.name for row in paper_report.rows)}
-    assert any("weaker than 'standard'" in note for note in paper_report.notes)
+    assert paper_report.robust_accuracy > 0.2
 
 
-def test_extra_rows_are_true(paper_report, mmc_model, held_out):
-    """Fails if the success rate or the mean size is not over the images it should be."""
-    x, y = held_out[0][:30], held_out[1][:30]
-    right = np.flatnonzero(mmc_model.predict(x, verbose=0).argmax(axis=1) == y)
-    rows = {row.name: row for row in paper_report.extras}
-    assert rows["jsma (25 % of the pixels)"].attacked == np.sum(right < 10)
-    assert rows["jsma (25 % of the pixels)"].num_images == 10
-    turned = Rotation(30.0)(mmc_model, x[right], y[right])
-    fooled = mmc_model.predict(turned, verbose=0).argmax(axis=1) != y[right]
-    sizes = np.linalg.norm((turned - x[right]).reshape(len(right), -1), axis=1)[fooled]
-    row = rows["rotation up to 30 degrees"]
-    assert (row.attacked, row.num_images) == (len(right), 30)
-    assert row.success_rate == pytest.approx(fooled.mean())
-    assert row.mean_l2 == pytest.approx(sizes.mean(), rel=1e-5)
-    for row in paper_report.extras:
-        assert (row.mean_l2 is None) == (row.success_rate == 0)
+def test_a_trial_that_breaks_nothing_or_fails_loses_nothing(paper_report):
+    """Fails if an attack without a success, or one that cannot run, ends the audit or hides it."""
+    rows = {row.name: row for row in paper_report.trials}
+    nothing, leaving = rows["nothing"], rows["leaving"]
+    assert (nothing.accuracy, nothing.success_rate) == (29 / 30, 0.0)
+    assert nothing.mean_l2 is None and nothing.error is None
+    assert "This is a defect of the attack" in leaving.error
+    assert leaving.accuracy is leaving.success_rate is leaving.mean_l2 is None
+    lines = str(paper_report).splitlines()
+    (line,) = [line for line in lines if line.startswith("  leaving")]
+    assert "FAILED: ValueError" in line and " %" not in line
+    (line,) = [line for line in lines if line.startswith("  c&w")]
+    size = f"broken, mean L2 {rows['c&w'].mean_l2:.3g}"
+    assert f"{100 * rows['c&w'].success_rate:.2f} % of 9 attacked images {size}" in line
 
 
-def test_a_substitute_is_attacked_last(paper_report):
-    """Fails if a second model is taken and its row is missing."""
-    assert paper_report.rows[-1].name == TRANSFER
-    assert paper_report.rows[-1].parameters.startswith("Transfer(attack=MIM(eps=0.1")
-
-
-def test_a_limited_attack_is_noted(mmc_model, held_out, monkeypatch, no_probes):
-    """Fails if a row of the table hides that its attack saw only some of the images."""
-    monkeypatch.setattr(audit_module, "make_suite", limited_suite)
-    result = keras_mmc.audit(mmc_model, held_out[0][:20], held_out[1][:20], EPS, verbose=0)
-    assert result.notes == ("pgd attacked only the first 5 of 20 images.",)
-    broken = [name == "pgd" for name in result.broken_by]
-    assert any(broken[:5])
-    assert not any(broken[5:])
+@pytest.mark.parametrize("suite", PROTOCOLS)
+def test_where_no_image_is_left_the_report_says_so(suite, mmc_model, held_out, monkeypatch):
+    """Fails if an attack that met no image ends the audit, or prints 0.00 % as its success."""
+    x = held_out[0][:6]
+    y = (mmc_model.predict(x, verbose=0).argmax(axis=1) + 1) % 10
+    report = keras_mmc.audit(mmc_model, x, y, 0.1, suite, verbose=0)
+    assert report.trials and all(row.attacked == 0 for row in (*report.trials, *report.rows))
+    lines = str(report).splitlines()
+    for row in report.trials:
+        (line,) = [line for line in lines if line.startswith(f"  {row.name} ")]
+        assert "attacked no image" in line and " %" not in line.removeprefix(f"  {row.name}")
+    assert sum("(no image was left to attack)" in line for line in lines) == len(report.rows)
 
 
 def two_attacks(suite, ball, *_):
     """A suite of two short attacks."""
     naive = PGD(ball.eps, 3, objective="cross_entropy")
     return Suite({NAIVE: naive, "pgd": PGD(ball.eps, steps=20)})
-
-
-def limited_suite(suite, ball, *_):
-    return dataclasses.replace(two_attacks(suite, ball), limits={"pgd": 5})
 
 
 def test_progress_names_each_attack_and_what_is_left(mmc_model, held_out, capsys, no_probes):
@@ -280,15 +287,6 @@ def test_printed_report_names_everything(report):
         assert part in text
     for part in (*report.findings, *(row.name for row in report.rows)):
         assert part in text
-
-
-def test_printed_report_shows_rate_and_size_together(paper_report):
-    """Fails if the success rate of an attack outside the ball is printed without its size."""
-    lines = str(paper_report).splitlines()
-    for row in paper_report.extras:
-        (line,) = [line for line in lines if line.startswith(f"  {row.name}")]
-        assert f"{100 * row.success_rate:.2f} % of {row.attacked} broken" in line
-        assert row.mean_l2 is None or f"mean L2 {row.mean_l2:.3g}" in line
 
 
 def test_stored_diagnostics_hold_their_figures(report):
@@ -413,9 +411,9 @@ def test_a_substitute_that_does_not_fit_is_refused(mmc_model, held_out):
     softmax = keras.Model(mmc_model.input, keras.layers.Softmax()(mmc_model.output))
     for substitute, suite, message in (
         (three, "adaptive", "audited model, 10; it returns scores of 3"),
-        (softmax, "paper", "substitute does not fit.*softmax"),
+        (softmax, "mmc", "substitute does not fit.*softmax"),
         (three, "quick", "does not use a substitute"),
-        ("model.keras", "paper", "must be a Keras model"),
+        ("model.keras", "mmc", "must be a Keras model"),
     ):
         with pytest.raises(ValueError, match=message):
             keras_mmc.audit(mmc_model, *held_out, EPS, suite, substitute=substitute, verbose=0)
@@ -428,13 +426,16 @@ class Leaving(PGD):
         return x + 2 * eps
 
 
-@pytest.mark.parametrize("where", ["attacks", "extras"])
-def test_points_outside_are_not_reported(where, mmc_model, held_out, monkeypatch):
-    """Fails if a defect of an attack passes as an adversarial example."""
-    leaving = {"leaving": Leaving(1.0)}
-    parts = {"attacks": {NAIVE: PGD(0.01, steps=1)}, "extras": {}}
-    parts[where] |= leaving
-    monkeypatch.setattr(audit_module, "make_suite", lambda *_: Suite(**parts))
+def test_points_outside_are_not_reported(mmc_model, held_out, monkeypatch, no_probes):
+    """Fails if a defect of an attack passes as an adversarial example, or costs other results."""
+    naive = {NAIVE: PGD(0.01, steps=1)}
+    monkeypatch.setattr(audit_module, "make_suite", lambda *_: Suite(naive | {"x": Leaving(1.0)}))
+    report = keras_mmc.audit(mmc_model, *held_out, 1.0, verbose=0)
+    assert "This is a defect of the attack" in report.rows[1].error
+    assert report.rows[1].accuracy == report.rows[0].accuracy == report.robust_accuracy
+    assert any("x failed" in note and "upper bound" in note for note in report.notes)
+    assert "FAILED: ValueError" in str(report)
+    monkeypatch.setattr(audit_module, "make_suite", lambda *_: Suite({NAIVE: Leaving(1.0)}))
     with pytest.raises(ValueError, match="This is a defect of the attack"):
         keras_mmc.audit(mmc_model, *held_out, 1.0, verbose=0)
 

@@ -45,8 +45,8 @@ def run(mmc_model, held_out):
 
 def without_times(report):
     """The report as data, and its images; times are set to 0."""
-    rows = tuple(dataclasses.replace(row, seconds=0.0) for row in (*report.rows, *report.extras))
-    rest = {k: v for k, v in report.to_dict().items() if k not in ("rows", "extras")}
+    rows = tuple(dataclasses.replace(row, seconds=0.0) for row in (*report.rows, *report.trials))
+    rest = {k: v for k, v in report.to_dict().items() if k not in ("rows", "trials")}
     return rows, rest, report.x_adv.tobytes(), report.predictions.tobytes(), report.labels.tobytes()
 
 
@@ -93,7 +93,7 @@ def test_times_add_up(short, run, tmp_path):
     first = run(tmp_path)
     again = run(tmp_path)
     assert [row.seconds for row in again.rows] == [row.seconds for row in first.rows]
-    assert [row.seconds for row in again.extras] == [row.seconds for row in first.extras]
+    assert [row.seconds for row in again.trials] == [row.seconds for row in first.trials]
     assert all(row.seconds > 0 for row in first.rows)
 
 
@@ -142,7 +142,7 @@ def test_another_audit_is_refused(short, run, mmc_model, held_out, tmp_path):
         ({"eps": 0.2}, "eps 0.1 there, 0.2 here"),
         ({"seed": 4}, "seed 3 there, 4 here"),
         ({"batch_size": 50}, "batch_size 30 there, 50 here"),
-        ({"suite": "paper"}, "suite quick there, paper here"),
+        ({"suite": "emr"}, "suite quick there, emr here"),
         ({"box": (-1.0, 1.0)}, "box"),
         ({"x": x * 0.5}, "other images"),
         ({"y": (y + 1) % 10}, "other labels"),

@@ -18,8 +18,9 @@ VOID = {"meta", "img", "br"}
 
 @pytest.fixture
 def facts():
+    ran = {"attacked": 100, "error": None}
     return {
-        "suite": "paper",
+        "suite": "mmc",
         "eps": 0.1,
         "norm": "linf",
         "box": [0.0, 1.0],
@@ -30,15 +31,18 @@ def facts():
         "robust_accuracy": 0.0123,
         "interval": [0.0045, 0.0678],
         "rows": [
-            {"name": "naive", "parameters": "PGD(0.1)", "accuracy": 0.8, "seconds": 1.5},
-            {"name": "strong", "parameters": "APGD(0.1)", "accuracy": 0.0123, "seconds": 2.5},
+            {"name": "naive", "parameters": "PGD(0.1)", "accuracy": 0.8, "seconds": 1.5} | ran,
+            {"name": "strong", "parameters": "APGD(0.1)", "accuracy": 0.0123, "seconds": 2.5} | ran,
         ],
-        "extras": [
+        "trials": [
             {
                 "name": "c&w",
                 "parameters": "CarliniWagner()",
+                "source": "Pang et al.",
                 "num_images": 50,
                 "attacked": 45,
+                "accuracy": 0.0124,
+                "error": None,
                 "success_rate": 0.9876,
                 "mean_l2": 0.567,
                 "seconds": 3.5,
@@ -46,8 +50,11 @@ def facts():
             {
                 "name": "noise",
                 "parameters": "GaussianNoise(0.0)",
+                "source": "Pang et al.",
                 "num_images": 50,
                 "attacked": 45,
+                "accuracy": 0.9,
+                "error": None,
                 "success_rate": 0.0,
                 "mean_l2": None,
                 "seconds": 0.5,
@@ -124,9 +131,20 @@ def test_everything_is_on_the_page(facts, example):
     """Fails if a figure, a finding, a note or a version is missing."""
     text = " ".join(Reader(audit_page(facts, [example])).texts)
     for part in (
-        *("suite 'paper'", "L-infinity", "0.1", "123 images", "seed 7", "90.00 %", "80.00 %"),
+        *("suite 'mmc'", "L-infinity", "0.1", "123 images", "seed 7", "90.00 %", "80.00 %"),
         *("1.23 %", "0.45 %", "6.78 %", "naive", "strong", "PGD(0.1)", "1.5 s", "2.5 s"),
-        *("c&w", "98.76 %", "0.567", "45", "none", "Masked.", "A note.", "keras 3.99"),
+        *(
+            "c&w",
+            "98.76 %",
+            "1.24 %",
+            "0.567",
+            "45",
+            "none",
+            "Pang et al.",
+            "Masked.",
+            "A note.",
+            "keras 3.99",
+        ),
         *("difference 0.7877", "Masked gradients.", "masked gradients", "passed"),
         *("image 17", "class 3 becomes class 8", "by strong"),
     ):
@@ -148,7 +166,7 @@ def test_texts_cannot_become_markup(facts, example):
     """Fails if a name or a note is written into the page as HTML."""
     evil = "<script>alert('&\"')</script>"
     facts["suite"] = facts["norm"] = evil
-    for row in (*facts["rows"], *facts["extras"]):
+    for row in (*facts["rows"], *facts["trials"]):
         row["name"] = row["parameters"] = evil
     facts["notes"], facts["versions"] = [evil], {evil: evil}
     facts["diagnostics"] = {
@@ -156,18 +174,32 @@ def test_texts_cannot_become_markup(facts, example):
     }
     page = audit_page(facts, [example | {"broken_by": evil}])
     assert "<script" not in page
-    # Title and heading 2, norm, 2 rows and 2 extras twice, check with figure and grade, finding
+    # Title and heading 2, norm, 2 rows and 2 trials twice, check with figure and grade, finding
     # with grade, note, version twice, caption; the chart holds it in SVG of its own.
     assert "".join(Reader(page).texts).count(evil) == 2 + 1 + 8 + 3 + 2 + 1 + 2 + 1
 
 
-def test_a_page_without_findings_extras_or_examples(facts):
+def test_a_page_without_findings_trials_or_examples(facts):
     """Fails if empty parts leave a heading, or an audit without findings does not say so."""
-    facts |= {"extras": [], "notes": [], "diagnostics": {}}
+    facts |= {"trials": [], "notes": [], "diagnostics": {}}
     text = " ".join(Reader(audit_page(facts)).texts)
     assert "found nothing that contradicts" in text
-    for heading in ("outside the ball", "Adversarial examples", "Notes"):
+    for heading in ("attacks of the paper", "Adversarial examples", "Notes"):
         assert heading not in text
+
+
+def test_attacks_that_failed_or_met_no_image_say_so(facts):
+    """Fails if an attack that did nothing looks like one that broke nothing."""
+    facts["rows"][1] |= {"attacked": 0}
+    facts["trials"][0] |= {"error": "ValueError: no gradient", "accuracy": None, "mean_l2": None}
+    facts["trials"][0] |= {"success_rate": None}
+    facts["trials"][1] |= {"attacked": 0, "accuracy": 0.0, "success_rate": None}
+    text = " ".join(Reader(audit_page(facts)).texts)
+    assert "1.23 % (no image was left)" in text
+    assert "c&w none 45 none none" in text and "ValueError: no gradient" in text
+    assert "noise 0.00 % 0 none none" in text
+    facts["rows"][1] |= {"error": "OSError: full"}
+    assert "APGD(0.1) failed: OSError: full" in " ".join(Reader(audit_page(facts)).texts)
 
 
 def test_only_pictures_are_shown_as_pictures(facts, example):
