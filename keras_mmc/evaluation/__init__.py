@@ -14,10 +14,11 @@ from keras_mmc.evaluation.minimal_perturbations import (
     MinimalPerturbations,
     minimal_perturbations,
 )
+from keras_mmc.evaluation.protocols import Protocol, Trial, make_protocol
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from keras_mmc.evaluation.rows import AttackRow, Diagnostic, TrialRow
-from keras_mmc.evaluation.suites import SUITES
+from keras_mmc.evaluation.suites import SUITES, Suite, make_suite
 from keras_mmc.evaluation.transfer_matrix import TransferMatrix, transfer_matrix
 
 __all__ = [
@@ -30,13 +31,18 @@ __all__ = [
     "EffectiveMargin",
     "EffectiveWeightNorm",
     "MinimalPerturbations",
+    "Protocol",
     "RobustnessCurve",
+    "Suite",
     "TransferMatrix",
+    "Trial",
     "TrialRow",
     "audit",
     "binarization_test",
     "detection_auc",
     "effective_margins",
+    "make_protocol",
+    "make_suite",
     "minimal_perturbations",
     "robustness_curve",
     "transfer_matrix",

@@ -18,7 +18,7 @@ from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.protocols import Trial
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.rows import AttackRow, TrialRow
-from keras_mmc.evaluation.suites import NAIVE, make_suite
+from keras_mmc.evaluation.suites import Suite, make_suite
 
 
 def audit(
@@ -26,7 +26,7 @@ def audit(
     x: ArrayLike | tf.data.Dataset,
     y: ArrayLike | None,
     eps: float,
-    suite: str = "standard",
+    suite: str | Suite = "standard",
     *,
     norm: str = "linf",
     box: tuple[float, float] = (0.0, 1.0),
@@ -56,7 +56,8 @@ def audit(
         y: integer labels `(N,)`; `None` with a data set.
         eps: radius of the ball, in input units, above 0.
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
-            made against center losses), or a paper, `"gce"`, `"mmc"`, `"differential"`, `"emr"`.
+            made against center losses), or a paper, `"gce"`, `"mmc"`, `"differential"`, `"emr"`;
+            or a `keras_mmc.evaluation.Suite` of your own, the naive control first.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         substitute: a second Keras model of the same images and classes; `"adaptive"` and
@@ -103,10 +104,12 @@ def audit(
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
     first = runner.scores(x)
     labels, num_classes = runner.labels(y, first), first.shape[1]
-    made = make_suite(suite, ball, x.shape[1:], num_classes, substitute)
+    made = suite
+    if not isinstance(made, Suite):
+        made = make_suite(made, ball, x.shape[1:], num_classes, substitute)
     if substitute is not None:
         _check_substitute(substitute, x[:batch_size], num_classes)
-    settings = {"suite": suite, **dataclasses.asdict(ball), "seed": int(seed)}
+    settings = {"suite": made.name, **dataclasses.asdict(ball), "seed": int(seed)}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
     digests = digests_of(model, substitute, x, labels)
     with contextlib.ExitStack() as stack:
@@ -126,7 +129,7 @@ def audit(
         digests=digests,
         num_images=len(x),
         clean_accuracy=result.accuracy["clean"],
-        naive_accuracy=result.accuracy[NAIVE],
+        naive_accuracy=result.accuracy[next(iter(made.attacks))],
         rows=tuple(
             AttackRow(
                 name,

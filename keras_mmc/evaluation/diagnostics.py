@@ -25,7 +25,6 @@ from keras_mmc.attacks import (
 )
 from keras_mmc.evaluation import checks
 from keras_mmc.evaluation.rows import Diagnostic
-from keras_mmc.evaluation.suites import NAIVE
 
 _PROBE_IMAGES = 200
 _BLACK_BOX_IMAGES = 32
@@ -121,8 +120,9 @@ def diagnose(
         **_probes(runner, ball, x, y, first),
     }
     masked = any(check.grade == checks.MASKED for check in evidence.values())
-    naive = checks.naive_minus_best(result.accuracy[NAIVE], result.robust_accuracy, masked)
-    return model_checks | {"naive_minus_best": naive} | evidence
+    naive = result.accuracy[next(iter(attacks))]
+    difference = checks.naive_minus_best(naive, result.robust_accuracy, masked)
+    return model_checks | {"naive_minus_best": difference} | evidence
 
 
 def _black_boxes(runner, ball, x, y, attacks, result):

@@ -28,12 +28,14 @@ class Suite:
     """The attacks of an audit.
 
     Attributes:
+        name: name of the suite.
         attacks: attacks inside the ball by name, the naive control first; each runs on the images
             that those before it did not break.
         trials: attacks of a paper by name; each runs on its own.
         notes: sentences a report must show.
     """
 
+    name: str
     attacks: dict[str, Attack]
     trials: dict[str, Trial] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -70,7 +72,8 @@ def make_suite(
     naive: dict[str, Attack] = {NAIVE: PGD(**ball, steps=20, objective="cross_entropy")}
     if suite == "quick":
         restarted = {"pgd-50 (margin) x 5": PGD(**ball, steps=50, restarts=5)}
-        made = Suite(naive | restarted | {"nearest wrong center": _nearest_wrong(ball, steps=100)})
+        attacks = naive | restarted | {"nearest wrong center": _nearest_wrong(ball, steps=100)}
+        made = Suite(suite, attacks)
     else:
         strong, notes = AutoAttack(**ball).attacks(num_classes)
         if len(image_shape) != 3:
@@ -79,10 +82,10 @@ def make_suite(
         if suite == "adaptive":
             strong["nearest wrong center"] = _nearest_wrong(ball, steps=600)
             strong["multi-targeted pgd (margin)"] = MultiTargeted(**ball, steps=50)
-        made = Suite(naive | strong, notes=notes)
+        made = Suite(suite, naive | strong, notes=notes)
     if suite in PROTOCOLS:
         protocol = make_protocol(suite, within, image_shape, substitute)
-        return Suite(made.attacks, protocol.trials, (*protocol.notes, *made.notes))
+        return Suite(suite, made.attacks, protocol.trials, (*protocol.notes, *made.notes))
     if substitute is None:
         return made
     transfer = {TRANSFER: Transfer(MIM(**ball, steps=10), substitute)}

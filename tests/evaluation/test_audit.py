@@ -114,23 +114,24 @@ class BreaksOnGray(keras.layers.Layer):
         return tf.where(images[:, 0, 0] == 0, scores, scores * float("nan"))
 
 
-def test_a_random_model_is_flagged(mmc_model, held_out, monkeypatch):
+def test_a_random_model_is_flagged(mmc_model, held_out):
     """Fails if randomness at inference goes unnoticed."""
-    monkeypatch.setattr(audit_module, "make_suite", two_attacks)
     noisy = keras.Model(mmc_model.input, Noise()(mmc_model.output))
-    result = keras_mmc.audit(noisy, held_out[0][:40], held_out[1][:40], EPS, "quick", verbose=0)
+    result = keras_mmc.audit(
+        noisy, held_out[0][:40], held_out[1][:40], EPS, two_attacks(EPS), verbose=0
+    )
     assert "random at inference" in result.findings[0]
     assert result.diagnostics["random_at_inference"].figures["largest_difference"] > 0
     # Noise classifies some broken images correctly again: that is said, and no error.
     assert result.diagnostics["confirmed_once_more"].fired
 
 
-def test_nan_under_attack_counts_as_broken(mmc_model, held_out, monkeypatch):
+def test_nan_under_attack_counts_as_broken(mmc_model, held_out):
     """Fails if NaN scores on an attacked image pass as robust."""
-    monkeypatch.setattr(audit_module, "make_suite", two_attacks)
     images, scores = mmc_model.input, mmc_model.output
     fragile = keras.Model(images, BreaksOnGray()([images, scores]))
-    result = keras_mmc.audit(fragile, held_out[0][:40], held_out[1][:40], 0.05, "quick", verbose=0)
+    x, y = held_out[0][:40], held_out[1][:40]
+    result = keras_mmc.audit(fragile, x, y, 0.05, two_attacks(0.05), verbose=0)
     assert "NaN scores" in result.findings[0]
     assert (
         result.diagnostics["nan_scores"].figures["images"] == np.sum(result.predictions == -1) > 0
@@ -140,26 +141,25 @@ def test_nan_under_attack_counts_as_broken(mmc_model, held_out, monkeypatch):
     assert broken.any()
 
 
-def gce_protocol(suite, ball, *_):
+def protocol(eps):
     """The protocol of a paper with an attack that fails, and short attacks after it."""
     short = {"steps": 40, "binary_search_steps": 4, "learning_rate": 0.1}
-    one = {"pgd": Trial(PGD(ball.eps, 3, objective="cross_entropy"), "the paper")}
-    one |= {"targeted": Trial(PGD(ball.eps, 5, targeted=True), "the paper")}
-    one |= {"leaving": Trial(Leaving(ball.eps), "the paper")}
+    one = {"pgd": Trial(PGD(eps, 3, objective="cross_entropy"), "the paper")}
+    one |= {"targeted": Trial(PGD(eps, 5, targeted=True), "the paper")}
+    one |= {"leaving": Trial(Leaving(eps), "the paper")}
     one |= {"c&w": Trial(CarliniWagner(**short), "the code", 10, True)}
     one |= {"nothing": Trial(GaussianNoise(0.0), "the code")}
-    return Suite(two_attacks(suite, ball).attacks, one)
+    return Suite("a paper", two_attacks(eps).attacks, one)
 
 
 @pytest.fixture(scope="module")
 def paper_report(mmc_model, held_out):
     """A short protocol of a paper: 30 images, of which the first is misclassified as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_module, "make_suite", gce_protocol)
         patch.setattr(audit_module, "diagnose", lambda *_, **__: {})
         x, y = held_out[0][:30], mmc_model.predict(held_out[0][:30], verbose=0).argmax(axis=1)
         y[0] = (y[0] + 1) % 10
-        return keras_mmc.audit(mmc_model, x, y, 0.1, "gce", batch_size=16, verbose=0)
+        return keras_mmc.audit(mmc_model, x, y, 0.1, protocol(0.1), batch_size=16, verbose=0)
 
 
 def test_trials_run_alone_and_do_not_count(paper_report, mmc_model):
@@ -203,7 +203,7 @@ def test_a_trial_that_breaks_nothing_or_fails_loses_nothing(paper_report):
 
 
 @pytest.mark.parametrize("suite", PROTOCOLS)
-def test_where_no_image_is_left_the_report_says_so(suite, mmc_model, held_out, monkeypatch):
+def test_where_no_image_is_left_the_report_says_so(suite, mmc_model, held_out):
     """Fails if an attack that met no image ends the audit, or prints 0.00 % as its success."""
     x = held_out[0][:6]
     y = (mmc_model.predict(x, verbose=0).argmax(axis=1) + 1) % 10
@@ -216,10 +216,10 @@ def test_where_no_image_is_left_the_report_says_so(suite, mmc_model, held_out, m
     assert sum("(no image was left to attack)" in line for line in lines) == len(report.rows)
 
 
-def two_attacks(suite, ball, *_):
+def two_attacks(eps):
     """A suite of two short attacks."""
-    naive = PGD(ball.eps, 3, objective="cross_entropy")
-    return Suite({NAIVE: naive, "pgd": PGD(ball.eps, steps=20)})
+    naive = PGD(eps, 3, objective="cross_entropy")
+    return Suite("two", {NAIVE: naive, "pgd": PGD(eps, steps=20)})
 
 
 def test_progress_names_each_attack_and_what_is_left(mmc_model, held_out, capsys, no_probes):
@@ -310,7 +310,7 @@ def test_stored_diagnostics_hold_their_figures(report):
         ({"eps": 8}, "larger than the whole box.*8 / 255, not 8"),
         ({"batch_size": 0}, "batch_size"),
         ({"model": print}, "Keras model"),
-        ({"suite": "fast"}, r"quick.*standard.*adaptive.*paper.*received 'fast'"),
+        ({"suite": "fast"}, r"quick.*standard.*adaptive.*gce.*received 'fast'"),
         ({"x": np.zeros((2, 8, 8, 1), "uint8")}, "dtype uint8"),
         ({"x": np.full((2, 8, 8, 1), np.nan, "float32")}, "NaN"),
         ({"x": np.full((2, 8, 8, 1), 2.0, "float32")}, r"box \[0, 1\]"),
@@ -347,11 +347,10 @@ def test_rounded_probabilities_are_refused(policy, mmc_model, held_out):
         keras_mmc.audit(model, *held_out, EPS, verbose=0)
 
 
-def test_numpy_radius(mmc_model, held_out, monkeypatch, no_probes):
+def test_numpy_radius(mmc_model, held_out, no_probes):
     """Fails if a radius computed with NumPy is refused, or cannot be written as JSON."""
-    monkeypatch.setattr(audit_module, "make_suite", two_attacks)
     x, y = held_out[0][:10], held_out[1][:10]
-    result = keras_mmc.audit(mmc_model, x, y, np.float32(0.1), verbose=0)
+    result = keras_mmc.audit(mmc_model, x, y, np.float32(0.1), two_attacks(0.1), verbose=0)
     assert json.dumps(result.to_dict()["eps"]) == str(float(np.float32(0.1)))
 
 
@@ -384,12 +383,11 @@ class MeanOfBatch(keras.layers.Layer):
         return x - tf.reduce_mean(x, axis=0)
 
 
-def test_a_model_that_looks_at_its_batch_is_flagged(mmc_model, held_out, monkeypatch):
+def test_a_model_that_looks_at_its_batch_is_flagged(mmc_model, held_out):
     """Fails if scores that depend on the other images go unnoticed."""
-    monkeypatch.setattr(audit_module, "make_suite", two_attacks)
     peeking = keras.Model(mmc_model.input, MeanOfBatch()(mmc_model.output))
     x, y = held_out[0][:40], held_out[1][:40]
-    result = keras_mmc.audit(peeking, x, y, EPS, "quick", batch_size=16, verbose=0)
+    result = keras_mmc.audit(peeking, x, y, EPS, two_attacks(EPS), batch_size=16, verbose=0)
     assert result.diagnostics["depends_on_batch"].fired
     assert not result.diagnostics["random_at_inference"].fired
 
@@ -426,18 +424,16 @@ class Leaving(PGD):
         return x + 2 * eps
 
 
-def test_points_outside_are_not_reported(mmc_model, held_out, monkeypatch, no_probes):
+def test_points_outside_are_not_reported(mmc_model, held_out, no_probes):
     """Fails if a defect of an attack passes as an adversarial example, or costs other results."""
-    naive = {NAIVE: PGD(0.01, steps=1)}
-    monkeypatch.setattr(audit_module, "make_suite", lambda *_: Suite(naive | {"x": Leaving(1.0)}))
-    report = keras_mmc.audit(mmc_model, *held_out, 1.0, verbose=0)
+    suite = Suite("own", {NAIVE: PGD(0.01, steps=1), "x": Leaving(1.0)})
+    report = keras_mmc.audit(mmc_model, *held_out, 1.0, suite, verbose=0)
     assert "This is a defect of the attack" in report.rows[1].error
     assert report.rows[1].accuracy == report.rows[0].accuracy == report.robust_accuracy
     assert any("x failed" in note and "upper bound" in note for note in report.notes)
     assert "FAILED: ValueError" in str(report)
-    monkeypatch.setattr(audit_module, "make_suite", lambda *_: Suite({NAIVE: Leaving(1.0)}))
     with pytest.raises(ValueError, match="This is a defect of the attack"):
-        keras_mmc.audit(mmc_model, *held_out, 1.0, verbose=0)
+        keras_mmc.audit(mmc_model, *held_out, 1.0, Suite("own", {NAIVE: Leaving(1.0)}), verbose=0)
 
 
 def test_two_classes(held_out, no_probes):

@@ -14,6 +14,7 @@ import keras_mmc
 from keras_mmc import _files
 from keras_mmc.attacks import PGD, GaussianNoise, Runner
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
+from keras_mmc.evaluation.protocols import Trial
 from keras_mmc.evaluation.suites import NAIVE, Suite
 
 # The package exports a function of the name of its module.
@@ -25,7 +26,7 @@ EPS = 0.1
 def short(monkeypatch):
     """A suite of three short attacks, and no diagnostics: an audit takes a second."""
     attacks = {NAIVE: PGD(EPS, steps=3, objective="cross_entropy"), "pgd": PGD(EPS, steps=3)}
-    suite = Suite(attacks, {"noise": GaussianNoise(0.2)})
+    suite = Suite("quick", attacks, {"noise": Trial(GaussianNoise(0.2), "this test")})
     monkeypatch.setattr(audit_module, "make_suite", lambda *_: suite)
     monkeypatch.setattr(audit_module, "diagnose", lambda *_, **__: {})
 

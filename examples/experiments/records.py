@@ -1,0 +1,72 @@
+"""Records of runs: one JSON file each, written when the run is complete and never again."""
+
+import json
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_mmc
+from keras_mmc import _files
+
+NAME = "record.json"
+
+
+def environment() -> dict[str, Any]:
+    """Versions of the libraries, the commit of this code if it is a checkout, the processor."""
+    modules = {"keras_mmc": keras_mmc, "keras": keras, "tensorflow": tf, "numpy": np}
+    return {
+        "versions": {name: module.__version__ for name, module in modules.items()},
+        "commit": commit(),
+        "python": platform.python_version(),
+        "processor": _processor(),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this file is in, with `+` if files differ from it."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def _processor():
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else platform.processor()
+
+
+def read(directory: pathlib.Path) -> dict[str, Any] | None:
+    """The record of a finished run, or `None`."""
+    path = directory / NAME
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def write(directory: pathlib.Path, record: dict[str, Any]) -> None:
+    """Write a record as a whole; numbers of NumPy become plain ones, NaN is refused."""
+    partial = directory / f"{NAME}.partial"
+    with _files.replacing(directory / NAME, partial):
+        text = json.dumps(record, indent=1, default=_plain, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"A record holds plain values; received {type(value).__name__}.")

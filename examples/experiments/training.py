@@ -1,0 +1,145 @@
+"""Training one network of an experiment."""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+import keras_mmc
+from keras_mmc import datasets, defenses
+
+SOFTMAX = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way to train.
+
+    Attributes:
+        loss: makes the loss.
+        head: makes the head for a number of classes; `None` for a dense layer.
+        defense: makes the defense; `None` for plain training.
+        regularizer: makes the regularizer, if there is one.
+        rate: by how much the learning rate of the setting is multiplied.
+    """
+
+    loss: Callable[[], keras.losses.Loss] = SOFTMAX
+    head: Callable[[int], keras.layers.Layer] | None = None
+    defense: Callable[[], defenses.Defense] | None = None
+    regularizer: Callable[[], Any] | None = None
+    rate: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What all methods of an experiment share.
+
+    Attributes:
+        dataset: name of the data set.
+        network: makes the network; takes `input_shape`, `num_classes` or `head`, `mean`, `std`.
+        epochs: number of epochs.
+        batch_size: images per batch.
+        optimizer: makes the optimizer of a learning rate or a schedule.
+        rate: the highest learning rate.
+        schedule: makes the schedule of the highest rate and the number of steps; `None` for none.
+        augment: whether training images are cropped and mirrored.
+        standardize: whether the network standardizes its images itself.
+    """
+
+    dataset: str
+    network: Callable[..., keras.Model]
+    epochs: int
+    batch_size: int
+    optimizer: Callable[[Any], keras.optimizers.Optimizer]
+    rate: float
+    schedule: Callable[[float, int], Any] | None = None
+    augment: bool = False
+    standardize: bool = False
+
+
+def tiny(
+    input_shape: tuple[int, ...],
+    num_classes: int | None = None,
+    head: keras.layers.Layer | None = None,
+) -> keras.Model:
+    """A network for rehearsals: one hidden layer of 32."""
+    last = keras.layers.Dense(num_classes) if head is None else head
+    features = keras.layers.Dense(16, name="features")
+    hidden = keras.layers.Dense(32, activation="relu")
+    layers = [keras.Input(input_shape), keras.layers.Flatten(), hidden, features, last]
+    return keras.Sequential(layers, name="tiny")
+
+
+def build(method: Method, setting: Setting) -> keras.Model:
+    """The network of a method."""
+    info = datasets.info(setting.dataset)
+    options = {"mean": info.mean, "std": info.std} if setting.standardize else {}
+    if method.head is None:
+        return setting.network(info.image_shape, num_classes=info.num_classes, **options)
+    return setting.network(info.image_shape, head=method.head(info.num_classes), **options)
+
+
+def train(
+    method: Method, setting: Setting, seed: int, path: pathlib.Path
+) -> tuple[keras.Model, dict[str, Any]]:
+    """A trained network, saved at `path`, and what a record says of its training.
+
+    A network that is there already is loaded: its facts stand beside it.
+    """
+    facts_path = path.with_suffix(".npz")
+    if path.exists() and facts_path.exists():
+        with np.load(facts_path) as stored:
+            return keras.models.load_model(path), {k: stored[k].tolist() for k in stored}
+    keras.utils.set_random_seed(seed)
+    model = build(method, setting)
+    train_data = datasets.load(setting.dataset, "train", setting.batch_size, setting.augment, seed)
+    validation = datasets.load(setting.dataset, "validation", 500, seed=seed)
+    trained: keras.Model = model
+    if method.defense is not None or method.regularizer is not None:
+        defense = method.defense() if method.defense else None
+        regularizer = method.regularizer() if method.regularizer else None
+        trained = keras_mmc.AdversarialModel(model, defense, regularizer, seed=seed)
+    rate: Any = setting.rate * method.rate
+    if setting.schedule is not None:
+        rate = setting.schedule(rate, setting.epochs * int(train_data.cardinality()))
+    trained.compile(setting.optimizer(rate), method.loss(), metrics=["accuracy"])
+    began = time.process_time()
+    history = trained.fit(
+        train_data,
+        epochs=setting.epochs,
+        shuffle=False,  # the training batches are shuffled already
+        validation_data=validation.take(2),
+        verbose=0,
+        callbacks=[keras_mmc.callbacks.StopOnNonFinite()],
+    ).history
+    facts = {
+        "cpu_seconds": time.process_time() - began,
+        "validation_accuracy": history["val_accuracy"],
+        "loss": history["loss"],
+    }
+    np.savez(facts_path, **facts)
+    model.save(path)
+    return model, facts
+
+
+def describe(method: Method, setting: Setting, model: keras.Model) -> dict[str, Any]:
+    """Method and setting in words, for a record."""
+    return {
+        "dataset": setting.dataset,
+        "architecture": model.name,
+        "weights": model.count_params(),
+        "loss": type(method.loss()).__name__,
+        "defense": repr(method.defense()) if method.defense else None,
+        "regularizer": repr(method.regularizer()) if method.regularizer else None,
+        "epochs": setting.epochs,
+        "batch_size": setting.batch_size,
+        "rate": setting.rate * method.rate,
+        "schedule": getattr(setting.schedule, "__name__", None),
+        "optimizer": type(setting.optimizer(0.1)).__name__,
+        "augment": setting.augment,
+    }
