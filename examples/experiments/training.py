@@ -22,14 +22,15 @@ class Method:
 
     Attributes:
         loss: makes the loss.
-        head: makes the head for a number of classes; `None` for a dense layer.
+        head: makes the head for a number of classes and the width of the features; `None` for a
+            dense layer.
         defense: makes the defense; `None` for plain training.
         regularizer: makes the regularizer, if there is one.
         rate: by how much the learning rate of the setting is multiplied.
     """
 
     loss: Callable[[], keras.losses.Loss] = SOFTMAX
-    head: Callable[[int], keras.layers.Layer] | None = None
+    head: Callable[[int, int], keras.layers.Layer] | None = None
     defense: Callable[[], defenses.Defense] | None = None
     regularizer: Callable[[], Any] | None = None
     rate: float = 1.0
@@ -41,7 +42,8 @@ class Setting:
 
     Attributes:
         dataset: name of the data set.
-        network: makes the network; takes `input_shape`, `num_classes` or `head`, `mean`, `std`.
+        network: makes the network, as those of `keras_mmc.models`.
+        feature_dim: width of the features.
         epochs: number of epochs.
         batch_size: images per batch.
         optimizer: makes the optimizer of a learning rate or a schedule.
@@ -53,6 +55,7 @@ class Setting:
 
     dataset: str
     network: Callable[..., keras.Model]
+    feature_dim: int
     epochs: int
     batch_size: int
     optimizer: Callable[[Any], keras.optimizers.Optimizer]
@@ -66,10 +69,11 @@ def tiny(
     input_shape: tuple[int, ...],
     num_classes: int | None = None,
     head: keras.layers.Layer | None = None,
+    feature_dim: int = 16,
 ) -> keras.Model:
     """A network for rehearsals: one hidden layer of 32."""
     last = keras.layers.Dense(num_classes) if head is None else head
-    features = keras.layers.Dense(16, name="features")
+    features = keras.layers.Dense(feature_dim, name="features")
     hidden = keras.layers.Dense(32, activation="relu")
     layers = [keras.Input(input_shape), keras.layers.Flatten(), hidden, features, last]
     return keras.Sequential(layers, name="tiny")
@@ -78,10 +82,12 @@ def tiny(
 def build(method: Method, setting: Setting) -> keras.Model:
     """The network of a method."""
     info = datasets.info(setting.dataset)
-    options = {"mean": info.mean, "std": info.std} if setting.standardize else {}
+    options: dict[str, Any] = {"feature_dim": setting.feature_dim}
+    options |= {"mean": info.mean, "std": info.std} if setting.standardize else {}
     if method.head is None:
         return setting.network(info.image_shape, num_classes=info.num_classes, **options)
-    return setting.network(info.image_shape, head=method.head(info.num_classes), **options)
+    head = method.head(info.num_classes, setting.feature_dim)
+    return setting.network(info.image_shape, head=head, **options)
 
 
 def train(

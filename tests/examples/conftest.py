@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -26,18 +27,29 @@ for given in json.loads(sys.argv[2]):
 
 
 @pytest.fixture(scope="session")
-def run_script(request):
+def run_script(request, tmp_path_factory):
     """Run an example script and return the finished process."""
+    root, place = request.config.rootpath, tmp_path_factory.mktemp("scripts")
+    server = subprocess.Popen(
+        [sys.executable, root / "tests" / "examples" / "script_server.py"],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
     def run(name, *flags):
-        return subprocess.run(
-            [sys.executable, request.config.rootpath / "examples" / name, *flags],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-        )
+        paths = {"stdout": str(place / "stdout"), "stderr": str(place / "stderr")}
+        arguments = [str(root / "examples" / name), *map(str, flags)]
+        server.stdin.write(json.dumps({"arguments": arguments, **paths}) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        printed = (pathlib.Path(path).read_text(encoding="utf-8") for path in paths.values())
+        return subprocess.CompletedProcess(arguments, code, *printed)
 
-    return run
+    with server:  # closes its standard input, at which it ends
+        yield run
+    assert server.returncode == 0
 
 
 @pytest.fixture(scope="session")
