@@ -13,12 +13,28 @@ import pathlib
 import time
 
 from absl import app, flags, logging
-from experiments import gce, pages, records
+from experiments import (
+    differential_cifar10,
+    differential_margin,
+    emr,
+    gce,
+    mmc,
+    pages,
+    records,
+    shootout,
+)
 from experiments.base import BUDGETS, Experiment
 
 from keras_mmc import _files
 
-EXPERIMENTS: dict[str, Experiment] = {**gce.EXPERIMENTS}
+EXPERIMENTS: dict[str, Experiment] = {
+    **gce.EXPERIMENTS,
+    **mmc.EXPERIMENTS,
+    **differential_margin.EXPERIMENTS,
+    **differential_cifar10.EXPERIMENTS,
+    **emr.EXPERIMENTS,
+    **shootout.EXPERIMENTS,
+}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("experiment", None, sorted(EXPERIMENTS), "What to run.", required=True)

@@ -65,13 +65,19 @@ def smoke(optimizer: Callable = adam) -> Plan:
 def train_and_attack(
     paper: str, methods: Mapping[str, Method], plans: Mapping[str, Plan], budget: str
 ) -> dict[str, Job]:
-    """One job for every method and seed."""
+    """One job for every method and seed; a rehearsal takes the first and the last method."""
     plan = plans[budget]
+    methods = {name: methods[name] for name in rehearsed(tuple(methods), plan)}
     return {
         job_name(name, seed): functools.partial(one_job, paper, name, method, plan, seed)
         for name, method in methods.items()
         for seed in plan.seeds
     }
+
+
+def rehearsed(methods: tuple[str, ...], plan: Plan) -> tuple[str, ...]:
+    """The methods of a plan: all of them, or the first and the last for a rehearsal."""
+    return (methods[0], methods[-1]) if plan.cost.short else methods
 
 
 def job_name(method: str, seed: int) -> str:

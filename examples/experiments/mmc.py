@@ -18,6 +18,7 @@ from experiments.jobs import (
     cosine,
     job_name,
     paper_tables,
+    rehearsed,
     sgd,
     smoke,
     tenths,
@@ -133,7 +134,9 @@ def _jobs(name, methods, budget):
     """Train and attack every method; then what needs all networks of the first seed."""
     made = train_and_attack("mmc", _with_training(methods), _PLANS[name], budget)
     plan = _PLANS[name][budget]
-    made["transfer-and-detection"] = functools.partial(_across, tuple(methods), plan)
+    made["transfer-and-detection"] = functools.partial(
+        _across, rehearsed(tuple(methods), plan), plan
+    )
     return made
 
 
