@@ -29,8 +29,7 @@ class Rotation(Attack):
         objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
             `(scores, labels, targets)`: the angle at which it is largest is the worst.
         targeted: whether to reach a target instead of leaving the label.
-        box: `(low, high)`, where images live. Pixels that come from outside the image are 0, or
-            the nearest value the box allows.
+        box: `(low, high)`, where images live. Pixels that come from outside the image are `low`.
 
     Raises:
         ValueError: if a field does not fit, and when traced if `x` are not images `(N, H, W, C)`.
@@ -73,7 +72,7 @@ class Rotation(Attack):
 
         def step(i, state):
             (x, y, targets), worst, value, fooled = state
-            turned = clip_to_box(rotate(x, angles[i]), self.box)
+            turned = clip_to_box(rotate(x, angles[i], self.box[0]), self.box)
             scores = score_fn(turned)
             won = self.succeeded(scores, y, targets)
             turned_value = objective(scores, y, targets)
@@ -87,13 +86,14 @@ class Rotation(Attack):
         return repeat(self.num_angles, step, begin, lambda state: state[1], early_stop)
 
 
-def rotate(images: tf.Tensor, degrees: Any) -> tf.Tensor:
-    """Turns images about their middle, with bilinear interpolation and zeros around them.
+def rotate(images: tf.Tensor, degrees: Any, around: float = 0.0) -> tf.Tensor:
+    """Turns images about their middle, with bilinear interpolation.
 
     Args:
         images: tensor `(N, H, W, C)`.
         degrees: angle, counter-clockwise on an image whose first row is on top; a float or a
             scalar tensor. By 0 images come back to the last bit.
+        around: value of the pixels around the images.
 
     Returns:
         Tensor like `images`.
@@ -117,10 +117,12 @@ def rotate(images: tf.Tensor, degrees: Any) -> tf.Tensor:
     top, left = tf.floor(rows), tf.floor(columns)
     flat = tf.reshape(images, [-1, height * width, channels])
     turned = tf.zeros_like(images)
+    covered = tf.zeros_like(rows)
     for row, column in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         weight = (1 - tf.abs(rows - row)) * (1 - tf.abs(columns - column))
         weight = tf.where(inside, weight, tf.zeros_like(weight))
         index = tf.where(inside, tf.cast(row * width + column, tf.int32), 0)
         turned += weight[..., None] * tf.gather(flat, index, axis=1)
-    return turned
+        covered += weight
+    return turned + around * (1 - covered[..., None])

@@ -24,19 +24,21 @@ def run(attack, score_fn, x, y, view="search", targets=None, jit_compile=False):
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (1, 5, 9, 3)])
 @pytest.mark.parametrize("degrees", [-30.0, 7.5, 90.0, 200.0])
-def test_rotate_agrees_with_scipy(shape, degrees, rng):
+@pytest.mark.parametrize("around", [0.0, -1.5])
+def test_rotate_agrees_with_scipy(shape, degrees, around, rng):
     """Fails if the angle, its direction, the middle, a weight or the border is off."""
     images = rng.uniform(size=shape)
     expected = ndimage.rotate(
-        images, degrees, axes=(1, 2), reshape=False, order=1, mode="grid-constant", cval=0.0
+        images, degrees, axes=(1, 2), reshape=False, order=1, mode="grid-constant", cval=around
     )
-    np.testing.assert_allclose(rotate(tf.constant(images), degrees), expected, atol=1e-9)
+    turned = rotate(tf.constant(images), degrees, around)
+    np.testing.assert_allclose(turned, expected, atol=1e-9)
 
 
 def test_rotate_by_nothing_and_by_quarters_is_exact(rng):
     """Fails if 0 degrees change a bit, or a quarter turn is not NumPy's."""
     images = rng.uniform(size=(3, 7, 7, 2)).astype("float32")
-    np.testing.assert_array_equal(rotate(tf.constant(images), 0.0), images)
+    np.testing.assert_array_equal(rotate(tf.constant(images), 0.0, -1.5), images)
     quarter = np.rot90(images, axes=(1, 2))
     np.testing.assert_allclose(rotate(tf.constant(images), 90.0), quarter, atol=1e-5)
 
@@ -118,7 +120,7 @@ def test_broken_samples_leave_the_batch():
 
 @pytest.mark.parametrize("box", [(0.0, 1.0), (-1.0, -0.25)])
 def test_stays_in_the_box(box, rng):
-    """Fails if rounding, or zeros around the image, leave the box."""
+    """Fails if rounding, or what is around the image, leaves the box."""
     x = tf.constant(rng.uniform(*box, size=(3, 6, 6, 2)), tf.float32)
     score_fn = blob_model(6, 6)
     found = run(Rotation(30, 5, box=box), score_fn, x, tf.zeros(3, tf.int32))

@@ -310,6 +310,15 @@ def test_starts_at_small_noise(make):
     np.testing.assert_allclose(points, IMAGES, atol=2e-6)
 
 
+def test_small_noise_follows_the_box():
+    """Fails if the noise is 0.001 of whatever units the images come in."""
+    attack = attacks.PGD(EPS, steps=1, step_size=1e-6, box=(-9.0, 11.0))
+    points = perturbed(defenses.MART(attack), context_of(linear_model()))
+    noise = np.clip(0.02 / 0.001 * (small_noise(SEED) - IMAGES), -EPS, EPS)
+    inside = abs(small_noise(SEED) - IMAGES) > 1e-6  # not cut off by the box of `small_noise`
+    np.testing.assert_allclose((points - IMAGES)[inside], noise[inside], atol=1e-4)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_trades_in_training(mode, trained_step):
     """Fails if the divergence is climbed otherwise in the training graph."""

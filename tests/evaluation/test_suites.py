@@ -75,7 +75,7 @@ def test_paper_outside_the_ball():
     suite = made("paper", box=(-1.0, 1.0))
     box = {"box": (-1.0, 1.0)}
     assert list(suite.extras.values()) == [
-        CarliniWagner(steps=1000, learning_rate=0.01, initial_const=0.01, **box),
+        CarliniWagner(steps=1000, learning_rate=0.01, **box),
         JSMA(theta=2.0, gamma=0.25, **box),
         Rotation(30.0, **box),
         GaussianNoise(0.1, **box),
