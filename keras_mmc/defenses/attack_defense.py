@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -44,8 +44,6 @@ class AttackDefense(Defense):
     steps_schedule: Schedule | None = None
     start_epoch: int = 0
 
-    starts_near: ClassVar[bool] = False
-
     def __post_init__(self):
         owner, name = type(self).__name__, type(self.attack).__name__
         check_attack(owner, self.attack)
@@ -67,6 +65,10 @@ class AttackDefense(Defense):
                 f"the `{name}` of the attack one that can change at run time, as that of PGD, BIM "
                 f"or MIM; received {schedule!r} with {self.attack!r}."
             )
+
+    @property
+    def starts_near(self) -> bool:
+        return False
 
     @property
     def training_attack(self) -> Attack:
