@@ -59,9 +59,7 @@ SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
             "`burn_in` must be",
         ),
         (
-            lambda: defenses.MAIL(
-                PLAIN, burn_in=1, burn_in_defense=defenses.ComplementTraining()
-            ),
+            lambda: defenses.MAIL(PLAIN, burn_in=1, burn_in_defense=defenses.ComplementTraining()),
             "`burn_in_defense` must be a defense with one optimizer",
         ),
         (
