@@ -7,7 +7,7 @@ import keras
 from absl import flags
 
 from keras_mmc import attacks, callbacks, defenses, regularizers
-from keras_mmc.recipes import RECIPES
+from keras_mmc.recipes import DEVIATIONS, RECIPES
 
 MAIL = ("mail_at", "mail_trades", "mail_mart")
 DEFENSES = ("none", "at", "fast", "free", "trades", "mart", *MAIL, "cot")
@@ -37,11 +37,23 @@ flags.DEFINE_float("attack_step_size", None, "Length of a step; default: 2.5 * e
 flags.DEFINE_string(
     "attack_objective", None, "What the attack maximizes; default: the defense's own objective."
 )
+flags.DEFINE_enum(
+    "attack_start",
+    "default",
+    ["default", "ball"],
+    "Where the attack of trades and mail_trades starts: at small noise, or anywhere in the ball.",
+)
 flags.DEFINE_integer("eps_ramp", 0, "Epochs over which eps rises to --attack_eps.", lower_bound=0)
 flags.DEFINE_float("beta", None, "Weight of the divergence in trades and mart.")
 flags.DEFINE_float("mail_slope", None, "Slope of the sample weights of mail_*.")
 flags.DEFINE_float("mail_bias", None, "Margin at which the weight of mail_* is one half.")
 flags.DEFINE_integer("mail_burn_in", 0, "Epochs before the weights of mail_* apply.")
+flags.DEFINE_enum(
+    "mail_burn_in_defense",
+    "same",
+    ["same", "at"],
+    "What trains in those epochs: the same defense without weights, or at on the training loss.",
+)
 flags.DEFINE_enum(
     "regularizer",
     "none",
@@ -60,7 +72,7 @@ flags.DEFINE_integer(
 
 
 def apply_recipe() -> None:
-    """Set the flags of --recipe that were not given, and print all of them."""
+    """Set the flags of --recipe that were not given; print them, and how the recipe deviates."""
     if FLAGS.recipe is None:
         return
     for name, value in RECIPES[FLAGS.recipe].items():
@@ -68,13 +80,16 @@ def apply_recipe() -> None:
             FLAGS[name].value = value
     settings = {name: FLAGS[name].value for name in RECIPES[FLAGS.recipe]}
     print(f"Recipe {FLAGS.recipe}: " + ", ".join(f"{k}={v}" for k, v in settings.items()))
+    print("What differs from the publication, and what to know:")
+    print("\n".join(f"- {line}" for line in DEVIATIONS[FLAGS.recipe]))
 
 
 def build_defense() -> defenses.Defense:
     """The defense of the flags.
 
     Raises:
-        ValueError: if a defense that attacks comes without --attack_eps.
+        ValueError: if a defense that attacks comes without --attack_eps, or --attack_start with one
+            that starts elsewhere.
     """
     name = FLAGS.defense
     if name in ("none", "cot"):
@@ -95,11 +110,20 @@ def build_defense() -> defenses.Defense:
     )
     if name in _BETA:
         options["beta"] = _BETA[name] if FLAGS.beta is None else FLAGS.beta
+    if FLAGS.attack_start == "ball":
+        if not name.endswith("trades"):
+            raise ValueError(f"--attack_start=ball is for trades and mail_trades, not for {name}.")
+        options["uniform_start"] = True
     makes = {"at": defenses.AdversarialTraining, "trades": defenses.TRADES, "mart": defenses.MART}
     defense = makes[name.removeprefix("mail_")](attack, **options)
     if name not in MAIL:
         return defense
-    return defenses.MAIL(defense, FLAGS.mail_slope, FLAGS.mail_bias, FLAGS.mail_burn_in)
+    burn_in = None
+    if FLAGS.mail_burn_in_defense == "at":
+        options = {"objective": "training_loss", "eps_schedule": _eps_schedule()}
+        burn_in = defenses.AdversarialTraining(attack, **options)
+    mail = FLAGS.mail_slope, FLAGS.mail_bias, FLAGS.mail_burn_in
+    return defenses.MAIL(defense, *mail, burn_in_defense=burn_in)
 
 
 def _eps_schedule():

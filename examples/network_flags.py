@@ -32,6 +32,12 @@ flags.DEFINE_enum(
 flags.DEFINE_float("scale", 10.0, "Norm of the fixed centers (C_MM).", lower_bound=1e-6)
 flags.DEFINE_enum("model", "small_cnn", MODELS, "Network architecture.")
 flags.DEFINE_integer("depth", None, "Depth of resnet_v1, resnet_v2 or wide_resnet.")
+flags.DEFINE_integer(
+    "features",
+    None,
+    "Width of the feature layer before the head, 0 for none; default: that of the network.",
+    lower_bound=0,
+)
 
 
 def choose_head(name: str, head: str) -> str:
@@ -58,6 +64,8 @@ def build_model(info: keras_mmc.datasets.DatasetInfo, head: str) -> keras.Model:
         if FLAGS.model not in ("resnet_v1", "resnet_v2", "wide_resnet"):
             raise ValueError(f"--model={FLAGS.model} has a fixed depth; leave --depth out.")
         options["depth"] = FLAGS.depth
+    if FLAGS.features is not None:
+        options["feature_dim"] = FLAGS.features or None
     if head == "dense":
         options["num_classes"] = info.num_classes
     elif head == "centers":

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_mmc.recipes import RECIPES
+from keras_mmc.recipes import DEVIATIONS, RECIPES
 
 CHECK = """
 import sys
@@ -33,9 +33,29 @@ def test_every_recipe_builds(run_python):
     lines = run_python(CHECK).splitlines()
     built = {line.split()[1]: int(line.split()[2]) for line in lines if line.startswith("built")}
     assert built.keys() == RECIPES.keys()
-    # WRN-34-10 has 46.2 million weights, LeNet-5 on MNIST 60 thousand.
-    assert built["at_emr_cifar10"] == pytest.approx(46.2e6, rel=0.01)
+    # WRN-34-10 has 46.16 million weights, LeNet-5 on MNIST 60 thousand.
+    assert built["at_emr_cifar10"] == pytest.approx(46.16e6, rel=1e-3)
+    assert built["mart_cifar10"] == pytest.approx(11.17e6, rel=2e-3)
     assert built["gce_mnist"] < 1e5
+
+
+def test_every_recipe_says_how_it_deviates():
+    """Fails if a recipe is printed as if it were the publication."""
+    assert DEVIATIONS.keys() == RECIPES.keys()
+    for name, lines in DEVIATIONS.items():
+        assert any("held out for validation" in line for line in lines), name
+        assert all(line.endswith(".") and "\n" not in line for line in lines), name
+
+
+def test_recipes_of_mmc():
+    """Fails if the network is not the released one, or its rate not that of half the loss."""
+    for name in ("mmc_mnist", "mmc_cifar10", "mmc_cifar100", "mmc_at_cifar10"):
+        recipe = RECIPES[name]
+        assert (recipe["depth"], recipe["features"]) == (9 * 5 + 2, 256)
+        assert recipe["learning_rate"] == 2 * 0.01
+        assert recipe["augment"] == (recipe["dataset"] != "mnist")
+        # The same fractions of the epochs everywhere.
+        assert [int(drop) / recipe["epochs"] for drop in recipe["drops"]] == [0.5, 0.75]
 
 
 def test_recipes_are_plain_data():

@@ -1,4 +1,8 @@
-"""Attacks: one a file, all frozen dataclasses with one hook, two views of it and a call."""
+"""Attacks: one a file, all frozen dataclasses with one hook, two views of it and a call.
+
+`eps` and all other lengths that are given are in input units. Lengths left at `None` follow the
+width of the box, or `eps`, so that an attack is as strong in `box=(0.0, 255.0)` as in `[0, 1]`.
+"""
 
 from keras_mmc.attacks._engine.predictions import misclassified, reached, score_function
 from keras_mmc.attacks._engine.random import image_seeds

@@ -98,7 +98,8 @@ class Ball:
         eps = np.asarray(self.eps if eps is None else eps)
         axes = tuple(range(1, x_adv.ndim))
         inside = ((x_adv >= self.box[0]) & (x_adv <= self.box[1])).all(axis=axes)
-        return inside & (self.sizes(x_adv, x) <= eps * (1 + _ROUNDING[0]) + _ROUNDING[1])
+        rounding = _ROUNDING[1] * (self.box[1] - self.box[0])
+        return inside & (self.sizes(x_adv, x) <= eps * (1 + _ROUNDING[0]) + rounding)
 
 
 def check_norm(owner: Any, norm: Any) -> None:

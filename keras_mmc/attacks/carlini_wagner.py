@@ -49,9 +49,10 @@ class CarliniWagner(PenaltyAttack):
 
         value, gradient, scores = value_gradient_aux(penalty, x_adv)
         size = tf.cast(rows_sum((x_adv - x) ** 2), tf.float32)
-        low, high = self.box
-        slope = (high - low) / 2 * (1 - tf.tanh(w) ** 2)
-        gradient = (gradient + 2 * (x_adv - x)) * slope
+        width = self.box[1] - self.box[0]
+        slope = width / 2 * (1 - tf.tanh(w) ** 2)
+        # In units of a box of width 1: Adam adds a number to the size of gradients.
+        gradient = (gradient + 2 * (x_adv - x)) * slope / width**2
         move, memory = adam_step(gradient, memory, i, self.learning_rate)
         found = Evaluation(clip_to_box(x_adv, self.box), size, size + value, scores)
         return (w - move, memory), found

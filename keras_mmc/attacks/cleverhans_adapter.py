@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_mmc import objectives
 from keras_mmc._gradients import value_and_gradient
 from keras_mmc._validation import is_number
-from keras_mmc.attacks._engine.fields import check_fields
+from keras_mmc.attacks._engine.fields import check_fields, of_width
 from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.ball import Ball
 from keras_mmc.attacks.base import Attack
@@ -33,6 +33,9 @@ _SET_HERE = {
     "sanity_checks": "inputs are checked by CleverHans; those of cleverhans fail on Keras 3",
 }
 
+# Arguments in input units.
+_LENGTHS = ("eps", "eps_iter")
+
 
 @keras.saving.register_keras_serializable("keras_mmc")
 @dataclasses.dataclass(frozen=True, init=False)
@@ -49,7 +52,9 @@ class CleverHans(Attack):
             `(scores, labels)`; `None` leaves the function its own loss, cross-entropy.
         targeted: whether to reach a target; cleverhans then minimizes the objective of the target.
         box: `(low, high)`, where images live.
-        **arguments: all other arguments of the function, such as `eps` and `norm`.
+        **arguments: all other arguments of the function, such as `eps` and `norm`. Lengths left to
+            the function's own defaults, which are for images in [0, 1], grow with the width of the
+            box.
 
     Raises:
         ValueError: if the function does not work on Keras 3, if it takes no loss but `objective`
@@ -99,9 +104,16 @@ class CleverHans(Attack):
         """Cleverhans minimizes the untargeted objective of the target."""
         return False
 
+    def all_arguments(self) -> dict[str, Any]:
+        """The arguments, and the lengths among the function's own defaults, in input units."""
+        known = inspect.signature(self.function).parameters
+        lengths = {name: known[name].default for name in _LENGTHS if name in known}
+        scaled = {n: of_width(None, v, self.box) for n, v in lengths.items() if is_number(v)}
+        return scaled | dict(self.arguments)
+
     @property
     def ball(self) -> Ball | None:
-        arguments: dict[str, Any] = dict(self.arguments)
+        arguments = self.all_arguments()
         norm = {2: "l2", np.inf: "linf"}.get(arguments.get("norm", np.inf))
         if norm is None or not is_number(arguments.get("eps")):
             return None
@@ -150,7 +162,7 @@ class CleverHans(Attack):
             handed_over["loss_fn"] = self._loss_fn
         known = inspect.signature(self.function).parameters
         handed_over = {name: value for name, value in handed_over.items() if name in known}
-        adversarial = self.function(score_fn, x, **dict(self.arguments), **handed_over)
+        adversarial = self.function(score_fn, x, **self.all_arguments(), **handed_over)
         return clip_to_box(tf.cast(adversarial, x.dtype), self.box)
 
 

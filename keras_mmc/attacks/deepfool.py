@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_mmc._gradients import value_and_gradient
 from keras_mmc._validation import check_count, check_number
+from keras_mmc.attacks._engine.fields import of_width
 from keras_mmc.attacks._engine.loops import per_image, repeat
 from keras_mmc.attacks._engine.planes import rows_sum
 from keras_mmc.attacks._engine.predictions import likely_wrong, misclassified
@@ -58,10 +59,11 @@ class DeepFool(Attack):
 
     def run(self, score_fn, x, y, seed, targets, early_stop):
         """Per image the first adversarial example, else the clean image."""
+        beyond = of_width(None, _BEYOND, self.box)
 
         def step(i, state):
             (x0, y, others), delta, x_adv, fooled = state
-            delta += step_to_boundary(score_fn, x_adv, y, others, self.norm)
+            delta += step_to_boundary(score_fn, x_adv, y, others, self.norm, beyond)
             moved = clip_to_box(x0 + (1 + self.overshoot) * delta, self.box)
             x_adv = tf.where(per_image(fooled, moved), x_adv, moved)
             fooled |= misclassified(score_fn(x_adv), y)
@@ -75,13 +77,13 @@ class DeepFool(Attack):
 
 
 def step_to_boundary(
-    score_fn: Callable, x: tf.Tensor, y: tf.Tensor, others: tf.Tensor, norm: str
+    score_fn: Callable, x: tf.Tensor, y: tf.Tensor, others: tf.Tensor, norm: str, beyond: float
 ) -> tf.Tensor:
     """The step to the nearest of the tangents `s_k - s_y = 0` at `x`.
 
     With `f = s_k - s_y` and its gradient `w`, the distance is `|f| / ||w||` in the dual norm; the
     step is `|f| / ||w||_2^2 * w` for `"l2"` and `|f| / ||w||_1 * sign(w)` for `"linf"`, longer by
-    1e-4 as in the code of the paper, so that an image on the boundary crosses it.
+    `beyond`, so that an image on the boundary crosses it.
 
     Args:
         score_fn: maps images to scores `(N, K)`.
@@ -89,6 +91,7 @@ def step_to_boundary(
         y: labels `(N,)`.
         others: wrong classes `(N, M)` whose boundaries are considered.
         norm: `"l2"` or `"linf"`.
+        beyond: length in input units; 1e-4 in the code of the paper, for a box of width 1.
 
     Returns:
         Tensor like `x`; 0 where every gradient is 0.
@@ -106,7 +109,7 @@ def step_to_boundary(
         slope = largest * rows_sum(normal * unit)
         length = tf.math.divide_no_nan(tf.abs(value), slope)
         better = (largest > 0) & tf.math.is_finite(length) & (length < distance)
-        there = per_image(length + _BEYOND, x) * unit
+        there = per_image(length + beyond, x) * unit
         step = tf.where(per_image(better, x), there, step)
         return k + 1, tf.where(better, length, distance), step
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_mmc._gradients import value_and_gradient
 from keras_mmc._validation import check_choice, check_number
+from keras_mmc.attacks._engine.fields import of_width
 from keras_mmc.attacks._engine.planes import rows_sum
 from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.penalty import Evaluation, PenaltyAttack
@@ -24,11 +25,12 @@ class EAD(PenaltyAttack):
 
     There is no `eps`: report the rate of success together with the mean distance over successes.
 
-    Arguments and errors are those of `PenaltyAttack`, and two more. The learning rate falls with
-    the square root of the steps left.
+    Arguments and errors are those of `PenaltyAttack`, and two more; the first constant is 0.001 of
+    the squared width of the box. The learning rate falls with the square root of the steps left.
 
     Args:
-        beta: weight of the L1 term and threshold of the shrinkage, in input units.
+        beta: weight of the L1 term and threshold of the shrinkage, in input units; default: 0.001
+            of the width of the box.
         decision_rule: what makes the best of the images that fool the model: `"en"`, the smallest
             `||x' - x||_2^2 + beta * ||x' - x||_1`, or `"l1"`, the smallest `||x' - x||_1`.
 
@@ -39,13 +41,14 @@ class EAD(PenaltyAttack):
     >>> distances = abs(x_adv - x_test).reshape(len(x_test), -1).sum(axis=1)
     """
 
-    initial_const: float = 1e-3
-    beta: float = 1e-3
+    beta: float | None = None
     decision_rule: str = "en"
+
+    first_const = 1e-3
 
     def __post_init__(self):
         super().__post_init__()
-        check_number(self, "beta", self.beta, at_least=0)
+        check_number(self, "beta", self.beta, at_least=0, optional=True)
         check_choice(self, "decision_rule", self.decision_rule, ("en", "l1"))
 
     def begin(self, x):
@@ -53,10 +56,11 @@ class EAD(PenaltyAttack):
 
     def step(self, score_fn, i, variables, x, goal, constant):
         x_adv, ahead = variables
+        beta = of_width(self.beta, 1e-3, self.box)
         scores = score_fn(x_adv)
         sums = rows_sum((x_adv - x) ** 2), rows_sum(tf.abs(x_adv - x))
         squares, absolutes = (tf.cast(each, tf.float32) for each in sums)
-        elastic = squares + self.beta * absolutes
+        elastic = squares + beta * absolutes
         size = elastic if self.decision_rule == "en" else absolutes
         loss = elastic + constant * self.hinge(scores, goal)
 
@@ -67,7 +71,7 @@ class EAD(PenaltyAttack):
         gradient += 2 * (ahead - x)
         made = tf.cast(i, x.dtype)
         rate = self.learning_rate * tf.sqrt(tf.maximum(1 - made / self.steps, 0.0))
-        moved = shrink(ahead - rate * gradient, x, self.beta, self.box)
+        moved = shrink(ahead - rate * gradient, x, beta, self.box)
         ahead = moved + made / (made + 3) * (moved - x_adv)
         return (moved, ahead), Evaluation(x_adv, size, loss, scores)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_mmc._gradients import value_gradient_aux
 from keras_mmc._validation import check, is_number
+from keras_mmc.attacks._engine.fields import of_width
 from keras_mmc.attacks._engine.loops import per_image, repeat
 from keras_mmc.attacks._engine.predictions import reached
 from keras_mmc.attacks._engine.projections import clip_to_box
@@ -25,7 +26,8 @@ class JSMA(Attack):
     square of the number of pixels, the memory in proportion to it.
 
     Args:
-        theta: change of a pixel, in input units; negative to darken.
+        theta: change of a pixel, in input units, negative to darken; default: the width of the
+            box.
         gamma: largest fraction of pixels changed, in (0, 1]: `floor(gamma * D / 2)` pairs.
         box: `(low, high)`, where images live.
 
@@ -38,7 +40,7 @@ class JSMA(Attack):
     >>> x_adv = keras_mmc.attacks.JSMA(gamma=0.25)(model, x_test, y_test, targets=targets)
     """
 
-    theta: float = 1.0
+    theta: float | None = None
     gamma: float = 0.25
     box: tuple[float, float] = (0.0, 1.0)
 
@@ -47,8 +49,8 @@ class JSMA(Attack):
 
     def __post_init__(self):
         super().__post_init__()
-        other_than_0 = is_number(self.theta) and self.theta != 0
-        check(self, "theta", self.theta, other_than_0, "a finite number other than 0")
+        fits = self.theta is None or (is_number(self.theta) and self.theta != 0)
+        check(self, "theta", self.theta, fits, "a finite number other than 0, or None")
         fits = is_number(self.gamma) and 0 < self.gamma <= 1
         check(self, "gamma", self.gamma, fits, "a fraction of the pixels, in (0, 1]")
 
@@ -62,16 +64,18 @@ class JSMA(Attack):
                 f"least gamma={2 / features:g}."
             )
 
+        theta = of_width(self.theta, 1.0, self.box)
+
         def step(i, state):
             x, targets, done = state
             scores, rise, fall = _slopes(score_fn, x, targets)
             done |= reached(scores, targets)
             # Scores are looked at after every pair, so after the last one there is no move.
-            usable = (x < self.box[1]) if self.theta > 0 else (x > self.box[0])
-            sign = math.copysign(1.0, self.theta)
+            usable = (x < self.box[1]) if theta > 0 else (x > self.box[0])
+            sign = math.copysign(1.0, theta)
             chosen, found = best_pair(sign * _flat(rise), sign * _flat(fall), _flat(usable))
             done |= ~found | (i == pairs)
-            change = self.theta * tf.reshape(tf.cast(chosen, x.dtype), tf.shape(x))
+            change = theta * tf.reshape(tf.cast(chosen, x.dtype), tf.shape(x))
             moved = clip_to_box(x + change, self.box)
             return (tf.where(per_image(done, x), x, moved), targets, done), done
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from keras_mmc.attacks._engine.fields import fixed
+from keras_mmc.attacks._engine.fields import fixed, of_width
 from keras_mmc.attacks.pgd import PGD
 
 
@@ -19,11 +19,11 @@ class NearestWrongCenter(PGD):
     `max_{k != y} s_k`, so it runs on any classifier. Most images are broken within 50 steps; only
     those that are not pay for the others.
 
-    Arguments and errors are those of `PGD`, without `objective` and `targeted`; 600 steps of a
-    length that suits images in `[0, 1]`.
+    Arguments and errors are those of `PGD`, without `objective` and `targeted`; 600 steps, by
+    default of 1/510 of the width of the box each.
 
     Source: an attack in feature space that public criticism of the MMC loss describes, here in
-    scores; steps of 0.5/255 at eps = 8/255.
+    scores; steps of 0.5/255 at eps = 8/255, images in [0, 1].
 
     Example:
     >>> attack = keras_mmc.attacks.NearestWrongCenter(eps=8 / 255)
@@ -31,6 +31,8 @@ class NearestWrongCenter(PGD):
     """
 
     steps: int = 600
-    step_size: float | None = 0.5 / 255
     objective: str | Callable = fixed("nearest_wrong")
     targeted: bool = fixed(False)
+
+    def step_length(self, eps, steps):
+        return of_width(self.step_size, 0.5 / 255, self.box)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check_choice, check_count, check_number
+from keras_mmc.attacks._engine.fields import of_width
 from keras_mmc.attacks._engine.loops import per_image, repeat
 from keras_mmc.attacks._engine.predictions import misclassified, reached
 from keras_mmc.attacks.base import Attack
@@ -45,7 +46,8 @@ class PenaltyAttack(Attack):
         steps: number of steps for each constant.
         learning_rate: of the steps.
         binary_search_steps: number of constants tried for each image.
-        initial_const: the first constant; it grows tenfold until it is broken.
+        initial_const: the first constant, in input units squared over units of scores; it grows
+            tenfold until the image is broken. Default: 0.01 of the squared width of the box.
         confidence: by how much, in scores, an image must fool the model to count.
         abort_early: whether an image whose lowest loss fell by less than 0.01 % in a tenth of the
             steps, at least 10, goes on to its next constant; the original stops whole batches.
@@ -58,17 +60,19 @@ class PenaltyAttack(Attack):
     steps: int = 1000
     learning_rate: float = 0.01
     binary_search_steps: int = 9
-    initial_const: float = 1e-2
+    initial_const: float | None = None
     confidence: float = 0.0
     abort_early: bool = True
     targeted: bool = False
     box: tuple[float, float] = (0.0, 1.0)
 
+    first_const = 1e-2  # not annotated, so not a field
+
     def __post_init__(self):
         super().__post_init__()
         check_count(self, "binary_search_steps", self.binary_search_steps)
         check_number(self, "learning_rate", self.learning_rate, above=0)
-        check_number(self, "initial_const", self.initial_const, above=0)
+        check_number(self, "initial_const", self.initial_const, above=0, optional=True)
         check_number(self, "confidence", self.confidence, at_least=0)
         check_choice(self, "abort_early", self.abort_early, (True, False))
 
@@ -103,12 +107,15 @@ class PenaltyAttack(Attack):
         In evaluation images that stall leave the batch until the next constant.
         """
         zero = tf.ensure_shape(tf.zeros(tf.shape(x)[:1]), x.shape[:1])
+        # Constants weigh scores against squared distances.
+        first = of_width(self.initial_const, self.first_const, self.box, power=2)
+        largest = of_width(None, _LARGEST, self.box, power=2)
 
         def one_round(low, high, constant, best, size):
             best, size, won = self._round(score_fn, x, targets, constant, best, size, early_stop)
             high = tf.where(won, tf.minimum(high, constant), high)
             low = tf.where(won, low, tf.maximum(low, constant))
-            larger = tf.minimum(_GROWTH * constant, _LARGEST)
+            larger = tf.minimum(_GROWTH * constant, largest)
             constant = tf.where(tf.math.is_inf(high), larger, (low + high) / 2)
             return low, high, constant, best, size
 
@@ -116,7 +123,7 @@ class PenaltyAttack(Attack):
         return tf.while_loop(
             lambda *state: True,
             one_round,
-            (zero, infinite, zero + self.initial_const, tf.identity(x), infinite),
+            (zero, infinite, zero + first, tf.identity(x), infinite),
             maximum_iterations=self.binary_search_steps,
         )[3]
 

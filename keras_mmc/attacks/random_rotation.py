@@ -44,4 +44,4 @@ class RandomRotation(Attack):
 
     def run(self, score_fn, x, y, seed, targets, early_stop):
         angles = self.max_degrees * symmetric(seed, [], x.dtype)
-        return clip_to_box(rotate(x, angles, fill="nearest"), self.box)
+        return clip_to_box(rotate(x, angles, around=None), self.box)

@@ -29,8 +29,7 @@ class Rotation(Attack):
         objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
             `(scores, labels, targets)`: the angle at which it is largest is the worst.
         targeted: whether to reach a target instead of leaving the label.
-        box: `(low, high)`, where images live. Pixels that come from outside the image are 0, or
-            the nearest value the box allows.
+        box: `(low, high)`, where images live. Pixels that come from outside the image are `low`.
 
     Raises:
         ValueError: if a field does not fit, and when traced if `x` are not images `(N, H, W, C)`.
@@ -73,7 +72,7 @@ class Rotation(Attack):
 
         def step(i, state):
             (x, y, targets), worst, value, fooled = state
-            turned = clip_to_box(rotate(x, angles[i]), self.box)
+            turned = clip_to_box(rotate(x, angles[i], self.box[0]), self.box)
             scores = score_fn(turned)
             won = self.succeeded(scores, y, targets)
             turned_value = objective(scores, y, targets)
@@ -87,14 +86,14 @@ class Rotation(Attack):
         return repeat(self.num_angles, step, begin, lambda state: state[1], early_stop)
 
 
-def rotate(images: tf.Tensor, degrees: Any, fill: str = "zero") -> tf.Tensor:
+def rotate(images: tf.Tensor, degrees: Any, around: float | None = 0.0) -> tf.Tensor:
     """Turns images about their middle, with bilinear interpolation.
 
     Args:
         images: tensor `(N, H, W, C)`.
         degrees: angle, counter-clockwise on an image whose first row is on top; a float, a scalar
             tensor, or one per image `(N,)`. By 0 images come back to the last bit.
-        fill: what lies around an image: `"zero"`, or `"nearest"`, the nearest of its pixels.
+        around: value of the pixels around the images; `None` for that of the nearest pixel.
 
     Returns:
         Tensor like `images`.
@@ -119,13 +118,15 @@ def rotate(images: tf.Tensor, degrees: Any, fill: str = "zero") -> tf.Tensor:
     top, left = tf.floor(rows), tf.floor(columns)
     flat = tf.reshape(images, [-1, height * width, channels])
     turned = tf.zeros_like(images)
+    covered = tf.zeros_like(rows)
     for row, column in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
         weight = (1 - tf.abs(rows - row)) * (1 - tf.abs(columns - column))
         near_row = tf.clip_by_value(row, 0, height - 1)
         near_column = tf.clip_by_value(column, 0, width - 1)
-        if fill == "zero":
+        if around is not None:
             inside = (row == near_row) & (column == near_column)
             weight = tf.where(inside, weight, tf.zeros_like(weight))
         index = tf.cast(near_row * width + near_column, tf.int32)
         turned += weight[..., None] * tf.gather(flat, index, batch_dims=1)
-    return turned
+        covered += weight
+    return turned if around is None else turned + around * (1 - covered[..., None])

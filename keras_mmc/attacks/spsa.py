@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_mmc import objectives
 from keras_mmc._validation import check_count, check_number
 from keras_mmc.attacks._engine.adam import adam_step
+from keras_mmc.attacks._engine.fields import of_width
 from keras_mmc.attacks._engine.loops import per_image, repeat
 from keras_mmc.attacks._engine.projections import project, shape_of
 from keras_mmc.attacks._engine.random import fold_in, signs
@@ -28,9 +29,9 @@ class SPSA(BallAttack):
     Args:
         eps: radius of the L-inf ball, in input units.
         steps: number of steps.
-        learning_rate: of Adam, in input units.
-        delta: distance of the images asked for, in input units and in every pixel. They may leave
-            the box by as much.
+        learning_rate: of Adam, in input units; default: 0.01 of the width of the box.
+        delta: distance of the images asked for, in input units and in every pixel; default: 0.01
+            of the width of the box. They may leave the box by as much.
         samples: number of images asked for per image and step, even: half as many directions.
         objective: name of an objective, or a function of `(scores, labels)`, with `targeted` of
             `(scores, labels, targets)`.
@@ -47,8 +48,8 @@ class SPSA(BallAttack):
     """
 
     steps: int = 10
-    learning_rate: float = 0.01
-    delta: float = 0.01
+    learning_rate: float | None = None
+    delta: float | None = None
     samples: int = 128
     objective: str | Callable = "margin"
     targeted: bool = False
@@ -59,8 +60,8 @@ class SPSA(BallAttack):
 
     def __post_init__(self):
         super().__post_init__()
-        check_number(self, "learning_rate", self.learning_rate, above=0)
-        check_number(self, "delta", self.delta, above=0)
+        check_number(self, "learning_rate", self.learning_rate, above=0, optional=True)
+        check_number(self, "delta", self.delta, above=0, optional=True)
         check_count(self, "samples", self.samples, least=2)
         if self.samples % 2:
             raise ValueError(
@@ -71,6 +72,8 @@ class SPSA(BallAttack):
     def run(self, score_fn, x, y, seed, targets, early_stop, eps, steps):
         """Per image the first iterate that fools the model, in training the last one."""
         objective = objectives.for_goal(self.objective, self.aims)
+        delta = of_width(self.delta, 0.01, self.box)
+        learning_rate = of_width(self.learning_rate, 0.01, self.box)
 
         def step(i, state):
             clean, x, memory, fooled = state
@@ -78,11 +81,11 @@ class SPSA(BallAttack):
             gradient = estimate_gradient(
                 lambda x: objective(score_fn(x), y, targets),
                 x,
-                self.delta,
+                delta,
                 self.samples,
                 fold_in(seed, i),
             )
-            move, memory = adam_step(gradient, memory, i, self.learning_rate)
+            move, memory = adam_step(gradient, memory, i, learning_rate)
             moved = project(x + move, x0, eps, "linf", self.box)
             x = tf.where(per_image(fooled, x), x, moved)
             if early_stop:

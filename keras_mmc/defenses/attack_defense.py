@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -32,8 +32,9 @@ class AttackDefense(Defense):
         start_epoch: epoch from which on the attack runs; before it clean images are trained on.
 
     Attributes:
-        starts_near: whether a random start is normal noise of standard deviation 0.001, as for
-            TRADES and MART: at the image itself their divergence has no gradient.
+        starts_near: whether a random start is normal noise of standard deviation 0.001 of the
+            width of the box, as for TRADES and MART: at the image itself their divergence has no
+            gradient.
     """
 
     attack: Attack
@@ -42,8 +43,6 @@ class AttackDefense(Defense):
     eps_schedule: Schedule | None = None
     steps_schedule: Schedule | None = None
     start_epoch: int = 0
-
-    starts_near: ClassVar[bool] = False
 
     def __post_init__(self):
         owner, name = type(self).__name__, type(self.attack).__name__
@@ -68,6 +67,10 @@ class AttackDefense(Defense):
             )
 
     @property
+    def starts_near(self) -> bool:
+        return False
+
+    @property
     def training_attack(self) -> Attack:
         """The attack."""
         return self.attack
@@ -77,7 +80,9 @@ class AttackDefense(Defense):
         return None
 
     def perturb(self, context, x, y):
-        attack = self.attack.starting_near(0.001) if self.starts_near else self.attack
+        attack, (low, high) = self.attack, self.attack.box
+        if self.starts_near:
+            attack = attack.starting_near(0.001 * (high - low))
         objective = self.own_objective(context, x) if self.objective is None else self.objective
         changed: dict[str, Any] = {"objective": objective}  # a field that not every attack has
         if objective == "training_loss":

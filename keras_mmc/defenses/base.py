@@ -75,9 +75,10 @@ class Defense(Configurable):
 
     As it stands it minimizes the compiled loss of the adversarial examples of its
     `training_attack`, or of the images as they are. A subclass overrides `loss` for another loss,
-    `perturb` for other examples, and `update` to update the weights more than once per batch. They
-    take the `context` of the step, images `x` `(N, ...)` inside the box, and labels `y`, `int32`,
-    `(N,)`. A field that does not fit raises a `ValueError`.
+    `perturb` for other examples, `update` to update the weights more than once per batch, and
+    `at_epoch` to let another defense train for some epochs. The first three take the `context` of
+    the step, images `x` `(N, ...)` inside the box, and labels `y`, `int32`, `(N,)`. A field that
+    does not fit raises a `ValueError`.
 
     Attributes:
         mail_defaults: slope and bias of `MAIL` on this defense; empty if its samples cannot be
@@ -97,6 +98,10 @@ class Defense(Configurable):
     def num_optimizers(self) -> int:
         """1; or 2, for a second optimizer made as the compiled one, with a state of its own."""
         return 1
+
+    def at_epoch(self, epoch: int) -> "Defense":
+        """The defense that trains in an epoch, from 0; another object makes a new graph."""
+        return self
 
     def check(self, loss: keras.losses.Loss, num_classes: int) -> None:
         """Refuses with a `ValueError` a compiled loss that cannot be trained with this defense."""

@@ -1,6 +1,7 @@
 """MAIL: samples weighted by the margins of their adversarial examples."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -27,6 +28,8 @@ class MAIL(WrappingDefense):
         slope: steepness of the weight, above 0; `None` takes 10, with `TRADES` 2.
         bias: margin at which the weight is one half; `None` takes -0.5, with `TRADES` 0.
         burn_in: number of epochs before weights apply; until then all are 1.
+        burn_in_defense: what trains in those epochs instead, attack and loss, with one optimizer
+            and in the same box; the released code burns in with `AdversarialTraining`.
         normalization: `"constant"` multiplies the weights by 3, as the released code;
             `"batch"` scales them to a mean of 1 over the batch, on all replicas, as the paper.
         temperature: what scores are divided by before the softmax; `None` takes the head's.
@@ -37,7 +40,8 @@ class MAIL(WrappingDefense):
     Example:
     >>> attack = keras_mmc.attacks.PGD(eps=8 / 255, steps=10, step_size=2 / 255)
     >>> trades = keras_mmc.defenses.TRADES(attack, beta=5.0)
-    >>> defense = keras_mmc.defenses.MAIL(trades, slope=2.0, bias=0.0, burn_in=75)
+    >>> burn_in = keras_mmc.defenses.AdversarialTraining(attack, objective="training_loss")
+    >>> defense = keras_mmc.defenses.MAIL(trades, burn_in=75, burn_in_defense=burn_in)
     """
 
     defense: Defense
@@ -46,6 +50,7 @@ class MAIL(WrappingDefense):
     burn_in: int = 0
     normalization: str = "constant"
     temperature: float | None = None
+    burn_in_defense: Defense | None = None
 
     takes_pairs = False
 
@@ -59,11 +64,33 @@ class MAIL(WrappingDefense):
         check_number(self, "temperature", self.temperature, above=0, optional=True)
         check_count(self, "burn_in", self.burn_in, least=0)
         check_choice(self, "normalization", self.normalization, ("constant", "batch"))
+        if self.burn_in_defense is not None:
+            self._check_burn_in(self.burn_in_defense)
+
+    def _check_burn_in(self, defense: Any) -> None:
+        check_count(self, "burn_in", self.burn_in, least=1)
+        fits = isinstance(defense, Defense) and defense.num_optimizers == 1
+        check(self, "burn_in_defense", defense, fits, "a defense with one optimizer, or None")
+        attack, own = defense.training_attack, self.training_attack
+        if attack is not None and own is not None and attack.box != own.box:
+            raise ValueError(
+                f"MAIL: images live in one box; `burn_in_defense` has {attack.box}, `defense` "
+                f"{own.box}."
+            )
 
     @property
     def wrapped(self) -> Defense:
         """The defense whose samples are weighted."""
         return self.defense
+
+    def at_epoch(self, epoch):
+        burning_in = self.burn_in_defense is not None and epoch < self.burn_in
+        return self.burn_in_defense if burning_in else self
+
+    def check(self, loss, num_classes):
+        super().check(loss, num_classes)
+        if self.burn_in_defense is not None:
+            self.burn_in_defense.check(loss, num_classes)
 
     @property
     def slope_and_bias(self) -> tuple[float, float]:

@@ -51,8 +51,11 @@ class MART(AttackDefense):
     temperature: float | None = None
 
     mail_defaults = 10.0, -0.5
-    starts_near = True
     takes_pairs = False
+
+    @property
+    def starts_near(self) -> bool:
+        return True
 
     def __post_init__(self):
         super().__post_init__()

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_mmc import objectives
-from keras_mmc._validation import check_number
+from keras_mmc._validation import check_choice, check_number
 from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import SampleLosses
 
@@ -24,8 +24,11 @@ class _OwnObjective(AttackDefense):
     """A defense whose attack maximizes a term of its own, which has no target."""
 
     beta: float
+    uniform_start: bool = dataclasses.field(default=False, kw_only=True)
 
-    starts_near = True
+    @property
+    def starts_near(self) -> bool:
+        return not self.uniform_start
 
     def __post_init__(self):
         super().__post_init__()
@@ -35,6 +38,7 @@ class _OwnObjective(AttackDefense):
                 f"gradient that is not targeted, such as PGD(8 / 255); received {self.attack!r}."
             )
         check_number(self, "beta", self.beta, above=0)
+        check_choice(self, "uniform_start", self.uniform_start, (True, False))
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -53,6 +57,7 @@ class TRADES(_OwnObjective):
             by it. `None` takes the head's: 1 for logits, more for scores of fixed centers, whose
             softmax at 1 is one-hot and has no gradient.
         objective: what the attack maximizes instead of the divergence.
+        uniform_start: whether a random start stays uniform in the ball.
         **more: as for `AttackDefense`, as are the errors.
 
     Source: Zhang et al., ICML 2019, arXiv 1901.08573.
@@ -102,6 +107,7 @@ class BinaryTRADES(_OwnObjective):
         attack: a gradient attack, not targeted.
         beta: the paper's `1 / lambda`, above 0.
         objective: what the attack maximizes instead of the hinge.
+        uniform_start: whether a random start stays uniform in the ball.
         **more: as for `AttackDefense`, as are the errors.
 
     Source: Zhang et al., ICML 2019, arXiv 1901.08573.

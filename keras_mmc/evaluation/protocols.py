@@ -111,8 +111,9 @@ def _gce(ball, width, image_shape):
         "bim-10": Trial(BIM(**ten), defaults),
         "pgd-40": Trial(PGD(**forty), code),
         "mim-40": Trial(MIM(**forty), defaults),
-        "c&w l2": Trial(CarliniWagner(initial_const=1e-3, box=box), f"{_GCE}, table 5", 500, True),
     }
+    penalty = CarliniWagner(initial_const=1e-3 * width**2, box=box)
+    trials["c&w l2"] = Trial(penalty, f"{_GCE}, table 5", 500, True)
     notes = ["C&W attacked the first 500 images here; the paper does not say how many it took."]
     for gamma in (0.25, 0.5):
         attack = JSMA(theta=width, gamma=gamma, box=box)
@@ -153,10 +154,12 @@ def _mmc(ball, width, image_shape):
         to_target = ", targeted" if targeted else ""
         attack = SPSA(**ball, **spsa, targeted=targeted)
         trials[f"spsa-10{to_target}"] = Trial(attack, others, 1000)
-        attack = CarliniWagner(learning_rate=0.005, targeted=targeted, box=box)
+        attack = CarliniWagner(
+            learning_rate=0.005, initial_const=0.01 * width**2, targeted=targeted, box=box
+        )
         trials[f"c&w l2{to_target}"] = Trial(attack, others, 500, True)
-    constant = {"confidence": 0.1, "initial_const": 1.0, "binary_search_steps": 1}
-    elastic = EAD(**constant, learning_rate=0.01, beta=0.01, box=box)
+    constant = {"confidence": 0.1, "initial_const": width**2, "binary_search_steps": 1}
+    elastic = EAD(**constant, learning_rate=0.01, beta=0.01 * width, box=box)
     trials["ead"] = Trial(elastic, others, 1000, True)
     trials["deepfool"] = Trial(DeepFool(steps=10, num_candidates=2, box=box), others, 1000, True)
     notes = ["L-BFGS, which the released code runs too, is not among the attacks here."]

@@ -6,7 +6,10 @@ Every builder takes these arguments, besides those that its own docstring explai
     num_classes: number of classes K; needed, and only taken, without a `head`.
     head: layer from features `(N, feature_dim)` to scores `(N, K)`, such as
         `keras_mmc.MaxMahalanobisCenters(10)`, or `None` for a dense layer of logits.
-    feature_dim: width d of the linear layer "features" before the head.
+    feature_dim: width d of the linear layer "features" before the head. Where `None` is allowed,
+        it leaves that layer out, as in the networks of the literature: the head takes the pooled
+        activations, which then bear the name "features". Those are never negative, while fixed
+        centers have negative coordinates: keep the layer under a head with such centers.
     mean, std: what to subtract and divide by inside the model, each a number or one per channel.
     name: name of the model.
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_mmc._backend import Tensor
-from keras_mmc._validation import check, is_count
+from keras_mmc._validation import check, check_count, is_count
 
 Shape = tuple[int, int, int]
 PerChannel = float | tuple[float, ...] | np.ndarray
@@ -44,7 +44,7 @@ def classifier(
     features: Tensor,
     head: keras.layers.Layer | None,
     num_classes: int | None,
-    feature_dim: int,
+    feature_dim: int | None,
     name: str,
     activation: str | None = None,
     kernel_initializer: str | keras.initializers.Initializer = "he_normal",
@@ -52,8 +52,9 @@ def classifier(
     """End a network in a layer "features" and a head, and make it a model of float32 scores.
 
     `features` are symbolic activations `(N, m)` for the feature layer, which takes `activation`,
-    none before a head with centers, and `kernel_initializer`; the rest as in `keras_mmc.models`. A
-    `ValueError` refuses neither or both of `head` and `num_classes`, and a head of another type.
+    none before a head with centers, and `kernel_initializer`; without one, `feature_dim=None`, they
+    get its name. The rest as in `keras_mmc.models`. A `ValueError` refuses neither or both of
+    `head` and `num_classes`, a head of another type, and a `feature_dim` that is no count.
     """
     if head is None:
         expected = "an integer of at least 2 without a `head`"
@@ -67,9 +68,12 @@ def classifier(
                 f"{name}: the `head` fixes the number of classes; leave `num_classes` out "
                 f"(received {num_classes!r})."
             )
-    features = keras.layers.Dense(
-        feature_dim, activation=activation, kernel_initializer=kernel_initializer, name="features"
-    )(features)
+    if feature_dim is None:
+        features = keras.layers.Identity(name="features")(features)
+    else:
+        units = check_count(name, "feature_dim", feature_dim)
+        options = {"activation": activation, "kernel_initializer": kernel_initializer}
+        features = keras.layers.Dense(units, name="features", **options)(features)
     return keras.Model(inputs, head(features), name=name)
 
 

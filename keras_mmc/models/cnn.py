@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mmc._validation import check_count
 from keras_mmc.models.base import PerChannel, Shape, classifier, normalized_input
 
 
@@ -26,6 +27,7 @@ def lenet5(
     >>> keras_mmc.models.lenet5((28, 28, 1), num_classes=10).output_shape
     (None, 10)
     """
+    check_count(name, "feature_dim", feature_dim)
     inputs, x = normalized_input(input_shape, mean, std)
     x = keras.layers.Conv2D(6, 5, padding="same", activation="relu")(x)
     x = keras.layers.MaxPooling2D()(x)
@@ -55,6 +57,7 @@ def small_cnn(
     >>> model.output_shape
     (None, 10)
     """
+    check_count(name, "feature_dim", feature_dim)
     inputs, x = normalized_input(input_shape, mean, std)
     for filters in (32, 64):
         for _ in range(2):

@@ -17,15 +17,16 @@ def resnet_v1(
     num_classes: int | None = None,
     depth: int = 20,
     head: keras.layers.Layer | None = None,
-    feature_dim: int = 64,
+    feature_dim: int | None = 64,
     mean: PerChannel = 0.0,
     std: PerChannel = 1.0,
     name: str | None = None,
 ) -> keras.Model:
     """ResNet with basic blocks: three stages of `(depth - 2) / 6` blocks, 16 to 64 filters.
 
-    Arguments as in `keras_mmc.models`. `depth` is the number of weighted layers, `6n + 2`: 8, 14,
-    20, 32, 44, 56, 110, ...; the name is "resnet{depth}_v1" by default.
+    Arguments as in `keras_mmc.models`; `feature_dim` may be `None`. `depth` is the number of
+    weighted layers, `6n + 2`: 8, 14, 20, 32, 44, 56, 110, ...; the name is "resnet{depth}_v1" by
+    default.
 
     Source: He et al., CVPR 2016, arXiv 1512.03385, the CIFAR networks of Section 4.2.
 
@@ -53,16 +54,17 @@ def resnet_v2(
     num_classes: int | None = None,
     depth: int = 29,
     head: keras.layers.Layer | None = None,
-    feature_dim: int = 256,
+    feature_dim: int | None = 256,
     mean: PerChannel = 0.0,
     std: PerChannel = 1.0,
     name: str | None = None,
 ) -> keras.Model:
     """Pre-activation bottleneck ResNet: three stages of `(depth - 2) / 9` blocks, 64 to 256 maps.
 
-    Arguments as in `keras_mmc.models`. `depth` is the number of weighted layers, `9n + 2`: 11, 20,
-    29, 47, 56, 110, 164, ...; the name is "resnet{depth}_v2" by default. The names of the reference
-    count differently: its "resnet32v2" is `depth=47` here and its "ResNet110" `depth=164`.
+    Arguments as in `keras_mmc.models`; `feature_dim` may be `None`. `depth` is the number of
+    weighted layers, `9n + 2`: 11, 20, 29, 47, 56, 110, 164, ...; the name is "resnet{depth}_v2" by
+    default. The names of the reference count differently: its "resnet32v2" is `depth=47` here and
+    its "ResNet110" `depth=164`.
 
     Source: He et al., *Identity Mappings in Deep Residual Networks*, ECCV 2016, arXiv 1603.05027.
 
@@ -93,14 +95,14 @@ def preact_resnet18(
     input_shape: Shape,
     num_classes: int | None = None,
     head: keras.layers.Layer | None = None,
-    feature_dim: int = 256,
+    feature_dim: int | None = 256,
     mean: PerChannel = 0.0,
     std: PerChannel = 1.0,
     name: str = "preact_resnet18",
 ) -> keras.Model:
     """Pre-activation ResNet-18: four stages of two basic blocks, 64 to 512 filters.
 
-    Arguments as in `keras_mmc.models`.
+    Arguments as in `keras_mmc.models`; `feature_dim` may be `None`.
 
     Source: He et al., ECCV 2016, arXiv 1603.05027.
 
@@ -119,16 +121,16 @@ def wide_resnet(
     depth: int = 34,
     width: int = 10,
     head: keras.layers.Layer | None = None,
-    feature_dim: int = 256,
+    feature_dim: int | None = 256,
     mean: PerChannel = 0.0,
     std: PerChannel = 1.0,
     name: str | None = None,
 ) -> keras.Model:
     """Wide residual network WRN-`depth`-`width`: three stages of `(depth - 4) / 6` basic blocks.
 
-    Arguments as in `keras_mmc.models`. `depth` is `6n + 4`: 10, 16, 22, 28, 34, 70, ..., and
-    `width`, at least 1, a factor on the filters 16, 32 and 64 of the stages; the name is
-    "wrn_{depth}_{width}" by default.
+    Arguments as in `keras_mmc.models`; `feature_dim=None` makes the standard network. `depth` is
+    `6n + 4`: 10, 16, 22, 28, 34, 70, ..., and `width`, at least 1, a factor on the filters 16, 32
+    and 64 of the stages; the name is "wrn_{depth}_{width}" by default.
 
     Source: Zagoruyko & Komodakis, *Wide Residual Networks*, BMVC 2016, arXiv 1605.07146.
 

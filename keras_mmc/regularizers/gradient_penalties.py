@@ -73,7 +73,8 @@ class EffectiveMarginRegularizer(Regularizer):
     for any batch size.
 
     Args:
-        weight: weight of the penalty as published, above 0.
+        weight: weight of the penalty as published, above 0, for images in [0, 1]: gradients fall as
+            the box widens, so multiply it by the square of the width of another box.
         temperature: which scores count: 40 nearly all alike, 1 the predicted mixture, 0.1 the
             largest.
         reference_batch: batch size that `weight` was published for.
@@ -113,7 +114,7 @@ class InputGradientPenalty(Regularizer):
 
     Args:
         weight: weight of the penalty, above 0, as in the paper: loss and penalty are both sums over
-            samples there, both means here.
+            samples there, both means here. It grows with the square of the width of the box.
         objective: name of an untargeted objective, a function of `(scores, labels)` with values
             `(N,)`, or a Keras loss.
 

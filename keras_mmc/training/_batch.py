@@ -88,7 +88,8 @@ def keep_usable(
             "Batches of one image cannot be trained on: batch statistics and weights over the "
             "batch mean nothing there. Use a batch size of 2 or more."
         )
-    low, high = box[0] - _ROUNDING, box[1] + _ROUNDING
+    rounding = _ROUNDING * (box[1] - box[0])
+    low, high = box[0] - rounding, box[1] + rounding
     # Comparisons with NaN are false.
     inside = tf.reduce_all((x >= low) & (x <= high), axis=list(range(1, x.shape.rank)))
     # A row of NaN where the label is no class.

@@ -8,13 +8,19 @@ import keras
 class CountEpochs(keras.callbacks.Callback):
     """Tells an `AdversarialModel` which epoch runs, and the user how many images were skipped.
 
-    An epoch without any other image ends the training with a `ValueError`.
+    Where another defense begins, the training step is traced anew: each has a graph of its own, so
+    that no batch pays for both, and batch statistics are those of its own images. An epoch without
+    any other image ends the training with a `ValueError`.
     """
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.epoch.assign(epoch)
         self.model.used.assign(0)
         self.model.skipped.assign(0)
+        active = self.model.defense.at_epoch(epoch)
+        if active is not self.model.active_defense:
+            self.model.active_defense = active
+            self.model.make_train_function(force=True)
 
     def on_epoch_end(self, epoch, logs=None):
         skipped = int(self.model.skipped.numpy())

@@ -88,6 +88,7 @@ class AdversarialModel(keras.Model):
         options.setdefault("name", f"adversarial_{model.name}")
         super().__init__(autocast=False, dtype=model.dtype_policy, **options)
         self.model, self.defense, self.regularizer = model, defense, regularizer
+        self.active_defense = defense.at_epoch(0)  # what the training step is made of
         self.validation_attack = validation_attack
         self.attack_in_training_mode = attack_in_training_mode
         self.seed, self.box = seed, box
@@ -172,7 +173,7 @@ class AdversarialModel(keras.Model):
         self.used.assign_add(batch.count)
         self.skipped.assign_add(tf.size(ids, tf.int64) - batch.count)
         context = self._context(y if _batch.is_one_hot(y, num_classes) else ids)
-        losses = self.defense.update(context, batch.x, ids, WeightUpdate(self, batch))
+        losses = self.active_defense.update(context, batch.x, ids, WeightUpdate(self, batch))
         return self._report(batch.x, y, losses.clean, losses.adversarial, ids, weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:

@@ -46,6 +46,14 @@ def test_what_a_ball_does_not_hold(norm):
     assert not fits([np.inf, 0.95], eps=np.inf)
 
 
+def test_rounding_grows_with_the_box():
+    """Fails if float32 pixels in [0, 255] count as outside of a small ball."""
+    clean = np.linspace(1, 250, 100, dtype="float32")[:, None]
+    ball = Ball(0.01, box=(0.0, 255.0))
+    assert ball.holds(clean + np.float32(0.01), clean).all()
+    assert not ball.holds(clean + np.float32(0.011), clean).any()
+
+
 def test_radii_may_differ_by_image():
     """Fails if one radius is used for all images."""
     clean = np.zeros((2, 3), "float32")

@@ -116,6 +116,17 @@ def test_repeated_calls_do_not_trace_again(digits, counting):
     assert counting.traces == traced
 
 
+def test_lengths_of_the_function_follow_the_box(conv_model, batch):
+    """Fails if the function's own eps and step stay those of images in [0, 1], or are not known."""
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), conv_model])
+    x, y = batch
+    attack = CleverHans(momentum_iterative_method, box=(0.0, 255.0))
+    found = attack.generate(score_function(model), 255 * x, y, SEED) / 255
+    expected = CleverHans(momentum_iterative_method).generate(score_function(conv_model), *batch, 0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert attack.ball.eps == pytest.approx(0.3 * 255)
+
+
 def test_is_a_value():
     """Fails if the adapter cannot be a key, be compared, or be read in a report."""
     one, same = (

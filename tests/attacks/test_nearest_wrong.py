@@ -20,7 +20,7 @@ def test_nearest_wrong_is_pgd_on_its_objective(conv_model, digits):
         found, expected = (getattr(a, view)(score_fn, x, y, SEED) for a in (ours, pgd))
         np.testing.assert_array_equal(found, expected)
     assert NearestWrongCenter(0.1).steps == 600
-    assert NearestWrongCenter(0.1).step_size == pytest.approx(0.5 / 255)
+    assert NearestWrongCenter(0.1).step_length(0.1, 600) == pytest.approx(0.5 / 255)
 
 
 def test_nearest_wrong_climbs_the_wrong_score_alone():

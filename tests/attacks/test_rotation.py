@@ -24,19 +24,21 @@ def run(attack, score_fn, x, y, view="search", targets=None, jit_compile=False):
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (1, 5, 9, 3)])
 @pytest.mark.parametrize("degrees", [-30.0, 7.5, 90.0, 200.0])
-@pytest.mark.parametrize(("fill", "mode"), [("zero", "grid-constant"), ("nearest", "nearest")])
-def test_rotate_agrees_with_scipy(shape, degrees, fill, mode, rng):
+@pytest.mark.parametrize("around", [0.0, -1.5, None])
+def test_rotate_agrees_with_scipy(shape, degrees, around, rng):
     """Fails if the angle, its direction, the middle, a weight or the border is off."""
     images = rng.uniform(size=shape)
-    expected = ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1, mode=mode)
-    np.testing.assert_allclose(rotate(tf.constant(images), degrees, fill), expected, atol=1e-9)
+    border = {"mode": "nearest"} if around is None else {"mode": "grid-constant", "cval": around}
+    expected = ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1, **border)
+    turned = rotate(tf.constant(images), degrees, around)
+    np.testing.assert_allclose(turned, expected, atol=1e-9)
 
 
 def test_every_image_has_its_angle(rng):
     """Fails if angles of a batch are swapped, or one turns all."""
     images, degrees = rng.uniform(size=(3, 6, 7, 2)), [10.0, -20.0, 45.0]
-    alone = [rotate(tf.constant(images[i : i + 1]), degrees[i], "nearest")[0] for i in range(3)]
-    np.testing.assert_allclose(rotate(tf.constant(images), degrees, "nearest"), alone, atol=1e-9)
+    alone = [rotate(tf.constant(images[i : i + 1]), degrees[i], None)[0] for i in range(3)]
+    np.testing.assert_allclose(rotate(tf.constant(images), degrees, None), alone, atol=1e-9)
 
 
 def test_random_angles_are_uniform_and_their_own():
@@ -57,7 +59,7 @@ def test_random_angles_are_uniform_and_their_own():
 def test_rotate_by_nothing_and_by_quarters_is_exact(rng):
     """Fails if 0 degrees change a bit, or a quarter turn is not NumPy's."""
     images = rng.uniform(size=(3, 7, 7, 2)).astype("float32")
-    np.testing.assert_array_equal(rotate(tf.constant(images), 0.0), images)
+    np.testing.assert_array_equal(rotate(tf.constant(images), 0.0, -1.5), images)
     quarter = np.rot90(images, axes=(1, 2))
     np.testing.assert_allclose(rotate(tf.constant(images), 90.0), quarter, atol=1e-5)
 
@@ -139,7 +141,7 @@ def test_broken_samples_leave_the_batch():
 
 @pytest.mark.parametrize("box", [(0.0, 1.0), (-1.0, -0.25)])
 def test_stays_in_the_box(box, rng):
-    """Fails if rounding, or zeros around the image, leave the box."""
+    """Fails if rounding, or what is around the image, leaves the box."""
     x = tf.constant(rng.uniform(*box, size=(3, 6, 6, 2)), tf.float32)
     score_fn = blob_model(6, 6)
     found = run(Rotation(30, 5, box=box), score_fn, x, tf.zeros(3, tf.int32))

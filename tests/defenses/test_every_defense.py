@@ -30,6 +30,9 @@ ALL = DEFENSES | {
         0.1, 0.2, (-1.0, 1.0), clean_fraction=0.1, eps_schedule=SCHEDULE, start_epoch=1
     ),
     "mail fast": defenses.MAIL(defenses.FastAdversarialTraining(0.1), slope=3.0),
+    "mail burning in": defenses.MAIL(
+        defenses.TRADES(PGD, uniform_start=True), burn_in=75, burn_in_defense=DEFENSES["at"]
+    ),
     "cleverhans pgd": defenses.CleverHansTraining(
         projected_gradient_descent, 0.25, eps=0.1, eps_iter=0.05, nb_iter=2, norm=np.inf
     ),

@@ -15,6 +15,7 @@ from keras_mmc import AdversarialModel, attacks, defenses
 from .test_matrix import DEFENSES
 
 PGD = attacks.PGD(0.1)
+PLAIN = defenses.AdversarialTraining(PGD)
 MODEL = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
 SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
 
@@ -51,6 +52,23 @@ SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
         (
             lambda: defenses.MAIL(DEFENSES["at"], bias=2.0),
             "`bias` must be .* >= -1 and <= 1",
+        ),
+        (lambda: defenses.TRADES(PGD, uniform_start=1), "`uniform_start` must be True or False"),
+        (
+            lambda: defenses.MAIL(DEFENSES["at"], burn_in_defense=DEFENSES["at"]),
+            "`burn_in` must be",
+        ),
+        (
+            lambda: defenses.MAIL(PLAIN, burn_in=1, burn_in_defense=defenses.ComplementTraining()),
+            "`burn_in_defense` must be a defense with one optimizer",
+        ),
+        (
+            lambda: defenses.MAIL(
+                PLAIN,
+                burn_in=1,
+                burn_in_defense=defenses.FastAdversarialTraining(0.1, box=(-1.0, 1.0)),
+            ),
+            r"one box; `burn_in_defense` has \(-1.0, 1.0\)",
         ),
         (lambda: defenses.MAIL(DEFENSES["at"], normalization="sum"), "`normalization` must be"),
         (lambda: defenses.FastAdversarialTraining(0.0), "`eps` must be"),

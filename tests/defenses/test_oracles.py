@@ -156,8 +156,10 @@ FGSM = attacks.FGSM(EPS)
 AT = defenses.AdversarialTraining(FGSM)
 TRADES = defenses.TRADES(FGSM, beta=2.0, objective="margin")
 MART = defenses.MART(FGSM, beta=3.0)
+MADRY = defenses.AdversarialTraining(FGSM, objective="training_loss")
+BURN_IN = defenses.MAIL(TRADES, burn_in=1, burn_in_defense=MADRY)
 ORACLES = {
-    "madry": (defenses.AdversarialTraining(FGSM, objective="training_loss"), madry),
+    "madry": (MADRY, madry),
     "mixture": (defenses.AdversarialTraining(FGSM, 0.25), mixture),
     "trades": (TRADES, trades),
     "trades at T=4": (
@@ -197,6 +199,7 @@ ORACLES = {
         lambda weights, bias: mixture(weights, bias, (0.1, 0.9)),
     ),
     "burning in": (defenses.MAIL(AT, burn_in=1), unweighted),
+    "burning in with another": (BURN_IN, madry),
     "not started": (
         defenses.AdversarialTraining(FGSM, start_epoch=1),
         lambda weights, bias: cross_entropy(weights, bias, IMAGES).mean(),
@@ -223,6 +226,28 @@ def test_weights_after_one_step(name, mode, trained_step):
     np.testing.assert_allclose(weights, expected_weights, atol=1e-5)
     np.testing.assert_allclose(bias, expected_bias, atol=1e-5)
     assert np.abs(weights - WEIGHTS).max() > 1e-3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_second_epoch_after_another_defense(mode):
+    """Fails if the weights of MAIL do not begin, or what burned in goes on, after the burn-in."""
+
+    def fitted(defense, weights, epochs, first=0):
+        robust = AdversarialModel(linear_model(), defense)
+        robust.model.set_weights(weights)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        robust.compile(keras.optimizers.SGD(RATE), loss, metrics=["accuracy"], **MODES[mode])
+        options = {"batch_size": 4, "shuffle": False, "verbose": 0}
+        robust.fit(IMAGES, LABELS, epochs=epochs, initial_epoch=first, **options)
+        return robust.model.get_weights()
+
+    expected = fitted(defenses.MAIL(TRADES), sgd_step(madry), 1)
+    for found in (
+        fitted(BURN_IN, (WEIGHTS, BIAS), 2),
+        fitted(BURN_IN, sgd_step(madry), 2, first=1),
+    ):
+        for got, wanted in zip(found, expected, strict=True):
+            np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -308,6 +333,24 @@ def test_starts_at_small_noise(make):
     bim = attacks.BIM(EPS, steps=1, step_size=1e-6)
     points = perturbed(make(bim, objective="margin"), context_of(linear_model()))
     np.testing.assert_allclose(points, IMAGES, atol=2e-6)
+
+
+@pytest.mark.parametrize("make", [defenses.TRADES, defenses.BinaryTRADES])
+def test_starts_uniformly_if_asked(make):
+    """Fails if the start of the attack itself is replaced by small noise all the same."""
+    attack = attacks.PGD(EPS, steps=1, step_size=1e-6)
+    points = perturbed(make(attack, uniform_start=True), context_of(linear_model()))
+    np.testing.assert_allclose(points, start_of(attack, SEED), atol=2e-6)
+    assert np.abs(points - IMAGES).max() > 0.5 * EPS
+
+
+def test_small_noise_follows_the_box():
+    """Fails if the noise is 0.001 of whatever units the images come in."""
+    attack = attacks.PGD(EPS, steps=1, step_size=1e-6, box=(-9.0, 11.0))
+    points = perturbed(defenses.MART(attack), context_of(linear_model()))
+    noise = np.clip(0.02 / 0.001 * (small_noise(SEED) - IMAGES), -EPS, EPS)
+    inside = abs(small_noise(SEED) - IMAGES) > 1e-6  # not cut off by the box of `small_noise`
+    np.testing.assert_allclose((points - IMAGES)[inside], noise[inside], atol=1e-4)
 
 
 @pytest.mark.parametrize("mode", MODES)

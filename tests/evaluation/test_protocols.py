@@ -39,7 +39,7 @@ def test_gce(eps, box):
         BIM(**ball, steps=10, step_size=0.05 * width),
         PGD(**ball, steps=40, step_size=0.01 * width),
         MIM(**ball, steps=40, step_size=0.01 * width),
-        CarliniWagner(1000, 0.01, 9, 1e-3, box=box),
+        CarliniWagner(1000, 0.01, 9, 1e-3 * width**2, box=box),
         JSMA(theta=width, gamma=0.25, box=box),
         JSMA(theta=width, gamma=0.5, box=box),
     ]
@@ -67,9 +67,9 @@ def test_mmc(box):
     for targeted in (False, True):
         rates = {"learning_rate": 0.01 * width, "delta": 0.01 * width}
         expected.append(SPSA(**ball, steps=10, **rates, samples=128, targeted=targeted))
-        expected.append(CarliniWagner(1000, 0.005, 9, 0.01, targeted=targeted, box=box))
+        expected.append(CarliniWagner(1000, 0.005, 9, 0.01 * width**2, targeted=targeted, box=box))
     expected += [
-        EAD(1000, 0.01, 1, 1.0, 0.1, beta=0.01, box=box),
+        EAD(1000, 0.01, 1, width**2, 0.1, beta=0.01 * width, box=box),
         DeepFool(steps=10, num_candidates=2, box=box),
         JSMA(theta=width, gamma=0.1, box=box),
         RandomRotation(30.0, box),

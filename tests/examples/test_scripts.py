@@ -16,6 +16,7 @@ import pytest
 from keras_mmc import defenses, regularizers
 from keras_mmc.attacks import PGD
 from keras_mmc.datasets import load_arrays
+from keras_mmc.recipes import DEVIATIONS, RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,12 @@ def test_bad_flags_leave_no_results(refusals, tmp_path):
         (["--epochs=0"], "--epochs"),
         (["--dataset=svhn"], "--dataset"),
         (["--defense=at"], "--defense=at needs --attack_eps"),
+        (
+            ["--defense=mart", "--attack_eps=0.1", "--attack_start=ball"],
+            "--attack_start=ball is for trades and mail_trades, not for mart",
+        ),
+        (["--features=0"], "`feature_dim` must be"),
+        (["--features=-1"], "--features"),
         (["--schedule=drops"], "--schedule=drops needs the epochs"),
         (["--recipe=trades_imagenet"], "--recipe"),
     ]
@@ -186,6 +193,16 @@ def test_flags_of_defenses(built):
             None,
         ),
     ]
+    burn_in = defenses.AdversarialTraining(attack, objective="training_loss")
+    uniform = defenses.TRADES(attack, beta=5.0, uniform_start=True)
+    cases += [
+        (["trades", "--beta=5", "--attack_start=ball"], uniform, None),
+        (
+            ["mail_trades", "--attack_start=ball", "--mail_burn_in=4", "--mail_burn_in_defense=at"],
+            defenses.MAIL(uniform, burn_in=4, burn_in_defense=burn_in),
+            None,
+        ),
+    ]
     assert defenses.MAIL(trades).slope_and_bias == (2.0, 0.0)
     given = ([f"--defense={name}", *flags, *more] for (name, *more), _, _ in cases)
     assert built(*given) == [[repr(first), repr(then), "None"] for _, first, then in cases]
@@ -201,20 +218,28 @@ def test_recipes_build(built):
     """Fails if a recipe names a flag that is unknown, or builds another defense than published."""
     attack = PGD(8 / 255, steps=10, step_size=2 / 255)
     at = defenses.AdversarialTraining(attack, objective="training_loss")
-    on_cross_entropy = defenses.TRADES(attack, beta=12.0, objective="cross_entropy")
-    weighted = defenses.TRADES(attack, beta=5.0, objective="training_loss")
+    on_cross_entropy = defenses.TRADES(
+        attack, beta=12.0, objective="cross_entropy", uniform_start=True
+    )
+    mail_trades = defenses.MAIL(
+        defenses.TRADES(attack, beta=5.0), 5.0, 0.05, 74, burn_in_defense=at
+    )
     trades = defenses.TRADES(PGD(0.3, steps=40, step_size=0.01), beta=1.0)
     emr = regularizers.EffectiveMarginRegularizer
     expected = {
+        "mmc_mnist": (defenses.StandardTraining(), None),
+        "mmc_cifar10": (defenses.StandardTraining(), None),
+        "mmc_cifar100": (defenses.StandardTraining(), None),
         "mmc_at_cifar10": (at, None),
         "trades_mnist": (trades, None),
         "at_emr_cifar10": (at, emr(3.0, 40.0)),
         "trades_emr_cifar10": (on_cross_entropy, emr(1.0, 1.0)),
-        "mail_at_emr_cifar10": (defenses.MAIL(at, 30.0, -0.07, 75), emr(1.0, 0.1)),
-        "mail_trades_emr_cifar10": (defenses.MAIL(weighted, 5.0, 0.05, 75), emr(1.0, 0.1)),
+        "mail_at_emr_cifar10": (defenses.MAIL(at, 30.0, -0.07, 74), emr(1.0, 0.1)),
+        "mail_trades_emr_cifar10": (mail_trades, emr(1.0, 0.1)),
         "mart_cifar10": (defenses.MART(attack, 5.0, objective="training_loss"), None),
         "gce_mnist": (defenses.StandardTraining(), None),
     }
+    assert expected.keys() == RECIPES.keys()
     found = built(*([f"--recipe={name}"] for name in expected))
     assert found == [[repr(first), repr(then), "None"] for first, then in expected.values()]
 
@@ -265,6 +290,7 @@ def test_recipes_print_what_they_set(run_script, tmp_path):
     flags = ["--recipe=at_emr_cifar10", "--dataset=digits", "--augment=false", "--attack_eps=0"]
     done = run_script("train.py", *flags, f"--output_dir={tmp_path / 'run'}")
     assert "Recipe at_emr_cifar10:" in done.stdout
+    assert all(f"\n- {line}\n" in done.stdout for line in DEVIATIONS["at_emr_cifar10"])
     for setting in ("regularizer_weight=3.0", "regularizer_temperature=40.0", "drops=['60', '90']"):
         assert setting in done.stdout
     for given in ("dataset=digits", "augment=False", "attack_eps=0.0"):

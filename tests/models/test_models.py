@@ -63,10 +63,24 @@ def test_depth_of_wide_resnet(depth, width):
 
 
 def test_size_of_wide_resnet_34_10():
-    """Fails if the default is not the 46.16 million parameters of WRN-34-10 and its features."""
-    model = models.wide_resnet((32, 32, 3), num_classes=10)
-    dense = 640 * 256 + 256 + 256 * 10 + 10
-    assert model.count_params() - dense - 7 == pytest.approx(46.16e6, rel=1e-3)
+    """Fails if WRN-34-10 has other weights than its 46.16 million, in whatever layer."""
+    model = models.wide_resnet((32, 32, 3), num_classes=10, feature_dim=None)
+    assert sum(weight.shape.num_elements() for weight in model.trainable_weights) == 46_160_474
+
+
+@pytest.mark.parametrize(
+    ("name", "pooled"),
+    [("resnet_v1", 64), ("resnet_v2", 256), ("preact_resnet18", 512), ("wide_resnet", 64)],
+)
+def test_without_a_feature_layer(name, pooled, rng):
+    """Fails if the pooled activations do not go to the head, or are not called features."""
+    model = BUILDERS[name](num_classes=10, feature_dim=None)
+    assert model.layers[-1].kernel.shape == (pooled, 10)
+    features = keras.Model(model.input, model.get_layer("features").output)
+    x = rng.uniform(size=(2, 32, 32, 3)).astype("float32")
+    found = np.asarray(model.layers[-1](features(x, training=False)))
+    np.testing.assert_allclose(found, model(x, training=False), rtol=1e-5, atol=1e-5)
+    assert not model.get_layer("features").weights
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -130,6 +144,9 @@ def test_weight_decay_is_on_the_convolutions_of_the_reference_only():
             lambda: models.small_cnn((28, 28, 1), 10, head=MaxMahalanobisCenters(10)),
             "leave `num_classes` out",
         ),
+        (lambda: models.small_cnn((28, 28, 1), 10, feature_dim=None), "`feature_dim` must be"),
+        (lambda: models.lenet5((28, 28, 1), 10, feature_dim=None), "`feature_dim` must be"),
+        (lambda: models.resnet_v1((32, 32, 3), 10, 8, feature_dim=0), "`feature_dim` must be"),
         (lambda: models.small_cnn((28, 28, 1), 10, std=0.0), "`std` must be above 0"),
         (lambda: models.small_cnn((28, 28, 1), 10, mean=(0, 0)), "one per channel"),
     ],

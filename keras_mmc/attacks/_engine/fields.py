@@ -52,6 +52,24 @@ def check_fields(attack: Any) -> None:
         )
 
 
+def of_width(
+    value: float | None, fraction: float, box: tuple[float, float], power: int = 1
+) -> float:
+    """A length in input units; where it is `None`, a fraction of the width of the box.
+
+    Args:
+        value: what the user gave.
+        fraction: the default in a box of width 1.
+        box: `(low, high)`.
+        power: 1 of lengths, 2 of what is compared with squared distances.
+
+    Example:
+    >>> of_width(None, 0.01, (0.0, 255.0)), of_width(3.0, 0.01, (0.0, 255.0))
+    (2.55, 3.0)
+    """
+    return fraction * (box[1] - box[0]) ** power if value is None else value
+
+
 def fixed(value: Any) -> Any:
     """A field of the parent class that a subclass does not offer: always this value."""
     return dataclasses.field(default=value, init=False, repr=False)
