@@ -30,7 +30,7 @@ _EMR = regularizers.EffectiveMarginRegularizer
 def _methods(eps, steps, step_size):
     """AT, TRADES, MART and MAIL, each without the regularizer and with the paper's weight."""
     attack = attacks.PGD(eps, steps=steps, step_size=step_size)
-    at = functools.partial(defenses.AdversarialTraining, attack, "training_loss")
+    at = functools.partial(defenses.AdversarialTraining, attack, objective="training_loss")
     plain = {
         "AT": (at, 3.0, 40.0),
         "TRADES": (functools.partial(defenses.TRADES, attack, beta=6.0), 1.0, 1.0),

@@ -56,12 +56,14 @@ _CIFAR10 = {
 _GCE = functools.partial(keras_mmc.GuidedComplementEntropy, alpha=1 / 3)
 _METHODS = {
     "cross-entropy": Method(),
-    "COT": Method(defense=defenses.ComplementTraining),
     "GCE": Method(loss=functools.partial(_GCE, guard="released")),
     "GCE without guards": Method(loss=_GCE),
+    "COT": Method(defense=defenses.ComplementTraining),
 }
 _AT = functools.partial(
-    defenses.AdversarialTraining, attacks.PGD(0.3, steps=10, step_size=0.05), "training_loss"
+    defenses.AdversarialTraining,
+    attacks.PGD(0.3, steps=10, step_size=0.05),
+    objective="training_loss",
 )
 _AT_METHODS = {
     "cross-entropy AT": Method(defense=_AT),

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def smoke(optimizer: Callable = adam) -> Plan:
 def train_and_attack(
     paper: str, methods: Mapping[str, Method], plans: Mapping[str, Plan], budget: str
 ) -> dict[str, Job]:
-    """One job for every method and seed; a rehearsal takes the first and the last method."""
+    """One job for every method and seed; a rehearsal takes two methods."""
     plan = plans[budget]
     methods = {name: methods[name] for name in rehearsed(tuple(methods), plan)}
     return {
@@ -76,13 +77,13 @@ def train_and_attack(
 
 
 def rehearsed(methods: tuple[str, ...], plan: Plan) -> tuple[str, ...]:
-    """The methods of a plan: all of them, or the first and the last for a rehearsal."""
-    return (methods[0], methods[-1]) if plan.cost.short else methods
+    """The methods of a plan: all of them, or two for a rehearsal."""
+    return methods[:2] if plan.cost.short else methods
 
 
 def job_name(method: str, seed: int) -> str:
     """The name of the job, and of its directory."""
-    return f"{method.replace(' ', '-')}-{seed}"
+    return re.sub(r"[^A-Za-z0-9.]+", "-", f"{method}-{seed}")
 
 
 def one_job(

@@ -50,10 +50,10 @@ def _random_centers(classes, width):
 
 _METHODS = {
     "SCE": Method(),
+    "MMC-10": Method(losses.MMCLoss, _centers(10.0)),
     "center loss": Method(losses.CenterLoss, lambda classes, _: layers.DenseWithCenters(classes)),
     "L-GM": Method(losses.LGMLoss, lambda classes, _: layers.LearnedCenters(classes)),
     "MM-LDA": Method(functools.partial(losses.MMLDALoss, sigma=10**0.5), _centers(10.0)),
-    "MMC-10": Method(losses.MMCLoss, _centers(10.0)),
     "MMC-100": Method(losses.MMCLoss, _centers(100.0), rate=0.1),
     "MMC-10 (rand)": Method(losses.MMCLoss, _random_centers),
     "elastic MMC-10": Method(
@@ -68,7 +68,9 @@ def _adversarial(name, targeted):
     goal = {"objective": _TARGETED[name], "targeted": True} if targeted else {}
     attack = attacks.PGD(_EPS, steps=10, step_size=2 / 255, **goal)
     make = functools.partial(
-        defenses.AdversarialTraining, attack, None if targeted else "training_loss"
+        defenses.AdversarialTraining,
+        attack,
+        objective=None if targeted else "training_loss",
     )
     return dataclasses.replace(_METHODS[name], defense=make)
 
@@ -166,7 +168,7 @@ def _across(methods: tuple[str, ...], plan: Plan, directory: pathlib.Path) -> di
         attack = attacks.PGD(_EPS, **steps, objective="cross_entropy")
         x_adv = attacks.Runner(model).generate(attack, x, y.astype("int32"))
         auc[name] = evaluation.detection_auc(model, x, x_adv).auc
-        _features(model, x, y, name, directory.parent / f"features-{name.replace(' ', '-')}.png")
+        _features(model, x, y, name, directory.parent / f"features-{job_name(name, 0)}.png")
     return record | {"detection_auc": auc}
 
 
