@@ -53,13 +53,13 @@ def feature_loss(loss: keras.losses.Loss, model: keras.Model) -> FeatureLoss | N
 class FeaturePasses:
     """The forward passes of an optimizer step, whose features the centers follow."""
 
-    def __init__(self, loss: FeatureLoss, targets: tf.Tensor, batch: Batch):
-        self._loss, self._targets, self._batch = loss, targets, batch
+    def __init__(self, loss: FeatureLoss, batch: Batch):
+        self._loss, self._batch = loss, batch
         self._features: list[tf.Tensor] = []
 
     def scored(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores `(N, K)` of images in training mode and their losses `(N,)`, as a defense asks."""
-        features, scores, values = self._loss(x, self._targets, training=True)
+        features, scores, values = self._loss(x, self._batch.targets, training=True)
         self._features.append(features)
         return scores, values
 

@@ -172,10 +172,9 @@ class AdversarialModel(keras.Model):
         self.batches.assign_add(1)
         self.used.assign_add(batch.count)
         self.skipped.assign_add(tf.size(batch.y, tf.int64) - batch.count)
-        targets = y if _batch.is_one_hot(y, num_classes) else batch.y
         pulled = self._feature_loss
-        passes = FeaturePasses(pulled, targets, batch) if pulled else None
-        context, update = self._context(targets, passes), WeightUpdate(self, batch, passes)
+        passes = FeaturePasses(pulled, batch) if pulled else None
+        context, update = self._context(batch.targets, passes), WeightUpdate(self, batch, passes)
         losses = self.defense.update(context, batch.x, batch.y, update)
         return self._report(batch.x, y, losses.clean, losses.adversarial, batch.y, batch.weight)
 
