@@ -19,8 +19,9 @@ class DenseWithCenters(ScoreHead):
     pulls to its `centers` `(K, d)`. These start at 0 and take no gradient: after each optimizer
     step, with the features `z_i` of the images whose loss it lowered,
     `c_k <- c_k - rate * sum_{i: y_i = k} (c_k - z_i) / (1 + n_k)`, where `n_k` counts the images of
-    class k, on all replicas. With sample weights an image counts as often as it weighs; skipped
-    images and skipped steps move nothing. With any other loss it is a dense layer.
+    class k, on all replicas. With sample weights an image counts as often as it weighs; a defense
+    that lowers the loss of clean and of adversarial images counts both; skipped images and skipped
+    steps move nothing. With any other loss it is a dense layer.
 
     Args:
         num_classes: number of classes K, at least 2.

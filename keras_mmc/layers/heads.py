@@ -28,9 +28,8 @@ class ScoreHead(keras.layers.Layer):
             never above 0, as losses with `needs_distances` ask for.
         has_offsets: whether centers have trainable offsets that a prior holds, as losses with
             `needs_offsets` ask for.
-        gives_pulls: whether it holds `centers` apart from the scores, and offers `pull(features)`
-            and `move_centers(sums, counts)` as `DenseWithCenters` does, which losses with
-            `needs_features` ask for.
+        gives_pulls: whether it holds `centers` `(K, d)` apart from the scores and has the methods
+            `pull` and `move_centers` of `DenseWithCenters`, for losses with `needs_features`.
 
     Args:
         dtype: "float32" (also under mixed precision) or "float64". Scores of a 16-bit dtype would

@@ -76,8 +76,9 @@ class FeaturePasses:
             )
         head = self._loss.head
         weight = tf.cast(tf.where(stepped, self._batch.weight, 0.0), head.compute_dtype)
-        rows = weight[:, None] * tf.one_hot(self._batch.y, head.num_classes, dtype=weight.dtype)
-        sums, counts = tf.zeros_like(head.centers), tf.zeros([head.num_classes], weight.dtype)
+        num_classes, width = head.centers.shape
+        rows = weight[:, None] * tf.one_hot(self._batch.y, num_classes, dtype=weight.dtype)
+        sums, counts = tf.zeros([num_classes, width], rows.dtype), tf.zeros(num_classes, rows.dtype)
         for features in self._features:
             # Not a product with 0, which would be NaN for NaN.
             features = tf.where(weight[:, None] > 0, tf.cast(features, weight.dtype), 0.0)
