@@ -99,7 +99,7 @@ def test_the_center_loss_of_learned_centers(old_file):
     model.compile("sgd", keras_mmc.MMLDALoss())
     loaded = keras.models.load_model(old_file(model, CENTER))
     np.testing.assert_array_equal(loaded(X), model(X))
-    with pytest.raises(ValueError, match=r"CenterLoss had until 0.1.0.*LGMLoss\(margin=0"):
+    with pytest.raises(ValueError, match=r"CenterLoss had in 0.1.0.*LGMLoss\(margin=0"):
         loaded.fit(X, Y, verbose=0)
     loaded.compile("sgd", keras_mmc.LGMLoss(margin=0, weight=0.01))
     assert np.isfinite(loaded.fit(X, Y, verbose=0).history["loss"]).all()
@@ -110,7 +110,7 @@ def test_the_center_loss_of_an_adversarial_model(old_file):
     robust = keras_mmc.AdversarialModel(model_with(keras_mmc.LearnedCenters(3)))
     robust.compile("sgd", keras_mmc.MMLDALoss())
     path = old_file(robust, CENTER)
-    with pytest.raises(ValueError, match=r"CenterLoss had until 0.1.0.*LGMLoss\(margin=0"):
+    with pytest.raises(ValueError, match=r"CenterLoss had in 0.1.0.*LGMLoss\(margin=0"):
         keras.models.load_model(path)
     loaded = keras.models.load_model(path, compile=False)
     loaded.compile("sgd", keras_mmc.LGMLoss(margin=0, weight=0.01))

@@ -85,7 +85,7 @@ class ScoreLoss(keras.losses.Loss):
                 f"{type(self).__name__} needs features, and a compiled loss gets scores alone: it "
                 "would train without its centers. End the model in DenseWithCenters, and compile "
                 "and fit keras_mmc.AdversarialModel(model). A model with LearnedCenters, as "
-                "CenterLoss had until 0.1.0, trains with LGMLoss(margin=0, weight=...)."
+                "CenterLoss had in 0.1.0, trains with LGMLoss(margin=0, weight=...)."
             )
         y_pred = ops.convert_to_tensor(y_pred)
         check_rows(y_true, y_pred)

@@ -41,7 +41,7 @@ class CenterLoss(ScoreLoss):
     `model.compile`. Attacks see scores; those that climb this loss, such as
     `objective="training_loss"`, climb the cross-entropy alone.
 
-    With classifier and centers in one, which this class was until 0.1.0, it is
+    With classifier and centers in one, which this class was in 0.1.0, it is
     `LGMLoss(margin=0, weight=weight)` on `LearnedCenters`.
 
     Args:

@@ -32,7 +32,7 @@ def shell_mmc(y_true: Tensor, scores: Tensor, radius: float) -> Tensor:
 class ShellMMCLoss(ScoreLoss):
     """MMC whose optimum is a shell of radius `radius` about each center instead of the center.
 
-    Until 0.1.0 this loss had the name `ElasticMMCLoss`.
+    In 0.1.0 this loss had the name `ElasticMMCLoss`.
 
     Args:
         radius: radius of the shell in feature space, at least 0.

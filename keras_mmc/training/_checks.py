@@ -117,7 +117,7 @@ def check_head(loss: keras.losses.Loss, model: keras.Model) -> None:
         raise ValueError(
             f"{name} needs a classifier and separate centers; {type(last).__name__}, the last "
             "layer, does not hold both. End the model in DenseWithCenters. A model with "
-            "LearnedCenters, as CenterLoss had until 0.1.0, trains with "
+            "LearnedCenters, as CenterLoss had in 0.1.0, trains with "
             "LGMLoss(margin=0, weight=...)."
         )
 
