@@ -29,9 +29,11 @@ LOSSES = {
         keras.layers.Dense,
     ),
     "MMC": (keras_mmc.MMCLoss, CENTERS),
-    "elastic MMC": (keras_mmc.ElasticMMCLoss, CENTERS),
+    "shell MMC": (keras_mmc.ShellMMCLoss, CENTERS),
+    "elastic MMC": (keras_mmc.ElasticMMCLoss, keras_mmc.ElasticCenters),
     "MM-LDA": (keras_mmc.MMLDALoss, CENTERS),
-    "center": (keras_mmc.CenterLoss, LEARNED),
+    "center": (keras_mmc.CenterLoss, keras_mmc.DenseWithCenters),
+    "L-GM margin 0": (lambda: keras_mmc.LGMLoss(margin=0), LEARNED),
     "L-GM": (keras_mmc.LGMLoss, LEARNED),
     "GCE": (keras_mmc.GuidedComplementEntropy, keras.layers.Dense),
 }
@@ -94,7 +96,7 @@ def main(argv):
                 " ".join(f"{value:6.2%}" for value in part) for part in zip(*rows, strict=True)
             )
             print(
-                f"{name:12s} {objective:14s} clean {clean}  AutoAttack {robust}  "
+                f"{name:14s} {objective:14s} clean {clean}  AutoAttack {robust}  "
                 f"mean {sum(row[1] for row in rows) / len(rows):.2%}  "
                 f"{time.process_time() - began:.0f} CPU s",
                 flush=True,

@@ -8,10 +8,16 @@ from absl import flags
 
 import keras_mmc
 
-HEADS = ("centers", "learned", "dense")
+HEADS: dict[str, Callable[[int], keras.layers.Layer]] = {
+    "centers": lambda classes: keras_mmc.MaxMahalanobisCenters(classes, scale=FLAGS.scale),
+    "elastic": lambda classes: keras_mmc.ElasticCenters(classes, scale=FLAGS.scale),
+    "learned": keras_mmc.LearnedCenters,
+    "dense_with_centers": keras_mmc.DenseWithCenters,
+}
 LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "mmc": keras_mmc.MMCLoss,
     "elastic_mmc": keras_mmc.ElasticMMCLoss,
+    "shell_mmc": keras_mmc.ShellMMCLoss,
     "mm_lda": keras_mmc.MMLDALoss,
     "center": keras_mmc.CenterLoss,
     "lgm": keras_mmc.LGMLoss,
@@ -26,8 +32,9 @@ flags.DEFINE_enum("loss", "mmc", sorted(LOSSES), "Loss to train with.")
 flags.DEFINE_enum(
     "head",
     "auto",
-    ["auto", *HEADS],
-    "Head: fixed Max-Mahalanobis centers, learned centers, or a dense layer. auto: the loss's own.",
+    ["auto", *HEADS, "dense"],
+    "Head: fixed Max-Mahalanobis centers, the same with trainable offsets (elastic), learned "
+    "centers, a dense layer, or one with centers beside it. auto: the loss's own.",
 )
 flags.DEFINE_float("scale", 10.0, "Norm of the fixed centers (C_MM).", lower_bound=1e-6)
 flags.DEFINE_enum("model", "small_cnn", MODELS, "Network architecture.")
@@ -40,19 +47,29 @@ flags.DEFINE_integer(
 )
 
 
+def heads_of(loss: keras.losses.Loss) -> tuple[str, ...]:
+    """The heads that a loss can train, the one meant for it first."""
+    if getattr(loss, "needs_features", False):
+        return ("dense_with_centers",)
+    if getattr(loss, "needs_offsets", False):
+        return ("elastic",)
+    if getattr(loss, "needs_fixed_centers", False):
+        return ("centers", "elastic")
+    if getattr(loss, "needs_distances", False):
+        return ("learned", "centers", "elastic")
+    meant = "centers" if isinstance(loss, keras_mmc.MMLDALoss) else "dense"
+    return (meant, *HEADS, "dense")
+
+
 def choose_head(name: str, head: str) -> str:
     """The head that a loss trains; a ValueError where the pair cannot work."""
-    loss = LOSSES[name]()
-    fixed = getattr(loss, "needs_fixed_centers", False)
-    distances = getattr(loss, "needs_distances", False)
+    fitting = heads_of(LOSSES[name]())
     if head == "auto":
-        if fixed or isinstance(loss, keras_mmc.MMLDALoss):
-            return "centers"
-        return "learned" if distances else "dense"
-    if (fixed and head != "centers") or (distances and head == "dense"):
+        return fitting[0]
+    if head not in fitting:
         raise ValueError(
-            f"--loss={name} cannot train --head={head}: its scores would be unbounded or collapse. "
-            "Leave --head out."
+            f"--loss={name} cannot train --head={head}: its scores would be unbounded or collapse, "
+            "or lack a part of the loss. Leave --head out."
         )
     return head
 
@@ -68,8 +85,6 @@ def build_model(info: keras_mmc.datasets.DatasetInfo, head: str) -> keras.Model:
         options["feature_dim"] = FLAGS.features or None
     if head == "dense":
         options["num_classes"] = info.num_classes
-    elif head == "centers":
-        options["head"] = keras_mmc.MaxMahalanobisCenters(info.num_classes, scale=FLAGS.scale)
     else:
-        options["head"] = keras_mmc.LearnedCenters(info.num_classes)
+        options["head"] = HEADS[head](info.num_classes)
     return getattr(keras_mmc.models, FLAGS.model)(info.image_shape, **options)

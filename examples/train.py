@@ -73,13 +73,14 @@ class EpochTimes(keras.callbacks.Callback):
 
 
 def in_training(model: keras.Model, name: str) -> keras.Model:
-    """The network as it is trained: inside an `AdversarialModel` if the flags ask for one."""
+    """The network as it is trained: in an `AdversarialModel` if flags or loss ask for one."""
     loss = network_flags.LOSSES[name]()
     # A loss of pairs has no gradient of single images to penalize.
     pairwise = getattr(loss, "pairwise", False)
     defense = defense_flags.build_defense()
     regularizer = defense_flags.build_regularizer("cross_entropy" if pairwise else loss)
-    if FLAGS.defense == "none" and regularizer is None:
+    needs_features = getattr(loss, "needs_features", False)
+    if FLAGS.defense == "none" and regularizer is None and not needs_features:
         return model
     return keras_mmc.AdversarialModel(model, defense, regularizer, seed=FLAGS.seed)
 
@@ -116,7 +117,8 @@ def train(loss: str, head: str, data: dict, directory: pathlib.Path) -> dict[str
     cpu_seconds = time.process_time() - cpu_start
     model.save(directory / "model.keras")
     if trained is not model:
-        model.compile(loss=network_flags.LOSSES[loss](), metrics=["accuracy"])
+        # For the accuracy: any loss of scores will do.
+        model.compile(loss=network_flags.LOSSES["softmax"](), metrics=["accuracy"])
     accuracy = model.evaluate(data["test"], verbose=0, return_dict=True)["accuracy"]
     features, labels = test_features(model, data["test"])
     distances = keras_mmc.metrics.class_distances(features, labels)

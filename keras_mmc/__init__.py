@@ -11,7 +11,13 @@ import keras
 from keras_mmc import centers, layers, losses, metrics, models, objectives
 from keras_mmc._backend import require_tensorflow
 from keras_mmc._version import __version__ as __version__
-from keras_mmc.layers import DifferentialHead, LearnedCenters, MaxMahalanobisCenters
+from keras_mmc.layers import (
+    DenseWithCenters,
+    DifferentialHead,
+    ElasticCenters,
+    LearnedCenters,
+    MaxMahalanobisCenters,
+)
 from keras_mmc.losses import (
     CenterLoss,
     ComplementEntropy,
@@ -21,6 +27,7 @@ from keras_mmc.losses import (
     LGMLoss,
     MMCLoss,
     MMLDALoss,
+    ShellMMCLoss,
 )
 
 _TENSORFLOW_MODULES = (
@@ -43,8 +50,10 @@ _TENSORFLOW_NAMES = {
 __all__ = [
     "CenterLoss",
     "ComplementEntropy",
+    "DenseWithCenters",
     "DifferentialHead",
     "DifferentialLoss",
+    "ElasticCenters",
     "ElasticMMCLoss",
     "GuidedComplementEntropy",
     "LGMLoss",
@@ -52,6 +61,7 @@ __all__ = [
     "MMCLoss",
     "MMLDALoss",
     "MaxMahalanobisCenters",
+    "ShellMMCLoss",
     "centers",
     "layers",
     "losses",

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from keras_mmc._backend import require_tensorflow
 from keras_mmc._files import Kind, PathLike, results_directory
-from keras_mmc._scores import center_distances
 from keras_mmc._version import __version__
 from keras_mmc.layers import ScoreHead
 
@@ -80,16 +79,17 @@ def _serving(model: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         pixel_axes = list(range(1, images.shape.rank))
         pixels_finite = tf.reduce_all(tf.math.is_finite(images), axis=pixel_axes)
         largest = tf.reduce_max(scores, axis=-1)
+        label = tf.argmax(scores, axis=-1, output_type=tf.int32)
         is_nan = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
         valid = pixels_finite & tf.math.is_finite(largest) & ~is_nan
         scores = tf.where(valid[:, None], scores, math.nan)
         outputs = {
             "scores": scores,
             "probabilities": tf.nn.softmax(scores),
-            "label": tf.where(valid, tf.argmax(scores, axis=-1, output_type=tf.int32), -1),
+            "label": tf.where(valid, label, -1),
         }
         if gives_distances:
-            outputs["distance"] = tf.where(valid, center_distances(largest), math.nan)
+            outputs["distance"] = tf.gather(head.distances(scores), label, axis=1, batch_dims=1)
         return outputs
 
     return serve

@@ -57,6 +57,19 @@ def test_served_outputs_equal_the_model(policy, images, tmp_path, run_python):
     assert out["label"].dtype == np.int32
 
 
+def test_distance_to_elastic_centers(images, tmp_path, run_python):
+    """Fails if the price of an offset passes for a distance of the features."""
+    head = keras_mmc.ElasticCenters(10, scale=2.0, alpha=0.1)
+    model = keras_mmc.models.small_cnn((8, 8, 1), head=head)
+    head.offsets.assign(np.random.default_rng(1).normal(size=(10, 256)) / 16)
+    served = serve(model, images, tmp_path, run_python)
+    features = keras.Model(model.input, head.input).predict(images, verbose=0)
+    centers = keras.ops.convert_to_numpy(head.centers)
+    nearest = centers[model.predict(images, verbose=0).argmax(axis=1)]
+    expected = np.linalg.norm(features - nearest, axis=1)
+    np.testing.assert_allclose(served["distance"], expected, rtol=1e-3)
+
+
 def test_a_dense_head_has_no_distance(images, tmp_path, run_python):
     """Fails if a distance is invented for logits."""
     model = keras_mmc.models.small_cnn((8, 8, 1), num_classes=10)

@@ -25,9 +25,13 @@ LOSSES = [
     losses.GuidedComplementEntropy(guard="released", reduction=None, name="gce_released"),
 ]
 METRICS = [metrics.CenterDistance(), metrics.NearestCenterMargin(), metrics.CenterDensity(2.0)]
+PULLING = layers.DenseWithCenters(K, name="dense_with_centers")
+PULLING.build((None, K))
 HEADS = [
     layers.MaxMahalanobisCenters(K, name="fixed_centers"),
     layers.LearnedCenters(K, name="learned_centers"),
+    layers.ElasticCenters(K, name="elastic_centers"),
+    PULLING,
     layers.DifferentialHead(name="projection"),
 ]
 UNTARGETED = ("margin", "distance", "nearest_wrong", "cross_entropy", "log_odds", "dlr")
@@ -55,7 +59,8 @@ def objective(function, *labels):
 
 
 TABLE = {
-    **{loss.name: loss for loss in LOSSES},
+    **{loss.name: loss for loss in LOSSES if not loss.needs_features},
+    "center": lambda labels, scores: losses.center(labels, scores, -scores, 0.5),
     **{f"{loss.name} of an attack": objective(objectives.training_loss(loss)) for loss in LOSSES},
     **{metric.name: one_by_one(metric) for metric in METRICS},
     **{name: objective(objectives.get(name)) for name in UNTARGETED},
@@ -63,6 +68,7 @@ TABLE = {
 }
 WITHOUT_LABELS = {
     **{head.name: lambda y, features, head=head: head(features) for head in HEADS},
+    "pull": lambda y, features: PULLING.pull(features),
     "kl": lambda y, scores: objectives.kl(scores, SCORES),
     "kl of clean scores": lambda y, scores: objectives.kl(SCORES, scores),
 }

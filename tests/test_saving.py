@@ -18,9 +18,10 @@ def small_model(head=None):
 
 LOSSES = {
     "mmc": (lambda: keras_mmc.MMCLoss(), None),
-    "elastic": (lambda: keras_mmc.ElasticMMCLoss(1.0), None),
+    "elastic": (lambda: keras_mmc.ElasticMMCLoss(), lambda: keras_mmc.ElasticCenters(10)),
+    "shell": (lambda: keras_mmc.ShellMMCLoss(1.0), None),
     "mm_lda": (lambda: keras_mmc.MMLDALoss(sigma=2.0), None),
-    "center": (lambda: keras_mmc.CenterLoss(), lambda: keras_mmc.LearnedCenters(10)),
+    "center": (lambda: keras_mmc.CenterLoss(), lambda: keras_mmc.DenseWithCenters(10)),
     "lgm": (lambda: keras_mmc.LGMLoss(), lambda: keras_mmc.LearnedCenters(10)),
     "gce": (lambda: keras_mmc.GuidedComplementEntropy(), lambda: keras.layers.Dense(10)),
     "differential": (lambda: keras_mmc.DifferentialLoss(), lambda: keras.layers.Dense(10)),
@@ -36,11 +37,12 @@ def test_every_loss_trains(name, jit_compile, digits):
     """Fails if a loss cannot be compiled, traced or learnt from: accuracy far above chance."""
     loss, head = LOSSES[name]
     model = small_model(head and head())
-    model.compile(
+    trained = keras_mmc.AdversarialModel(model) if loss().needs_features else model
+    trained.compile(
         keras.optimizers.Adam(0.01), loss(), metrics=["accuracy"], jit_compile=jit_compile
     )
-    model.fit(*digits, batch_size=64, epochs=5, verbose=0)
-    _, accuracy = model.evaluate(*digits, verbose=0)
+    trained.fit(*digits, batch_size=64, epochs=5, verbose=0)
+    accuracy = trained.evaluate(*digits, verbose=0, return_dict=True)["accuracy"]
     # Offsets between classes cancel in every pair: differential training does not set them.
     assert accuracy > (0.5 if name == "differential" else 0.85)
     assert model.predict(digits[0][:3], verbose=0).shape == (3, 10)
@@ -77,18 +79,23 @@ print(keras.config.backend(), float(loss))
 """
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory, digits):
-    """A trained and saved MMC model with own-width centers, some inputs and its scores."""
+SAVED = {
+    "mmc": (keras_mmc.MMCLoss, lambda: keras_mmc.MaxMahalanobisCenters(10)),
+    "elastic": (keras_mmc.ElasticMMCLoss, lambda: keras_mmc.ElasticCenters(10, alpha=0.5)),
+}
+
+
+@pytest.fixture(scope="module", params=SAVED)
+def saved(request, tmp_path_factory, digits):
+    """A trained and saved model, with elastic centers too, some inputs and its scores."""
     folder = tmp_path_factory.mktemp("saved")
     keras.utils.set_random_seed(0)
-    model = keras_mmc.models.lenet5(
-        (28, 28, 1), head=keras_mmc.MaxMahalanobisCenters(10), mean=0.1, std=0.3
-    )
+    loss, head = SAVED[request.param]
+    model = keras_mmc.models.lenet5((28, 28, 1), head=head(), mean=0.1, std=0.3)
     x = np.pad(digits[0][:64], [(0, 0), (10, 10), (10, 10), (0, 0)])
     y = digits[1][:64]
     metric = keras_mmc.metrics.CenterDistance()
-    model.compile("adam", keras_mmc.MMCLoss(), metrics=["accuracy", metric])
+    model.compile("adam", loss(), metrics=["accuracy", metric])
     model.fit(x, y, epochs=2, verbose=0)
     model.save(folder / "model.keras")
     np.savez(folder / "inputs.npz", x=x, y=y)
@@ -136,16 +143,25 @@ import numpy as np, keras, keras_mmc
 from keras_mmc import losses, layers
 x = np.random.default_rng(0).uniform(size=(64, 8, 8, 1)).astype("float32")
 y = np.arange(64) % 10
-heads = [layers.MaxMahalanobisCenters(10), layers.LearnedCenters(10), keras.layers.Dense(10)]
-for loss in (losses.MMCLoss(), losses.ElasticMMCLoss(), losses.MMLDALoss(), losses.CenterLoss(),
-             losses.LGMLoss(), losses.GuidedComplementEntropy(), losses.ComplementEntropy(),
-             losses.DifferentialLoss()):
-    head = heads[0] if isinstance(loss, losses.MMCLoss) else heads[1]
+heads = [layers.MaxMahalanobisCenters(10), layers.LearnedCenters(10), layers.ElasticCenters(10),
+         layers.DenseWithCenters(10)]
+for loss, index in ((losses.MMCLoss(), 0), (losses.ElasticMMCLoss(), 2), (losses.MMLDALoss(), 1),
+                    (losses.ShellMMCLoss(), 0), (losses.LGMLoss(), 1),
+                    (losses.GuidedComplementEntropy(), 3), (losses.ComplementEntropy(), 1),
+                    (losses.DifferentialLoss(), 1)):
+    head = heads[index]
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
                               keras.layers.Dense(16), type(head).from_config(head.get_config())])
     metrics = ["accuracy", keras_mmc.metrics.NearestCenterMargin()]
     model.compile("adam", loss, metrics=metrics)
     assert np.isfinite(model.fit(x, y, verbose=0).history["loss"][0])
+head = layers.DenseWithCenters(3)
+head.build((None, 2))
+head.move_centers(keras.ops.ones((3, 2)), keras.ops.ones((3,)))
+assert np.allclose(keras.ops.convert_to_numpy(head.centers), 0.25)
+scores = keras.ops.ones((1, 3))
+value = losses.CenterLoss(1.0).call_with_pulls([0], scores, head.pull(keras.ops.ones((1, 2))))
+assert np.allclose(keras.ops.convert_to_numpy(value), np.log(3) + 0.75**2)
 model = keras.Sequential([keras.Input((4,)), layers.DifferentialHead()])
 model.compile("sgd", losses.DifferentialLoss())
 model.fit(x[:, 0, :4, 0], y % 2, verbose=0)

@@ -43,7 +43,6 @@ class AdversarialTraining(AttackDefense):
         losses = super().loss(context, x, x_adv, y)
         if not self.clean_fraction:
             return losses
-        clean = context.scores(x)
+        clean, values = context.scored(x)
         weighted = (1 - self.clean_fraction) * losses.weighted
-        fixed = self.clean_fraction * context.loss(clean)
-        return SampleLosses(weighted, losses.adversarial, clean, fixed)
+        return SampleLosses(weighted, losses.adversarial, clean, self.clean_fraction * values)

@@ -23,11 +23,13 @@ class StepContext:
     Attributes:
         scores: maps images to scores `(N, K)`, float32, in training mode.
         attacked: the same as attacks see it, in inference mode unless asked otherwise.
-        loss: the compiled loss of scores `(N, K)` for the labels of the batch, `(N,)`.
+        loss: the compiled loss of scores `(N, K)` for the labels of the batch, `(N,)`; of a loss
+            that needs features only the part that is a function of scores, for attacks.
         epoch: `int32` scalar, the current epoch, from 0.
         temperature: what the head's scores are divided by before a softmax.
         seed: `int32` `(2,)`, the seed of the model and the number of the batch.
         index: `int32` `(N,)`, numbers of the images in the batch of all replicas.
+        of_features: `scored` of a loss that needs features; `None` for any other.
     """
 
     scores: ScoreFn
@@ -37,6 +39,18 @@ class StepContext:
     temperature: float
     seed: tf.Tensor
     index: tf.Tensor
+    of_features: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
+
+    def scored(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores `(N, K)` of images in training mode and the compiled loss of each, `(N,)`.
+
+        Both come from one forward pass. The loss that is trained is taken from here: a loss that
+        needs features is more than a function of scores.
+        """
+        if self.of_features is not None:
+            return self.of_features(x)
+        scores = self.scores(x)
+        return scores, self.loss(scores)
 
     def generate(
         self, attack: Attack, x: tf.Tensor, y: tf.Tensor, eps: Any = None, steps: Any = None
@@ -129,8 +143,7 @@ class Defense(Configurable):
         self, context: StepContext, x: tf.Tensor, x_adv: tf.Tensor, y: tf.Tensor
     ) -> SampleLosses:
         """The loss of images `x` whose perturbed versions are `x_adv`."""
-        scores = context.scores(x_adv)
-        values = context.loss(scores)
+        scores, values = context.scored(x_adv)
         if self.training_attack is None:
             return SampleLosses(values, clean=scores)
         return SampleLosses(values, adversarial=scores)

@@ -63,10 +63,11 @@ class MART(AttackDefense):
         check_number(self, "temperature", self.temperature, above=0, optional=True)
 
     def loss(self, context, x, x_adv, y):
-        clean, adversarial = context.scores(x), context.scores(x_adv)
+        clean = context.scores(x)
+        adversarial, values = context.scored(x_adv)
         temperature = self.temperature or context.temperature
         _, best_wrong = true_and_best_wrong(adversarial, y, temperature)
-        boosted = context.loss(adversarial) - temperature * tf.math.log(1.0001 - best_wrong)
+        boosted = values - temperature * tf.math.log(1.0001 - best_wrong)
         true, _ = true_and_best_wrong(clean, y, temperature)
         uncertain = self.beta * divergence(clean, adversarial, temperature) * (1 - true)
         return SampleLosses(boosted, adversarial, clean, fixed=uncertain)

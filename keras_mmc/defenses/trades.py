@@ -88,10 +88,11 @@ class TRADES(_OwnObjective):
         return lambda scores, labels: objectives.kl(scores / temperature, clean)
 
     def loss(self, context, x, x_adv, y):
-        clean, adversarial = context.scores(x), context.scores(x_adv)
+        clean, values = context.scored(x)
+        adversarial = context.scores(x_adv)
         temperature = self.temperature or context.temperature
         weighted = self.beta * divergence(clean, adversarial, temperature)
-        return SampleLosses(weighted, adversarial, clean, fixed=context.loss(clean))
+        return SampleLosses(weighted, adversarial, clean, fixed=values)
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -131,10 +132,11 @@ class BinaryTRADES(_OwnObjective):
         return lambda scores, labels: -clean * _decision(scores)
 
     def loss(self, context, x, x_adv, y):
-        clean, adversarial = context.scores(x), context.scores(x_adv)
+        clean, values = context.scored(x)
+        adversarial = context.scores(x_adv)
         product = _decision(clean) * _decision(adversarial)
         hinge = tf.nn.relu(1 - self.beta * product)
-        return SampleLosses(hinge, adversarial, clean, fixed=context.loss(clean))
+        return SampleLosses(hinge, adversarial, clean, fixed=values)
 
 
 def _decision(scores: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from keras_mmc._backend import Tensor
-from keras_mmc._scores import center_scores
+from keras_mmc._scores import center_distances, center_scores
 from keras_mmc._validation import check_count
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
 from keras_mmc.centers.geometry import check_scale
@@ -24,8 +24,12 @@ class ScoreHead(keras.layers.Layer):
 
     Attributes:
         config_fields: names of the parameters that are saved, each an attribute as well.
-        gives_distances: set it to `True` if the scores are `-1/2 ||z - mu_k||^2` and so never
-            above 0, as losses with `needs_distances` ask for.
+        gives_distances: set it to `True` if the scores are `-1/2 ||z - mu_k||^2`, or less, and so
+            never above 0, as losses with `needs_distances` ask for.
+        has_offsets: whether centers have trainable offsets that a prior holds, as losses with
+            `needs_offsets` ask for.
+        gives_pulls: whether it holds `centers` `(K, d)` apart from the scores and has the methods
+            `pull` and `move_centers` of `DenseWithCenters`, for losses with `needs_features`.
 
     Args:
         dtype: "float32" (also under mixed precision) or "float64". Scores of a 16-bit dtype would
@@ -35,6 +39,8 @@ class ScoreHead(keras.layers.Layer):
 
     config_fields: tuple[str, ...] = ()
     gives_distances = False
+    has_offsets = False
+    gives_pulls = False
 
     def __init__(self, dtype: Any = "float32", **kwargs: Any):
         super().__init__(dtype=dtype, **kwargs)
@@ -52,6 +58,10 @@ class ScoreHead(keras.layers.Layer):
         """
         return 1.0
 
+    def distances(self, scores: Tensor) -> Tensor:
+        """Distances `||z - mu_k||` from the scores `(N, K)` of a head that `gives_distances`."""
+        return center_distances(scores)
+
     def check_features(self, input_shape: tuple[int | None, ...]) -> int:
         """Return the width d of features of shape `(N, d)`; refuse any other shape."""
         if len(input_shape) != 2 or input_shape[-1] is None:
@@ -67,12 +77,12 @@ class ScoreHead(keras.layers.Layer):
         return {**super().get_config(), **keras.saving.serialize_keras_object(own)}
 
 
-class _CenterHead(ScoreHead):
-    """A head whose weight `centers` `(K, d)` gives scores `-1/2 ||z - mu_k||^2`."""
+class CenterHead(ScoreHead):
+    """A head whose `centers` `(K, d)` give scores `-1/2 ||z - mu_k||^2`."""
 
     gives_distances = True
     num_classes: int
-    centers: keras.Variable
+    centers: Tensor
 
     def call(self, inputs: Tensor) -> Tensor:
         return center_scores(inputs, self.centers)
@@ -81,8 +91,69 @@ class _CenterHead(ScoreHead):
         return (*input_shape[:-1], self.num_classes)
 
 
+class MaxMahalanobisHead(CenterHead):
+    """A head that holds Max-Mahalanobis centers `fixed_centers` `(K, d)`, which are not trained.
+
+    Arguments and errors are those of `MaxMahalanobisCenters`.
+    """
+
+    config_fields: tuple[str, ...] = ("num_classes", "scale", "seed")
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        scale: float = 10.0,
+        centers: np.typing.ArrayLike | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self._own_centers = None if centers is None else check_centers(centers)
+        rows = num_classes if self._own_centers is None else len(self._own_centers)
+        if num_classes not in (None, rows):
+            raise ValueError(
+                f"{type(self).__name__}: num_classes={num_classes} but `centers` hold {rows} rows. "
+                "Leave `num_classes` out, or make them agree."
+            )
+        self.num_classes = check_count(self, "num_classes", rows, least=2)
+        self.scale = check_scale(scale)
+        self.seed = check_count(self, "seed", seed, least=0)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        dim = self.check_features(input_shape)
+        values = self._own_centers
+        if values is None:
+            values = max_mahalanobis_centers(self.num_classes, dim, self.scale, self.seed)
+            if self.num_classes > dim + 1:
+                self._own_centers = values  # kept in the config: optimizing again takes seconds
+        if values.shape[1] != dim:
+            raise ValueError(
+                f"{type(self).__name__}: the centers have width {values.shape[1]}; received "
+                f"features of shape {tuple(input_shape)}. Put a Dense({values.shape[1]}) without "
+                "activation before this layer."
+            )
+        initializer = keras.initializers.Constant(values)
+        self.fixed_centers = self.add_weight(
+            values.shape, initializer, trainable=False, name="centers"
+        )
+
+    @property
+    def softmax_temperature(self) -> float:
+        """A tenth of the score gap at a fixed center, `1/2 min_{i != j} ||mu_i - mu_j||^2`.
+
+        Features at their center then give the softmax a gap of 10, about that of a network
+        trained with cross-entropy. With 10 classes and scale 10 it is 11.1.
+        """
+        centers = keras.ops.convert_to_numpy(self.fixed_centers).astype("float64")
+        return float(pdist(centers, "sqeuclidean").min() / 20)
+
+    def get_config(self) -> dict[str, Any]:
+        centers = None if self._own_centers is None else self._own_centers.tolist()
+        return {**super().get_config(), "centers": centers}
+
+
 @keras.saving.register_keras_serializable("keras_mmc")
-class MaxMahalanobisCenters(_CenterHead):
+class MaxMahalanobisCenters(MaxMahalanobisHead):
     """Head with fixed class centers as far apart as possible: scores `-1/2 ||z - mu_k||^2`.
 
     For `num_classes <= d + 1` the centers are a regular simplex; for more classes they are
@@ -103,64 +174,17 @@ class MaxMahalanobisCenters(_CenterHead):
     (1, 10)
     """
 
-    config_fields = ("num_classes", "scale", "seed")
-
-    def __init__(
-        self,
-        num_classes: int | None = None,
-        scale: float = 10.0,
-        centers: np.typing.ArrayLike | None = None,
-        seed: int = 0,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self._own_centers = None if centers is None else check_centers(centers)
-        rows = num_classes if self._own_centers is None else len(self._own_centers)
-        if num_classes not in (None, rows):
-            raise ValueError(
-                f"MaxMahalanobisCenters: num_classes={num_classes} but `centers` hold {rows} rows. "
-                "Leave `num_classes` out, or make them agree."
-            )
-        self.num_classes = check_count(self, "num_classes", rows, least=2)
-        self.scale = check_scale(scale)
-        self.seed = check_count(self, "seed", seed, least=0)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        dim = self.check_features(input_shape)
-        values = self._own_centers
-        if values is None:
-            values = max_mahalanobis_centers(self.num_classes, dim, self.scale, self.seed)
-            if self.num_classes > dim + 1:
-                self._own_centers = values  # kept in the config: optimizing again takes seconds
-        if values.shape[1] != dim:
-            raise ValueError(
-                f"MaxMahalanobisCenters: the centers have width {values.shape[1]}; received "
-                f"features of shape {tuple(input_shape)}. Put a Dense({values.shape[1]}) without "
-                "activation before this layer."
-            )
-        initializer = keras.initializers.Constant(values)
-        self.centers = self.add_weight(values.shape, initializer, trainable=False, name="centers")
-
     @property
-    def softmax_temperature(self) -> float:
-        """A tenth of the score gap at a center, `1/2 min_{i != j} ||mu_i - mu_j||^2`.
-
-        Features at their center then give the softmax a gap of 10, about that of a network
-        trained with cross-entropy. With 10 classes and scale 10 it is 11.1.
-        """
-        centers = keras.ops.convert_to_numpy(self.centers).astype("float64")
-        return float(pdist(centers, "sqeuclidean").min() / 20)
-
-    def get_config(self) -> dict[str, Any]:
-        centers = None if self._own_centers is None else self._own_centers.tolist()
-        return {**super().get_config(), "centers": centers}
+    def centers(self) -> Tensor:
+        """The centers `(K, d)`."""
+        return self.fixed_centers
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
-class LearnedCenters(_CenterHead):
+class LearnedCenters(CenterHead):
     """Head with class centers that are trained: scores `-1/2 ||z - c_k||^2`.
 
-    Meant for `LGMLoss` and `CenterLoss`. With `MMCLoss` alone, all features and centers may
+    Meant for `LGMLoss`. With `MMCLoss` alone, all features and centers may
     collapse into one point: use `MaxMahalanobisCenters` there.
 
     Args:

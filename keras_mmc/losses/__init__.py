@@ -9,15 +9,18 @@ and `dtype`, and they also check parameters, values of labels and number of clas
 
 from keras_mmc._labels import label_distribution
 from keras_mmc.losses.base import ScoreLoss
+from keras_mmc.losses.center import CenterLoss, center
 from keras_mmc.losses.complement import (
     ComplementEntropy,
     GuidedComplementEntropy,
     complement_entropy,
     guided_complement_entropy,
 )
-from keras_mmc.losses.cross_entropy import CenterLoss, LGMLoss, MMLDALoss, center, lgm, mm_lda
+from keras_mmc.losses.cross_entropy import LGMLoss, MMLDALoss, lgm, mm_lda
 from keras_mmc.losses.differential import DifferentialLoss, differential
-from keras_mmc.losses.mmc import ElasticMMCLoss, MMCLoss, elastic_mmc, mmc
+from keras_mmc.losses.elastic import ElasticMMCLoss
+from keras_mmc.losses.mmc import MMCLoss, mmc
+from keras_mmc.losses.shell import ShellMMCLoss, shell_mmc
 
 __all__ = [
     "CenterLoss",
@@ -29,13 +32,14 @@ __all__ = [
     "MMCLoss",
     "MMLDALoss",
     "ScoreLoss",
+    "ShellMMCLoss",
     "center",
     "complement_entropy",
     "differential",
-    "elastic_mmc",
     "guided_complement_entropy",
     "label_distribution",
     "lgm",
     "mm_lda",
     "mmc",
+    "shell_mmc",
 ]

@@ -29,6 +29,10 @@ class ScoreLoss(keras.losses.Loss):
             lower bound, or no meaning, on free logits.
         needs_fixed_centers: whether the loss only pulls features to their center: centers that
             learn would all collapse into one point.
+        needs_offsets: whether the head must have trainable offsets of its centers, with a prior.
+        needs_features: whether the loss needs more than scores: what pulls the features to the
+            centers of the head. Its value is `call_with_pulls`, and `call` the part that is a
+            function of scores, for attacks. Only an `AdversarialModel` can train with it.
         pairwise: whether the value of a sample depends on the others of its batch, so that a batch
             must hold several classes and one bad sample spoils it.
         min_classes: the smallest number of classes with which the loss is not constant.
@@ -58,6 +62,8 @@ class ScoreLoss(keras.losses.Loss):
     config_fields: tuple[str, ...] = ()
     needs_distances = False
     needs_fixed_centers = False
+    needs_offsets = False
+    needs_features = False
     pairwise = False
     min_classes = 2
     says_true_class = True
@@ -74,6 +80,13 @@ class ScoreLoss(keras.losses.Loss):
         super().__init__(name or snake_case(type(self).__name__), reduction, widened)
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
+        if self.needs_features:
+            raise ValueError(
+                f"{type(self).__name__} needs features, and a compiled loss gets scores alone: it "
+                "would train without its centers. End the model in DenseWithCenters, and compile "
+                "and fit keras_mmc.AdversarialModel(model). A model with LearnedCenters, as "
+                "CenterLoss had in 0.1.0, trains with LGMLoss(margin=0, weight=...)."
+            )
         y_pred = ops.convert_to_tensor(y_pred)
         check_rows(y_true, y_pred)
         num_classes = self._num_classes(y_pred)
@@ -82,6 +95,13 @@ class ScoreLoss(keras.losses.Loss):
         if labels is not None:
             check_labels(labels, num_classes)
         return super().__call__(y_true, y_pred, sample_weight)
+
+    def call_with_pulls(self, y_true: Tensor, scores: Tensor, pulls: Tensor) -> Tensor:
+        """The value of a loss that `needs_features`, `(N,)`, of scores and pulls `(N, K)`.
+
+        The pulls are `1/2 ||z - c_k||^2` from the features to the centers of the head.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `call_with_pulls`.")
 
     def check_classes(self, num_classes: int) -> None:
         """Refuses with a `ValueError` fewer classes than `min_classes`."""

@@ -1,4 +1,8 @@
-"""Metrics of features: around their class centers, and how tight and how far apart classes are."""
+"""Metrics of features: around their class centers, and how tight and how far apart classes are.
+
+Those of scores read distances from them, `||z - mu_k|| = sqrt(-2 s_k)`. On `ElasticCenters` that is
+`sqrt(||z - mu_k - delta_k||^2 + ||delta_k||^2 / alpha)`, with the price of the offset.
+"""
 
 from typing import Any, NamedTuple
 

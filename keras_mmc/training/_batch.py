@@ -18,12 +18,15 @@ class Batch:
     Attributes:
         x: images `(N, ...)`; a usable one takes the place of those that do not fit.
         y: labels, `int32`, `(N,)`, 0 where they cannot be used.
+        targets: the labels as the loss takes them, `y` or rows `(N, K)`, of class 0 where they
+            cannot be used: a NaN there would be NaN in the gradient of every weight.
         weight: sample weights, `float32`, `(N,)`, 0 where samples cannot be used.
         usable: boolean `(N,)`.
     """
 
     x: tf.Tensor
     y: tf.Tensor
+    targets: tf.Tensor
     weight: tf.Tensor
     usable: tf.Tensor
 
@@ -104,7 +107,10 @@ def keep_usable(
     weight = tf.cast(usable, tf.float32)
     if sample_weight is not None:
         weight *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
-    return Batch(x, tf.where(usable, ids, 0), weight, usable)
+    targets = ids = tf.where(usable, ids, 0)
+    if is_one_hot(y, num_classes):
+        targets = tf.where(usable[:, None], y, tf.one_hot(ids, num_classes, dtype=y.dtype))
+    return Batch(x, ids, targets, weight, usable)
 
 
 def _stand_in(x, usable, box):

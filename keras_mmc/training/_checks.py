@@ -90,21 +90,35 @@ def check_loss(loss: Any) -> keras.losses.Loss:
 
 
 def check_head(loss: keras.losses.Loss, model: keras.Model) -> None:
-    """Refuses a loss of distances on a head that gives none, and a loss with its own centers.
+    """Refuses a loss on a head without what it needs, and a loss with its own centers.
 
-    The former has no lower bound; with the latter the model gives features, no scores to attack.
+    A loss of distances has no lower bound where there are none, one of offsets or features would
+    train without them; and a model for the centers of the loss gives no scores to attack.
     """
     stated, name, last = properties_of(loss), type(loss).__name__, _last_layer(model)
+    head = last if isinstance(last, ScoreHead) else ScoreHead
     if stated.from_features:
         raise ValueError(
             f"{name}(centers=...) trains features, but attacks need scores. End the model in "
             f"MaxMahalanobisCenters(num_classes, centers=...) and compile with {name}()."
         )
-    if stated.needs_distances and not (isinstance(last, ScoreHead) and last.gives_distances):
+    if stated.needs_distances and not head.gives_distances:
         raise ValueError(
             f"{name} measures distances from centers; on the scores of {type(last).__name__}, the "
             "last layer, it has no lower bound. End the model in MaxMahalanobisCenters or "
             "LearnedCenters."
+        )
+    if stated.needs_offsets and not head.has_offsets:
+        raise ValueError(
+            f"{name} trains offsets of centers, and {type(last).__name__}, the last layer, has "
+            "none. End the model in ElasticCenters, or compile with MMCLoss()."
+        )
+    if stated.needs_features and not head.gives_pulls:
+        raise ValueError(
+            f"{name} needs a classifier and separate centers; {type(last).__name__}, the last "
+            "layer, does not hold both. End the model in DenseWithCenters. A model with "
+            "LearnedCenters, as CenterLoss had in 0.1.0, trains with "
+            "LGMLoss(margin=0, weight=...)."
         )
 
 

@@ -9,14 +9,16 @@ import tensorflow as tf
 
 from keras_mmc.defenses import SampleLosses
 from keras_mmc.training._batch import Batch
+from keras_mmc.training._features import FeaturePasses
 
 
 class WeightUpdate:
     """Updates the weights of an `AdversarialModel` on one batch; see `Defense.update`."""
 
-    def __init__(self, robust: Any, batch: Batch):
+    def __init__(self, robust: Any, batch: Batch, passes: FeaturePasses | None):
         self._robust = robust
         self._batch = batch
+        self._passes = passes
         self._lost = tf.constant(False)
 
     def __call__(
@@ -37,6 +39,8 @@ class WeightUpdate:
         with tf.GradientTape() as tape, perturbed:
             if input_gradient:
                 tape.watch(x)
+            if self._passes is not None:
+                self._passes.forget()  # what the search for a perturbation of weights saw
             losses = loss(x)
             # Before another forward pass replaces them.
             of_layers = [tf.cast(value, tf.float32) for value in robust.losses if is_first]
@@ -48,8 +52,10 @@ class WeightUpdate:
             scaled = chosen.scale_loss(total / replicas())
         gradients = tape.gradient(scaled, [*variables, x] if input_gradient else variables)
         gradient = gradients.pop() if input_gradient else None
-        self._apply(chosen, gradients, variables, total)
+        stepped = self._apply(chosen, gradients, variables, total)
         if is_first:
+            if self._passes is not None:
+                self._passes.move_centers(stepped)
             robust.loss_tracker.update_state(total, sample_weight=self._batch.count)
         return losses, gradient
 
@@ -72,13 +78,13 @@ class WeightUpdate:
         """One step of the optimizer; none, and the batch counts as skipped, where it has no use.
 
         That is where the batch has no usable sample or a gradient is not finite. A loss-scaling
-        optimizer meets such gradients regularly and skips them itself; there the loss decides.
+        optimizer meets such gradients regularly and skips them itself; there the loss decides what
+        counts as skipped. Returns whether the step was made.
         """
-        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            finite = tf.math.is_finite(total)
-        else:
-            known = [g for g in gradients if g is not None]
-            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
+        known = [g for g in gradients if g is not None]
+        steps = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        finite = tf.math.is_finite(total) if scales else steps
         newly_lost = tf.where(finite | self._lost, tf.constant(0, tf.int64), self._batch.count)
         self._lost |= ~finite
         self._robust.used.assign_add(-newly_lost)
@@ -89,10 +95,11 @@ class WeightUpdate:
         if replicas() == 1:
             pairs = list(zip(gradients, variables, strict=True))
             tf.cond(usable, lambda: _nothing(optimizer.apply_gradients(pairs)), _nothing)
-            return
+            return usable & steps
         # Replicas step together: one without use adds nothing to the sum of the gradients.
         gradients = [g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients]
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return usable & steps
 
 
 def reduced_gradients(model: keras.Model, value: Callable[[], tf.Tensor]) -> list[tf.Tensor]:

@@ -17,6 +17,7 @@ from keras_mmc.defenses.base import properties_of
 from keras_mmc.regularizers import Regularizer
 from keras_mmc.training import _batch, _checks
 from keras_mmc.training._epochs import CountEpochs
+from keras_mmc.training._features import FeaturePasses, feature_loss
 from keras_mmc.training._step import WeightUpdate, replicas
 
 require_tensorflow("keras_mmc.training")
@@ -135,6 +136,7 @@ class AdversarialModel(keras.Model):
         self.defense.check(loss, self.output_shape[-1])
         self._temperature = _checks.softmax_temperature(self.model)
         self._per_sample_loss = objectives.training_loss(loss)
+        self._feature_loss = feature_loss(loss, self.model)
         if self.defense.num_optimizers > 1:
             second = type(self.optimizer).from_config(self.optimizer.get_config())
             second.learning_rate = lambda: self.optimizer.learning_rate
@@ -168,18 +170,23 @@ class AdversarialModel(keras.Model):
         num_classes = self.output_shape[-1]
         in_pairs = properties_of(self.loss).pairwise
         batch = _batch.keep_usable(x, y, sample_weight, self.box, num_classes, in_pairs)
-        ids, weight = batch.y, batch.weight
         self.batches.assign_add(1)
         self.used.assign_add(batch.count)
-        self.skipped.assign_add(tf.size(ids, tf.int64) - batch.count)
-        context = self._context(y if _batch.is_one_hot(y, num_classes) else ids)
-        losses = self.active_defense.update(context, batch.x, ids, WeightUpdate(self, batch))
-        return self._report(batch.x, y, losses.clean, losses.adversarial, ids, weight)
+        self.skipped.assign_add(tf.size(batch.y, tf.int64) - batch.count)
+        pulled = self._feature_loss
+        passes = FeaturePasses(pulled, batch) if pulled else None
+        context, update = self._context(batch.targets, passes), WeightUpdate(self, batch, passes)
+        losses = self.active_defense.update(context, batch.x, batch.y, update)
+        return self._report(batch.x, y, losses.clean, losses.adversarial, batch.y, batch.weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = _batch.tensors_of(data)
-        scores = self.model(x, training=False)
-        loss = self.compute_loss(x, y, scores, sample_weight, training=False)
+        if self._feature_loss is None:
+            scores = self.model(x, training=False)
+            loss = self.compute_loss(x, y, scores, sample_weight, training=False)
+        else:
+            scores, loss = self._feature_loss.mean(x, y, sample_weight)
+            loss = (loss + sum(self.losses)) / replicas()
         self.loss_tracker.update_state(loss * replicas(), sample_weight=tf.shape(x)[0])
         ids, adversarial = _batch.label_ids(y, scores.shape[-1]), None
         if self.validation_attack is not None:
@@ -189,7 +196,13 @@ class AdversarialModel(keras.Model):
             adversarial = score_fn(x_adv)
         return self._report(x, y, scores, adversarial, ids, sample_weight)
 
-    def _context(self, targets):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        # Keras builds a model under a distribution strategy with it.
+        if self._feature_loss is not None:
+            return self._feature_loss.mean(x, y, sample_weight)[1]
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def _context(self, targets, passes):
         return StepContext(
             scores=self.score_fn(True),
             attacked=self.score_fn(self.attack_in_training_mode),
@@ -198,6 +211,7 @@ class AdversarialModel(keras.Model):
             temperature=self._temperature,
             seed=tf.stack([self.seed, tf.cast(self.batches + 0, tf.int32)]),
             index=_batch.index_in_global_batch(targets),
+            of_features=passes and passes.scored,
         )
 
     def score_fn(self, training: bool) -> Callable[[tf.Tensor], tf.Tensor]:

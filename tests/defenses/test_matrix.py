@@ -32,9 +32,10 @@ DEFENSES = {
 LOSSES = {
     "softmax": (keras.losses.SparseCategoricalCrossentropy(from_logits=True), "dense"),
     "mmc": (keras_mmc.MMCLoss(), "centers"),
-    "elastic_mmc": (keras_mmc.ElasticMMCLoss(), "centers"),
+    "elastic_mmc": (keras_mmc.ElasticMMCLoss(), "elastic"),
+    "shell_mmc": (keras_mmc.ShellMMCLoss(), "centers"),
     "mm_lda": (keras_mmc.MMLDALoss(), "centers"),
-    "center": (keras_mmc.CenterLoss(), "learned"),
+    "center": (keras_mmc.CenterLoss(), "dense with centers"),
     "lgm": (keras_mmc.LGMLoss(), "learned"),
     "gce": (keras_mmc.GuidedComplementEntropy(), "dense"),
     "differential": (keras_mmc.DifferentialLoss(), "dense"),
@@ -43,7 +44,9 @@ LOSSES = {
 HEADS = {
     "dense": lambda: keras.layers.Dense(10),
     "centers": lambda: keras_mmc.MaxMahalanobisCenters(10),
+    "elastic": lambda: keras_mmc.ElasticCenters(10),
     "learned": lambda: keras_mmc.LearnedCenters(10),
+    "dense with centers": lambda: keras_mmc.DenseWithCenters(10),
 }
 
 

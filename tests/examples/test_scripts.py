@@ -95,6 +95,8 @@ def test_bad_flags_leave_no_results(refusals, tmp_path):
     """Fails if a contradiction is trained on, or leaves a directory that looks like a result."""
     expected = [
         (["--loss=mmc", "--head=dense"], "--loss=mmc cannot train --head=dense"),
+        (["--loss=center", "--head=learned"], "--loss=center cannot train --head=learned"),
+        (["--loss=elastic_mmc", "--head=centers"], "--loss=elastic_mmc cannot train --head=cent"),
         (["--depth=20"], "has a fixed depth"),
         (["--model=resnet_v2", "--depth=32"], "`depth` must be 9n + 2"),
         (["--augment"], "meant for the training split of CIFAR"),
@@ -122,6 +124,27 @@ def test_a_refusal_ends_a_script_with_an_error(run_script, tmp_path):
     done = run_script("train.py", "--loss=mmc", "--head=dense", f"--output_dir={tmp_path / 'run'}")
     assert done.returncode != 0
     assert "--loss=mmc cannot train --head=dense" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("loss", "head"),
+    [("center", "dense_with_centers"), ("elastic_mmc", "elastic"), ("shell_mmc", "centers")],
+)
+def test_train_with_a_head_of_its_own(loss, head, run_script, tmp_path):
+    """Fails if a loss does not choose its head, or one that needs features is not wrapped."""
+    done = run_script(
+        *("train.py", f"--loss={loss}", "--epochs=2", "--nobaseline"),
+        f"--output_dir={tmp_path / 'run'}",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    with open(tmp_path / "run" / "comparison.csv", encoding="utf-8") as file:
+        [row] = csv.DictReader(file)
+    assert (row["loss"], row["head"]) == (loss, head)
+    assert float(row["test accuracy %"]) > 60
+    model = keras.models.load_model(tmp_path / "run" / loss / "model.keras")
+    x, y = load_arrays("digits", "test")
+    accuracy = np.mean(model.predict(x, verbose=0).argmax(axis=1) == y)
+    assert row["test accuracy %"] == f"{100 * accuracy:.2f}"
 
 
 BUILD = """

@@ -4,7 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mmc import DifferentialHead, LearnedCenters, MaxMahalanobisCenters
+from keras_mmc import (
+    DenseWithCenters,
+    DifferentialHead,
+    ElasticCenters,
+    LearnedCenters,
+    MaxMahalanobisCenters,
+)
 from keras_mmc.centers import max_mahalanobis_centers, minimum_angle
 from keras_mmc.layers import ScoreHead
 
@@ -24,8 +30,14 @@ def test_scores_equal_longhand(rng):
 
 def test_what_each_head_gives():
     """Fails if a loss of distances would be refused on centers, or let through on projections."""
-    assert MaxMahalanobisCenters(3).gives_distances and LearnedCenters(3).gives_distances
-    assert not DifferentialHead().gives_distances and not ScoreHead().gives_distances
+    fixed, learned, elastic = MaxMahalanobisCenters(3), LearnedCenters(3), ElasticCenters(3)
+    others = DenseWithCenters(3), DifferentialHead(), ScoreHead()
+    assert fixed.gives_distances and learned.gives_distances and elastic.gives_distances
+    assert not any(head.gives_distances for head in others)
+    assert elastic.has_offsets
+    assert not any(head.has_offsets for head in (fixed, learned, *others))
+    assert others[0].gives_pulls
+    assert not any(head.gives_pulls for head in (fixed, learned, elastic, *others[1:]))
 
 
 def test_own_centers_are_taken_as_they_are(rng):
@@ -45,20 +57,23 @@ def test_centers_are_not_trained():
     assert (len(learned.trainable_weights), len(learned.non_trainable_weights)) == (1, 0)
 
 
-def test_more_classes_than_a_simplex_holds_are_optimized_once():
+@pytest.mark.parametrize("make", [MaxMahalanobisCenters, ElasticCenters])
+def test_more_classes_than_a_simplex_holds_are_optimized_once(make):
     """Fails if K > d + 1 is refused, or if a reloaded head has other centers."""
-    head = MaxMahalanobisCenters(6, scale=2.0)
+    head = make(6, scale=2.0)
     head.build((None, 3))
     values = keras.ops.convert_to_numpy(head.centers)
     assert minimum_angle(values) > 89.5
     np.testing.assert_allclose(np.linalg.norm(values, axis=1), 2.0, rtol=1e-6)
-    copy = MaxMahalanobisCenters.from_config(head.get_config())
+    copy = make.from_config(head.get_config())
     copy.build((None, 3))
-    np.testing.assert_array_equal(copy.centers, values)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(copy.centers), values)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("head", [MaxMahalanobisCenters, LearnedCenters])
+@pytest.mark.parametrize(
+    "head", [MaxMahalanobisCenters, LearnedCenters, ElasticCenters, DenseWithCenters]
+)
 def test_scores_are_float32_under_mixed_precision(head, policy):
     """Fails if the scores are computed in 16 bits."""
     keras.config.set_dtype_policy(policy)
@@ -72,8 +87,11 @@ def test_scores_are_float32_under_mixed_precision(head, policy):
         MaxMahalanobisCenters(4, scale=3.0, seed=2),
         MaxMahalanobisCenters(centers=np.arange(12.0).reshape(3, 4)),
         LearnedCenters(4, initializer=keras.initializers.RandomNormal(seed=1)),
+        ElasticCenters(4, scale=3.0, alpha=0.2, seed=2),
+        ElasticCenters(centers=np.arange(12.0).reshape(3, 4)),
+        DenseWithCenters(4, 0.1, initializer=keras.initializers.RandomNormal(seed=1)),
     ],
-    ids=["simplex", "own", "learned"],
+    ids=["simplex", "own", "learned", "elastic", "elastic own", "dense"],
 )
 def test_config_round_trip(head, rng):
     """Fails if a constructor argument is missing from the config."""
@@ -98,6 +116,14 @@ def test_config_round_trip(head, rng):
         (lambda: MaxMahalanobisCenters(10, scale=float("inf")), "scale"),
         (lambda: MaxMahalanobisCenters(10, centers=np.eye(3)), "num_classes=10.*3 rows"),
         (lambda: MaxMahalanobisCenters(10, dtype="bfloat16"), "float32 or float64.*'bfloat16'"),
+        (lambda: ElasticCenters(10, dtype="float16"), "ElasticCenters computes.*'float16'"),
+        (lambda: ElasticCenters(10, alpha=0.0), "ElasticCenters: `alpha`.*> 0; received 0.0"),
+        (lambda: ElasticCenters(10, centers=np.eye(3)), "ElasticCenters: num_classes=10.*3 rows"),
+        (lambda: ElasticCenters(centers=np.eye(3, 5)).build((None, 4)), "ElasticCenters.*width 5"),
+        (lambda: DenseWithCenters(10, dtype="float16"), "DenseWithCenters computes.*'float16'"),
+        (lambda: DenseWithCenters(1), "`num_classes` must be an integer >= 2; received 1"),
+        (lambda: DenseWithCenters(10, rate=1.5), "`rate`.*<= 1; received 1.5"),
+        (lambda: DenseWithCenters(10).build((None, 4, 4, 8)), r"\(N, d\).*Flatten"),
         (lambda: MaxMahalanobisCenters(10).build((None, 4, 4, 8)), r"\(N, d\).*Flatten"),
         (lambda: MaxMahalanobisCenters(10).build((None, None)), "known width"),
         (lambda: MaxMahalanobisCenters(centers=np.eye(3, 5)).build((None, 4)), "width 5.*Dense"),

@@ -9,6 +9,8 @@ from keras_mmc import losses
 DEFAULTS = {
     "needs_distances": False,
     "needs_fixed_centers": False,
+    "needs_offsets": False,
+    "needs_features": False,
     "pairwise": False,
     "min_classes": 2,
     "says_true_class": True,
@@ -24,8 +26,12 @@ DEFAULTS = {
             losses.MMCLoss(centers=np.eye(3)),
             {"needs_distances": True, "needs_fixed_centers": True, "from_features": True},
         ),
-        (losses.ElasticMMCLoss(), {"needs_distances": True, "needs_fixed_centers": True}),
-        (losses.CenterLoss(), {"needs_distances": True}),
+        (
+            losses.ElasticMMCLoss(),
+            {"needs_distances": True, "needs_fixed_centers": True, "needs_offsets": True},
+        ),
+        (losses.ShellMMCLoss(), {"needs_distances": True, "needs_fixed_centers": True}),
+        (losses.CenterLoss(), {"needs_features": True}),
         (losses.LGMLoss(), {"needs_distances": True}),
         (losses.MMLDALoss(), {}),
         (losses.GuidedComplementEntropy(), {"min_classes": 3}),
@@ -75,3 +81,15 @@ def test_a_loss_of_ones_own_is_checked():
         BrierLoss()([0], [[0.0, 0.0, 0.0]])
     with pytest.raises(ValueError, match=r"in \[0, 4\).*from 4 to 4"):
         BrierLoss()([4], [[0.0, 0.0, 0.0, 0.0]])
+
+
+def test_a_loss_of_features_says_what_it_lacks():
+    """Fails if a subclass that promises a value of features and has none trains with another."""
+
+    class OwnFeatures(losses.ScoreLoss):
+        needs_features = True
+
+    with pytest.raises(NotImplementedError, match="OwnFeatures does not implement `call_with_pul"):
+        OwnFeatures().call_with_pulls([0], np.zeros((1, 2)), np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="OwnFeatures needs features"):
+        OwnFeatures()([0], np.zeros((1, 2)))

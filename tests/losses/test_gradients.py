@@ -66,7 +66,7 @@ def lgm_gradient(s, y, margin, weight):
     return grad - weight * target
 
 
-def elastic_gradient(s, y, radius):
+def shell_gradient(s, y, radius):
     target = np.eye(K)[y]
     distance = np.sqrt(-2 * s[np.arange(N), y])
     return -target * ((distance - radius) / distance)[:, None]
@@ -74,16 +74,16 @@ def elastic_gradient(s, y, radius):
 
 CASES = {
     "mmc": (losses.mmc, lambda s, y: -np.eye(K)[y]),
-    "elastic": (
-        lambda y, s: losses.elastic_mmc(y, s, 1.5),
-        lambda s, y: elastic_gradient(s, y, 1.5),
+    "shell": (
+        lambda y, s: losses.shell_mmc(y, s, 1.5),
+        lambda s, y: shell_gradient(s, y, 1.5),
     ),
     "mm_lda": (
         lambda y, s: losses.mm_lda(y, s, sigma=2.0),
         lambda s, y: (softmax(s / 4) - np.eye(K)[y]) / 4,
     ),
-    "center": (
-        lambda y, s: losses.center(y, s, 0.3),
+    "lgm without margin": (
+        lambda y, s: losses.lgm(y, s, 0.0, 0.3),
         lambda s, y: softmax(s) - 1.3 * np.eye(K)[y],
     ),
     "lgm": (
@@ -130,7 +130,7 @@ FINITE = [
     *(
         getattr(losses, name)
         for name in losses.__all__
-        if name[0].isupper() and name != "ScoreLoss"
+        if name[0].isupper() and name not in ("ScoreLoss", "CenterLoss")
     ),
     lambda: losses.GuidedComplementEntropy(guard="released"),
 ]

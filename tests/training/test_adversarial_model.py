@@ -284,12 +284,15 @@ def test_labels_that_are_no_class_are_skipped(spoil, data):
     """Fails if a label between two classes, NaN, beyond them or an empty row is trained on."""
     x, y = data
     labels = spoil(y).astype("float32")
-    loss = keras.losses.CategoricalCrossentropy(True) if labels.ndim == 2 else LOSS
-    robust = AdversarialModel(small_model(norm=True))
-    robust.compile(keras.optimizers.SGD(0.1), loss)
-    with pytest.warns(UserWarning, match=": 10 images were not trained on"):
-        robust.fit(x, labels, batch_size=96, verbose=0)
-    assert all(np.isfinite(weights).all() for weights in robust.model.get_weights())
+    for loss in (
+        keras.losses.CategoricalCrossentropy(True) if labels.ndim == 2 else LOSS,
+        keras_mmc.MMLDALoss(),  # NaN for such labels
+    ):
+        robust = AdversarialModel(small_model(norm=True))
+        robust.compile(keras.optimizers.SGD(0.1), loss)
+        with pytest.warns(UserWarning, match=": 10 images were not trained on"):
+            robust.fit(x, labels, batch_size=96, verbose=0)
+        assert all(np.isfinite(weights).all() for weights in robust.model.get_weights())
 
 
 def test_pairs_need_two_classes_and_no_bad_sample(data):
@@ -432,7 +435,7 @@ def test_refuses_validation_attacks(attack, message):
     [
         (keras_mmc.MMCLoss(), "no lower bound"),
         (keras_mmc.ElasticMMCLoss(), "no lower bound"),
-        (keras_mmc.CenterLoss(), "no lower bound"),
+        (keras_mmc.ShellMMCLoss(), "no lower bound"),
         (keras_mmc.LGMLoss(), "no lower bound"),
         (keras_mmc.MMCLoss(centers=np.eye(10)), "attacks need scores"),
     ],
@@ -443,6 +446,20 @@ def test_refuses_losses_of_centers_on_logits(loss, message):
     for model in (small_model(), outer):
         with pytest.raises(ValueError, match=message):
             AdversarialModel(model, AT).compile("sgd", loss)
+
+
+def test_refuses_elastic_mmc_without_offsets():
+    """Fails if elastic MMC trains as MMC, or is refused on a head with offsets."""
+
+    def compiled(head):
+        layers = [keras.layers.Flatten(), keras.layers.Dense(12)]
+        model = keras.Sequential([keras.Input((8, 8, 1)), *layers, head])
+        AdversarialModel(model, AT).compile("sgd", keras_mmc.ElasticMMCLoss())
+
+    for head in (keras_mmc.MaxMahalanobisCenters(10), keras_mmc.LearnedCenters(10)):
+        with pytest.raises(ValueError, match=f"{type(head).__name__}.*none.*in ElasticCenters"):
+            compiled(head)
+    compiled(keras_mmc.ElasticCenters(10))
 
 
 @pytest.mark.parametrize(
