@@ -151,7 +151,8 @@ def _across(methods: tuple[str, ...], plan: Plan, directory: pathlib.Path) -> di
         for name in methods
     }
     count = plan.cost.num_images
-    x, y = (part[:count] for part in datasets.load_arrays(plan.setting.dataset, "test"))
+    images = datasets.load_arrays(plan.setting.dataset, "test")
+    x, y = (part[:count] for part in images)
     steps = {"steps": 2 if plan.cost.short else 10, "step_size": 2 / 256}
     record: dict[str, Any] = {
         "networks": methods,
@@ -168,7 +169,8 @@ def _across(methods: tuple[str, ...], plan: Plan, directory: pathlib.Path) -> di
         attack = attacks.PGD(_EPS, **steps, objective="cross_entropy")
         x_adv = attacks.Runner(model).generate(attack, x, y.astype("int32"))
         auc[name] = evaluation.detection_auc(model, x, x_adv).auc
-        _features(model, x, y, name, directory.parent / f"features-{job_name(name, 0)}.png")
+        path = directory.parent / f"features-{job_name(name, 0)}.png"
+        _features(model, images[0][:1000], images[1][:1000], name, path)
     return record | {"detection_auc": auc}
 
 
@@ -178,8 +180,7 @@ def _features(model, x, y, name, path):
     values = to_features.predict(x, verbose=0)
     centers = getattr(model.layers[-1], "centers", None)
     if centers is None:
-        classes = range(model.output_shape[-1])
-        centers = np.stack([values[y == k].mean(axis=0) for k in classes if np.any(y == k)])
+        centers = np.stack([values[y == k].mean(axis=0) for k in np.unique(y)])
     plotting.plot_features(path, values, y, np.asarray(centers), name)
 
 
