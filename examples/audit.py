@@ -14,7 +14,6 @@ import keras
 from absl import app, flags, logging
 
 import keras_mmc
-from keras_mmc.evaluation import SUITES
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
@@ -22,7 +21,7 @@ flags.DEFINE_string("model", None, "A .keras file written by examples/train.py."
 flags.DEFINE_enum(
     "suite",
     "quick",
-    list(SUITES),
+    list(keras_mmc.evaluation.SUITES),
     "Suite of attacks; gce, mmc, differential and emr are the protocols of papers, then standard.",
 )
 flags.DEFINE_string(

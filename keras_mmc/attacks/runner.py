@@ -142,7 +142,8 @@ class Runner:
         x_adv, robust = x.copy(), ~misclassified(scores, labels).numpy()
         broken_by = np.full(len(x), None, dtype=object)
         broken_by[~robust] = "clean"
-        accuracy, seconds, attacked = {"clean": robust.mean().item()}, {}, {}
+        accuracy = {"clean": robust.mean().item()}
+        seconds, attacked = dict[str, float](), dict[str, int]()
         for name, attack in attacks.items():
             rows = np.flatnonzero(robust)
             attacked[name] = len(rows)

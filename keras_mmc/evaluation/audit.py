@@ -231,8 +231,7 @@ def _trial_row(
     rows = np.flatnonzero(~misclassified(scores[:limit], labels[:limit]).numpy())
     known = name, repr(trial.attack), trial.source, limit, len(rows)
     try:
-        options = {"name": name, "early_stop": trial.early_stop}
-        broken = runner.run(trial.attack, x, labels, rows, **options)
+        broken = runner.run(trial.attack, x, labels, rows, name=name, early_stop=trial.early_stop)
     except Exception as error:  # must not cost the rows of other attacks
         return TrialRow(*known, None, None, None, 0.0, f"{type(error).__name__}: {error}")
     successes = len(broken.rows)

@@ -152,12 +152,12 @@ def _mmc(ball, width, image_shape):
     spsa = {"steps": 10, "learning_rate": 0.01 * width, "delta": 0.01 * width, "samples": 128}
     for targeted in (False, True):
         to_target = ", targeted" if targeted else ""
-        attack = SPSA(**ball, **spsa, targeted=targeted)
-        trials[f"spsa-10{to_target}"] = Trial(attack, others, 1000)
-        attack = CarliniWagner(
+        black_box = SPSA(**ball, **spsa, targeted=targeted)
+        trials[f"spsa-10{to_target}"] = Trial(black_box, others, 1000)
+        penalty = CarliniWagner(
             learning_rate=0.005, initial_const=0.01 * width**2, targeted=targeted, box=box
         )
-        trials[f"c&w l2{to_target}"] = Trial(attack, others, 500, True)
+        trials[f"c&w l2{to_target}"] = Trial(penalty, others, 500, True)
     constant = {"confidence": 0.1, "initial_const": width**2, "binary_search_steps": 1}
     elastic = EAD(**constant, learning_rate=0.01, beta=0.01 * width, box=box)
     trials["ead"] = Trial(elastic, others, 1000, True)
