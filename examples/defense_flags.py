@@ -1,22 +1,28 @@
 """The flags of defenses and regularizers, and --recipe, which sets them by name."""
 
+import importlib
+import inspect
 import pathlib
 from typing import Any
 
 import keras
+import numpy as np
 from absl import flags
 
 from keras_mmc import attacks, callbacks, defenses, regularizers
 from keras_mmc.recipes import DEVIATIONS, RECIPES
 
 MAIL = ("mail_at", "mail_trades", "mail_mart")
-DEFENSES = ("none", "at", "fast", "free", "trades", "mart", *MAIL, "cot")
+DEFENSES = (
+    *("none", "at", "fast", "free", "trades", "mart", *MAIL, "cot", "cleverhans", "differential"),
+)
 _BETA = {"trades": 6.0, "mart": 5.0, "mail_trades": 5.0, "mail_mart": 5.0}
 _WEIGHTS = {"emr": 3.0, "input_gradient": 0.1, "awp": 0.01}
 
 _DEFENSE_HELP = (
     "Defense to train with: at is adversarial training with PGD, fast and free are cheaper forms "
-    "of it, mail_* weight samples by their margins, cot is complement training."
+    "of it, mail_* weight samples by their margins, cot is complement training, cleverhans takes "
+    "an attack of cleverhans, differential trains with a loss of pairs (see --classes)."
 )
 
 FLAGS = flags.FLAGS
@@ -42,6 +48,12 @@ flags.DEFINE_enum(
     "default",
     ["default", "ball"],
     "Where the attack of trades and mail_trades starts: at small noise, or anywhere in the ball.",
+)
+flags.DEFINE_boolean("attack_targeted", False, "Whether PGD reaches for random wrong classes.")
+flags.DEFINE_string(
+    "cleverhans_attack",
+    "projected_gradient_descent",
+    "With --defense=cleverhans: the name of a function in cleverhans.tf2.attacks.",
 )
 flags.DEFINE_integer("eps_ramp", 0, "Epochs over which eps rises to --attack_eps.", lower_bound=0)
 flags.DEFINE_float("beta", None, "Weight of the divergence in trades and mart.")
@@ -94,20 +106,29 @@ def build_defense() -> defenses.Defense:
     name = FLAGS.defense
     if name in ("none", "cot"):
         return defenses.StandardTraining() if name == "none" else defenses.ComplementTraining()
+    if name == "differential" and not FLAGS.attack_eps:
+        return defenses.DifferentialTraining()
     if not FLAGS.attack_eps:
         raise ValueError(f"--defense={name} needs --attack_eps > 0, such as 0.3 for MNIST.")
     if name == "free":
         return defenses.FreeAdversarialTraining(
             FLAGS.attack_eps, FLAGS.attack_steps, FLAGS.attack_step_size
         )
+    if name == "cleverhans":
+        return _cleverhans()
     options: dict[str, Any] = {"eps_schedule": _eps_schedule()}
     if FLAGS.attack_objective is not None:
         options["objective"] = FLAGS.attack_objective
     if name == "fast":
         return defenses.FastAdversarialTraining(FLAGS.attack_eps, FLAGS.attack_step_size, **options)
     attack = attacks.PGD(
-        FLAGS.attack_eps, steps=FLAGS.attack_steps, step_size=FLAGS.attack_step_size
+        FLAGS.attack_eps,
+        steps=FLAGS.attack_steps,
+        step_size=FLAGS.attack_step_size,
+        targeted=FLAGS.attack_targeted,
     )
+    if name == "differential":
+        return defenses.DifferentialTraining(attack)
     if name in _BETA:
         options["beta"] = _BETA[name] if FLAGS.beta is None else FLAGS.beta
     if FLAGS.attack_start == "ball":
@@ -124,6 +145,25 @@ def build_defense() -> defenses.Defense:
         burn_in = defenses.AdversarialTraining(attack, **options)
     mail = FLAGS.mail_slope, FLAGS.mail_bias, FLAGS.mail_burn_in
     return defenses.MAIL(defense, *mail, burn_in_defense=burn_in)
+
+
+def _cleverhans():
+    """Adversarial training on a function of cleverhans, with the arguments that it takes."""
+    name = FLAGS.cleverhans_attack
+    try:
+        function = getattr(importlib.import_module(f"cleverhans.tf2.attacks.{name}"), name)
+    except (ImportError, AttributeError):
+        raise ValueError(
+            f"cleverhans.tf2.attacks has no {name!r}. Pass the name of one of its attacks, such as "
+            "--cleverhans_attack=fast_gradient_method."
+        ) from None
+    step = FLAGS.attack_step_size or 2.5 * FLAGS.attack_eps / FLAGS.attack_steps
+    values = {"eps": FLAGS.attack_eps, "norm": np.inf}
+    values |= {"eps_iter": step, "nb_iter": FLAGS.attack_steps}
+    known = inspect.signature(function).parameters
+    arguments = {key: value for key, value in values.items() if key in known}
+    objective = FLAGS.attack_objective or ("margin" if "loss_fn" in known else None)
+    return defenses.CleverHansTraining(function, attack_objective=objective, **arguments)
 
 
 def _eps_schedule():
@@ -154,7 +194,8 @@ def build_regularizer(loss: keras.losses.Loss | str) -> regularizers.Regularizer
 def build_callbacks(directory: pathlib.Path) -> list[keras.callbacks.Callback]:
     """The callbacks of a defense: the most robust epoch is kept in best.keras."""
     chosen = []
-    if FLAGS.defense not in ("none", "cot"):
+    attacked = FLAGS.attack_eps if FLAGS.defense == "differential" else True
+    if FLAGS.defense not in ("none", "cot") and attacked:
         chosen.append(callbacks.BestRobustCheckpoint(directory / "best.keras"))
     if FLAGS.defense == "fast":
         chosen.append(callbacks.StopOnCatastrophicOverfitting())

@@ -9,17 +9,21 @@
 Each network gets a folder of its own below --output_dir with model.keras, history.csv, TensorBoard
 logs (logs/) and a picture of the features around their centers (features.png); with a defense also
 best.keras, the epoch with the highest robust accuracy on validation images. Beside these folders
-are the flags (flags.txt) and the table (comparison.csv). The results appear when the run is
+are the flags (flags.txt), the table (comparison.csv) and the validation accuracy against epochs and
+seconds (epochs.png, seconds.png). The results appear when the run is
 complete; until then they are in <output_dir>.partial/new, where TensorBoard can follow them.
 """
 
 import csv
+import dataclasses
 import pathlib
 import statistics
 import time
 
+import data_flags
 import defense_flags
 import keras
+import loss_flags
 import network_flags
 import numpy as np
 import optimizer_flags
@@ -30,16 +34,8 @@ from absl import app, flags, logging
 import keras_mmc
 
 FLAGS = flags.FLAGS
-for module in (defense_flags, network_flags, optimizer_flags):
+for module in (data_flags, defense_flags, loss_flags, network_flags, optimizer_flags):
     flags.adopt_module_key_flags(module)  # so that --help shows them
-flags.DEFINE_enum(
-    "dataset",
-    "digits",
-    ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
-    "Data set; TensorFlow Datasets loads all but digits (see TFDS_DATA_DIR).",
-)
-flags.DEFINE_integer("batch_size", 64, "Images per batch.", lower_bound=1)
-flags.DEFINE_boolean("augment", None, "Random crops and mirror images; default: for CIFAR only.")
 flags.DEFINE_enum(
     "mixed_precision",
     "float32",
@@ -54,6 +50,16 @@ flags.DEFINE_boolean(
 )
 flags.DEFINE_string("output_dir", "runs/train", "Folder of the results.")
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier run in --output_dir.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One network of the table."""
+
+    name: str
+    loss: str
+    head: str
+    scale: float
 
 
 class EpochTimes(keras.callbacks.Callback):
@@ -74,7 +80,7 @@ class EpochTimes(keras.callbacks.Callback):
 
 def in_training(model: keras.Model, name: str) -> keras.Model:
     """The network as it is trained: in an `AdversarialModel` if flags or loss ask for one."""
-    loss = network_flags.LOSSES[name]()
+    loss = loss_flags.LOSSES[name]()
     # A loss of pairs has no gradient of single images to penalize.
     pairwise = getattr(loss, "pairwise", False)
     defense = defense_flags.build_defense()
@@ -85,22 +91,23 @@ def in_training(model: keras.Model, name: str) -> keras.Model:
     return keras_mmc.AdversarialModel(model, defense, regularizer, seed=FLAGS.seed)
 
 
-def train(loss: str, head: str, data: dict, directory: pathlib.Path) -> dict[str, str]:
-    """Train one network, write its files and return its row of the table."""
+def train(run: Run, data: dict, directory: pathlib.Path) -> tuple[dict[str, str], list]:
+    """Train one network, write its files; returns its row of the table and its curve."""
+    loss, head = run.loss, run.head
     info = keras_mmc.datasets.info(FLAGS.dataset)
     keras.utils.set_random_seed(FLAGS.seed)
-    model = network_flags.build_model(info, head)
+    model = network_flags.build_model(info, head, run.scale, data_flags.num_classes())
     trained = in_training(model, loss)
     trained.compile(
         optimizer=optimizer_flags.build_optimizer(
             data["train"].cardinality().numpy() * defense_flags.steps_per_batch()
         ),
-        loss=network_flags.LOSSES[loss](),
+        loss=loss_flags.LOSSES[loss](),
         metrics=["accuracy"],
     )
     directory.mkdir()
     times, cpu_start = EpochTimes(), time.process_time()
-    trained.fit(
+    history = trained.fit(
         data["train"],
         validation_data=validation_data(data["validation"], trained is not model),
         epochs=FLAGS.epochs,
@@ -113,12 +120,14 @@ def train(loss: str, head: str, data: dict, directory: pathlib.Path) -> dict[str
             times,
             *defense_flags.build_callbacks(directory),
         ],
-    )
+    ).history
     cpu_seconds = time.process_time() - cpu_start
+    if head == "differential":
+        keras_mmc.layers.fit_threshold(model, *data_flags.arrays("train"))
     model.save(directory / "model.keras")
     if trained is not model:
         # For the accuracy: any loss of scores will do.
-        model.compile(loss=network_flags.LOSSES["softmax"](), metrics=["accuracy"])
+        model.compile(loss=loss_flags.LOSSES["softmax"](), metrics=["accuracy"])
     accuracy = model.evaluate(data["test"], verbose=0, return_dict=True)["accuracy"]
     features, labels = test_features(model, data["test"])
     distances = keras_mmc.metrics.class_distances(features, labels)
@@ -129,8 +138,8 @@ def train(loss: str, head: str, data: dict, directory: pathlib.Path) -> dict[str
         class_centers(model, features, labels),
         f"{loss}: test features of {model.name} on {FLAGS.dataset}",
     )
-    return {
-        "loss": loss,
+    row = {
+        "loss": run.name,
         "head": head,
         "defense": FLAGS.defense,
         "test accuracy %": f"{100 * accuracy:.2f}",
@@ -140,6 +149,7 @@ def train(loss: str, head: str, data: dict, directory: pathlib.Path) -> dict[str
         "inter": f"{distances.inter:.2f}",
         "inter/intra": f"{distances.inter / distances.intra:.1f}",
     }
+    return row, [np.cumsum(times.seconds), 100 * np.asarray(history["val_accuracy"])]
 
 
 def validation_data(validation: tf.data.Dataset, attacked: bool) -> tf.data.Dataset:
@@ -171,31 +181,47 @@ def print_table(rows: list[dict[str, str]]) -> None:
         print("  ".join(row[key].rjust(width) for key, width in widths.items()))
 
 
+def chosen_runs() -> list[Run]:
+    """The networks that the flags ask for: every loss with every scale, and the baseline."""
+    runs = []
+    for loss in FLAGS.loss:
+        head = network_flags.choose_head(loss, FLAGS.head)
+        scales = FLAGS.scale if head in ("centers", "elastic") else FLAGS.scale[:1]
+        for scale in scales:
+            name = f"{loss}_{scale}" if len(scales) > 1 else loss
+            runs.append(Run(name, loss, head, float(scale)))
+    baseline = FLAGS.defense == "none" if FLAGS.baseline is None else FLAGS.baseline
+    if baseline and "softmax" not in [run.loss for run in runs]:
+        runs.append(Run("softmax", "softmax", "dense", 1.0))
+    return runs
+
+
+def draw_curves(curves: dict[str, list], directory: pathlib.Path) -> None:
+    """Validation accuracy of all networks against epochs and against seconds."""
+    by_epoch = {name: (range(1, 1 + len(y)), y) for name, (_, y) in curves.items()}
+    label = "validation accuracy, %"
+    keras_mmc.plotting.plot_curves(directory / "epochs.png", by_epoch, "epoch", label)
+    keras_mmc.plotting.plot_curves(directory / "seconds.png", curves, "seconds", label)
+
+
 def main(argv: list[str]) -> None:
     """Train what the flags ask for and compare."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     defense_flags.apply_recipe()
     keras.config.set_dtype_policy(FLAGS.mixed_precision)
-    info = keras_mmc.datasets.info(FLAGS.dataset)
-    augment = info.augmentable if FLAGS.augment is None else FLAGS.augment
-    runs = [(FLAGS.loss, network_flags.choose_head(FLAGS.loss, FLAGS.head))]
-    baseline = FLAGS.defense == "none" if FLAGS.baseline is None else FLAGS.baseline
-    if baseline and runs[0] != ("softmax", "dense"):
-        runs.append(("softmax", "dense"))
+    runs = chosen_runs()
     with run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite) as directory:
-        data = {
-            split: keras_mmc.datasets.load(
-                FLAGS.dataset, split, FLAGS.batch_size, augment and split == "train", FLAGS.seed
-            )
-            for split in ("train", "validation", "test")
-        }
-        rows = []
-        for loss, head in runs:
+        data = data_flags.load()
+        rows, curves = [], {}
+        for run in runs:
             print(
-                f"Training {FLAGS.model} on {FLAGS.dataset} with {loss} ({head} head)", flush=True
+                f"Training {FLAGS.model} on {FLAGS.dataset} with {run.name} ({run.head} head)",
+                flush=True,
             )
-            rows.append(train(loss, head, data, directory / loss))
+            row, curves[run.name] = train(run, data, directory / run.name)
+            rows.append(row)
+        draw_curves(curves, directory)
         with open(directory / "comparison.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()

@@ -30,6 +30,12 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_enum("attack", "mim", sorted(ATTACKS), "Attack that crafts the examples.")
 flags.DEFINE_integer("steps", 10, "Steps of the attack.", lower_bound=1)
+flags.DEFINE_string(
+    "objective",
+    "margin",
+    "What the attack maximizes; distance, also with --targeted, is that of the paper of MMC.",
+)
+flags.DEFINE_boolean("targeted", False, "Whether the attack reaches for random wrong classes.")
 flags.DEFINE_string("output_dir", None, "Directory for transfer.csv.")
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier table in --output_dir.")
 
@@ -67,7 +73,13 @@ def main(argv: list[str]) -> None:
         matrix = keras_mmc.evaluation.transfer_matrix(
             models,
             *evaluation_flags.test_images(),
-            ATTACKS[FLAGS.attack](FLAGS.eps, steps=FLAGS.steps, norm=FLAGS.norm),
+            ATTACKS[FLAGS.attack](
+                FLAGS.eps,
+                steps=FLAGS.steps,
+                norm=FLAGS.norm,
+                objective=FLAGS.objective,
+                targeted=FLAGS.targeted,
+            ),
             batch_size=FLAGS.batch_size,
             seed=FLAGS.seed,
         )

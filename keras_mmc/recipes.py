@@ -36,7 +36,7 @@ def _cifar10_at(epochs: int, drops: list[str], decay: float, **more: Any) -> Rec
     network = {"dataset": "cifar10", "model": "wide_resnet", "depth": 34, "features": 0}
     # As published, momentum 0.9 adds the decay up tenfold; in Keras it does not.
     training = _sgd(0.1, 128, epochs, drops, weight_decay=decay / (1 - 0.9), augment=True)
-    return network | training | {"loss": "softmax", "defense": "at"} | _PGD_10 | more
+    return network | training | {"loss": ["softmax"], "defense": "at"} | _PGD_10 | more
 
 
 def _mmc(dataset: str, epochs: int, drops: list[str], augment: bool) -> Recipe:
@@ -44,7 +44,7 @@ def _mmc(dataset: str, epochs: int, drops: list[str], augment: bool) -> Recipe:
     network = {"dataset": dataset, "model": "resnet_v2", "depth": 47, "features": 256}
     # The released loss is the squared distance and its rate 0.01; here the loss is half of it.
     training = _sgd(0.02, 50, epochs, drops, augment=augment)
-    return network | {"loss": "mmc", "scale": 10.0, "baseline": False} | training
+    return network | {"loss": ["mmc"], "scale": ["10"], "baseline": False} | training
 
 
 _PGD_10 = _pgd(8 / 255, 10, 2 / 255, attack_objective="training_loss")
@@ -55,7 +55,7 @@ RECIPES: dict[str, Recipe] = {
     "mmc_at_cifar10": _mmc("cifar10", 200, ["100", "150"], augment=True)
     | {"defense": "at"}
     | _PGD_10,
-    "trades_mnist": {"dataset": "mnist", "loss": "softmax", "augment": False}
+    "trades_mnist": {"dataset": "mnist", "loss": ["softmax"], "augment": False}
     | {"defense": "trades", "beta": 1.0}
     | _sgd(0.01, 128, 100, ["55", "75", "90"])
     | _pgd(0.3, 40, 0.01),
@@ -74,7 +74,7 @@ RECIPES: dict[str, Recipe] = {
     | _emr(1.0, 0.1),
     "mart_cifar10": _cifar10_at(120, ["75", "90", "100"], 3.5e-3, defense="mart", beta=5.0)
     | {"model": "preact_resnet18", "depth": None, "learning_rate": 0.01},
-    "gce_mnist": {"dataset": "mnist", "model": "lenet5", "loss": "gce", "optimizer": "adam"}
+    "gce_mnist": {"dataset": "mnist", "model": "lenet5", "loss": ["gce"], "optimizer": "adam"}
     | {"adam_beta_2": 0.99, "learning_rate": 1e-3, "schedule": "constant", "batch_size": 64}
     | {"epochs": 20, "augment": False},
 }

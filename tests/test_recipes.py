@@ -9,7 +9,7 @@ from keras_mmc.recipes import DEVIATIONS, RECIPES
 CHECK = """
 import sys
 sys.path.insert(0, "examples")
-import defense_flags, keras, network_flags, optimizer_flags, train
+import defense_flags, keras, loss_flags, network_flags, optimizer_flags, train
 import keras_mmc.recipes
 from absl import flags
 
@@ -20,10 +20,10 @@ for name in keras_mmc.recipes.RECIPES:
     defense_flags.apply_recipe()
     for flag, value in keras_mmc.recipes.RECIPES[name].items():
         assert getattr(flags.FLAGS, flag) == value, flag
-    head = network_flags.choose_head(flags.FLAGS.loss, flags.FLAGS.head)
-    model = network_flags.build_model(keras_mmc.datasets.info(flags.FLAGS.dataset), head)
-    trained = train.in_training(model, flags.FLAGS.loss)
-    trained.compile(optimizer_flags.build_optimizer(100), network_flags.LOSSES[flags.FLAGS.loss]())
+    run, info = train.chosen_runs()[0], keras_mmc.datasets.info(flags.FLAGS.dataset)
+    model = network_flags.build_model(info, run.head, run.scale, info.num_classes)
+    trained = train.in_training(model, run.loss)
+    trained.compile(optimizer_flags.build_optimizer(100), loss_flags.LOSSES[run.loss]())
     print("built", name, model.count_params())
 """
 

@@ -22,7 +22,8 @@ def plot_curves(
         curves: pairs `(xs, ys)` of equally long one-dimensional arrays, by the name that the legend
             shows; values that are not finite leave a gap.
         xlabel: what the horizontal axis shows, with its unit.
-        ylabel: what the vertical axis shows; it starts at 0.
+        ylabel: what the vertical axis shows; it starts at 0, unless all values lie in the upper
+            half, where small differences would not be seen.
         title: title of the picture.
 
     Raises:
@@ -49,10 +50,15 @@ def _draw(curves, xlabel, ylabel, title):
                 f"{xs.shape} and {ys.shape}."
             )
         axes.plot(xs, ys, marker="o" if len(xs) <= 30 else None, markersize=4, label=name)
+    if all(np.array_equal(xs, np.round(xs)) for xs, _ in curves.values()):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.set_title(title)
-    axes.set_ylim(bottom=0)
+    values = np.concatenate([np.asarray(ys, "float64") for _, ys in curves.values()])
+    values = values[np.isfinite(values)]
+    if not len(values) or values.min() < values.max() / 2:
+        axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

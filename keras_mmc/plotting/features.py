@@ -4,6 +4,7 @@ import os
 
 import matplotlib.figure
 import numpy as np
+from scipy.spatial.distance import pdist
 
 
 def plot_features(
@@ -15,9 +16,10 @@ def plot_features(
 ) -> None:
     """Save a picture of features about class centers as PNG.
 
-    Left: the orthogonal projection to the plane in which the centers of a simplex form a regular
-    polygon. Right: histograms of each sample's distance to its own center and to the nearest other
-    one; where they overlap, the decision is uncertain.
+    Left: an orthogonal projection; if the centers are a simplex, to the plane in which they form a
+    regular polygon, else to the two directions in which they differ most. Right: histograms of
+    each sample's distance to its own center and to the nearest other one; where they overlap, the
+    decision is uncertain.
 
     Args:
         path: file to write.
@@ -45,7 +47,7 @@ def plot_features(
 
 
 def _scatter(axes, features, labels, centers):
-    plane = _polygon_plane(centers)
+    plane = _plane(centers)
     for k, center in enumerate(centers @ plane):
         color = f"C{k % 10}"
         axes.scatter(*(features[labels == k] @ plane).T, s=8, alpha=0.5, color=color, linewidths=0)
@@ -55,6 +57,14 @@ def _scatter(axes, features, labels, centers):
     axes.set_xlabel("first direction of the plane")
     axes.set_ylabel("second direction of the plane")
     axes.set_title("features (dots) and centers (crosses)")
+
+
+def _plane(centers):
+    """Basis `(d, 2)` of the polygon of a simplex, else of the directions of the largest spread."""
+    distances = pdist(centers)
+    if np.ptp(distances) <= 0.05 * distances.max():
+        return _polygon_plane(centers)
+    return np.linalg.svd(centers - centers.mean(axis=0), full_matrices=False)[2][:2].T
 
 
 def _polygon_plane(centers):

@@ -12,6 +12,7 @@ import keras
 import matplotlib.image
 import numpy as np
 import pytest
+from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 from keras_mmc import defenses, regularizers
 from keras_mmc.attacks import PGD
@@ -78,7 +79,9 @@ def test_a_second_training_is_refused(request, run_script, tmp_path):
     third = run_script("train.py", "--epochs=1", "--nobaseline", f"--output_dir={path}")
     assert third.returncode == 0, third.stderr[-3000:]
     assert [item.name for item in tmp_path.iterdir()] == ["run"]
-    assert {item.name for item in path.iterdir()} == {"flags.txt", "comparison.csv", "mmc"}
+    assert {item.name for item in path.iterdir()} == {
+        *("flags.txt", "comparison.csv", "epochs.png", "seconds.png", "mmc"),
+    }
 
 
 def test_an_earlier_run_is_kept(trained, run_script):
@@ -108,6 +111,15 @@ def test_bad_flags_leave_no_results(refusals, tmp_path):
             "--attack_start=ball is for trades and mail_trades, not for mart",
         ),
         (["--features=0"], "`feature_dim` must be"),
+        (["--loss=mmc,fgsm"], "each must be one of center, differential"),
+        (["--scale=10,-1"], "each must be a number above 0"),
+        (["--classes=3"], "two different class numbers are needed"),
+        (["--centers=hierarchical"], "knows the superclasses of cifar100 alone"),
+        (
+            ["--defense=cleverhans", "--attack_eps=0.1", "--cleverhans_attack=pgd"],
+            "cleverhans.tf2.attacks has no 'pgd'",
+        ),
+        (["--defense=differential"], "DifferentialTraining trains with a loss of pairs"),
         (["--features=-1"], "--features"),
         (["--schedule=drops"], "--schedule=drops needs the epochs"),
         (["--recipe=trades_imagenet"], "--recipe"),
@@ -218,8 +230,15 @@ def test_flags_of_defenses(built):
     ]
     burn_in = defenses.AdversarialTraining(attack, objective="training_loss")
     uniform = defenses.TRADES(attack, beta=5.0, uniform_start=True)
+    fgsm = defenses.CleverHansTraining(
+        fast_gradient_method, attack_objective="margin", eps=0.3, norm=np.inf
+    )
+    targeted = PGD(0.3, steps=5, step_size=0.1, targeted=True)
     cases += [
         (["trades", "--beta=5", "--attack_start=ball"], uniform, None),
+        (["at", "--attack_targeted"], defenses.AdversarialTraining(targeted), None),
+        (["differential"], defenses.DifferentialTraining(attack), None),
+        (["cleverhans", "--cleverhans_attack=fast_gradient_method"], fgsm, None),
         (
             ["mail_trades", "--attack_start=ball", "--mail_burn_in=4", "--mail_burn_in_defense=at"],
             defenses.MAIL(uniform, burn_in=4, burn_in_defense=burn_in),
@@ -228,7 +247,55 @@ def test_flags_of_defenses(built):
     ]
     assert defenses.MAIL(trades).slope_and_bias == (2.0, 0.0)
     given = ([f"--defense={name}", *flags, *more] for (name, *more), _, _ in cases)
-    assert built(*given) == [[repr(first), repr(then), "None"] for _, first, then in cases]
+    expected = [[repr(first), repr(then), "None"] for _, first, then in cases]
+    places = re.compile(r" at 0x\w+")  # of functions in memory
+    assert places.sub("", str(built(*given))) == places.sub("", str(expected))
+
+
+def test_flags_of_losses_and_centers(run_python, tmp_path):
+    """Fails if a parameter of a loss, or of its centers, cannot be set from the command line."""
+    path = tmp_path / "centers.npy"
+    np.save(path, np.eye(10, 256))
+    code = """
+import json, sys
+sys.path.insert(0, "examples")
+import keras, keras_mmc, loss_flags, network_flags, train
+import numpy as np
+from absl import flags
+
+flags.FLAGS(["train.py", *json.loads(sys.argv[1])])
+for name in loss_flags.LOSSES:
+    loss = loss_flags.LOSSES[name]()
+    print("made", json.dumps([name, {k: v for k, v in loss.get_config().items()}]))
+print("runs", json.dumps([[run.name, run.head, run.scale] for run in train.chosen_runs()]))
+for given in ("optimal", "random", sys.argv[2]):
+    flags.FLAGS.centers = given
+    head = network_flags.HEADS["centers"](10, 3.0)
+    head.build((None, 256))
+    centers = np.asarray(head.centers)
+    print("centers", np.linalg.norm(centers, axis=1).round(4).max(), (centers @ centers.T)[0, 1])
+"""
+    given = ["--gce_alpha=0.2", "--gce_guard=released", "--sigma=3", "--label_smoothing=0.1"]
+    given += ["--margin=0.4", "--lgm_weight=0.5", "--center_weight=0.6", "--radius=0.7"]
+    given += ["--loss=mmc,gce", "--scale=10,100", "--gce_normalizer=classes"]
+    lines = run_python(code, json.dumps(given), path).splitlines()
+    made = dict(json.loads(line[5:]) for line in lines if line.startswith("made "))
+    expected = {
+        "gce": {"alpha": 0.2, "guard": "released", "normalizer": "classes"},
+        "mm_lda": {"sigma": 3.0, "label_smoothing": 0.1},
+        "lgm": {"margin": 0.4, "weight": 0.5},
+        "center": {"weight": 0.6},
+        "shell_mmc": {"radius": 0.7},
+    }
+    for name, parameters in expected.items():
+        assert made[name].items() >= parameters.items()
+    [runs] = [json.loads(line[5:]) for line in lines if line.startswith("runs ")]
+    assert runs[:2] == [["mmc_10", "centers", 10.0], ["mmc_100", "centers", 100.0]]
+    assert runs[2:] == [["gce", "dense", 10.0], ["softmax", "dense", 1.0]]
+    centers = [list(map(float, line.split()[1:])) for line in lines if line.startswith("centers ")]
+    assert [norm for norm, _ in centers] == [3.0] * 3
+    assert centers[0][1] == pytest.approx(-1, rel=1e-5)  # -C^2 / (K - 1)
+    assert centers[2][1] == 0 != centers[1][1]
 
 
 def test_eps_rises_over_the_ramp(built):

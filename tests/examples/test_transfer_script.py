@@ -34,11 +34,12 @@ def test_the_table_is_true(paths, run_script, tmp_path):
     output = tmp_path / "transfer"
     models = [f"--model={name}={path}" for name, path in paths.items()]
     flags = [*models, "--eps=0.15", "--attack=pgd", "--num_images=80", f"--output_dir={output}"]
+    flags += ["--objective=distance", "--targeted"]  # tar1 of the paper
     done = run_script("transfer.py", *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     x, y = (part[:80] for part in load_arrays("digits", "test"))
     loaded = {name: keras.models.load_model(path) for name, path in paths.items()}
-    attack = keras_mmc.attacks.PGD(0.15, steps=10)
+    attack = keras_mmc.attacks.PGD(0.15, steps=10, objective="distance", targeted=True)
     matrix = keras_mmc.evaluation.transfer_matrix(loaded, x, y, attack)
     assert "first 80 test images of digits" in done.stdout
     assert str(matrix) in done.stdout

@@ -24,6 +24,15 @@ def test_lines_are_the_data():
     assert axes.get_ylim()[0] == 0
 
 
+def test_small_differences_are_seen():
+    """Fails if accuracies between 91 and 99 % fill a tenth of the picture, or epochs are halved."""
+    (axes,) = _draw({"a": ([1, 2], [91.0, 99.0])}, "x", "y", "").axes
+    assert 90 < axes.get_ylim()[0] < 91
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+    (axes,) = _draw({"a": ([1, 2], [20.0, 99.0])}, "x", "y", "").axes
+    assert axes.get_ylim()[0] == 0
+
+
 def test_a_picture_is_written(tmp_path):
     """Fails if the file is missing or blank."""
     path = tmp_path / "curves.png"
