@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -51,7 +52,7 @@ def _draw(curves, xlabel, ylabel, title):
             )
         axes.plot(xs, ys, marker="o" if len(xs) <= 30 else None, markersize=4, label=name)
     if all(np.array_equal(xs, np.round(xs)) for xs, _ in curves.values()):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.set_title(title)
