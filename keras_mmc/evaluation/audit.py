@@ -79,8 +79,8 @@ def audit(
         OSError: if `state_directory` cannot be written.
 
     Source: the protocol of Croce & Hein, ICML 2020 (arXiv 2003.01690), and the checks of
-    Athalye et al., ICML 2018 (arXiv 1802.00420); `"paper"` follows Pang et al., ICLR 2020 (arXiv
-    1905.10626) and Chen et al., ICCV 2019 (arXiv 1903.09799).
+    Athalye et al., ICML 2018 (arXiv 1802.00420); the papers of the other suites
+    are in `keras_mmc.evaluation.protocols`.
 
     Example:
     >>> report = keras_mmc.audit(model, x_test, y_test, eps=8 / 255)
