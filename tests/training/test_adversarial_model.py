@@ -88,12 +88,15 @@ def test_mixed_precision_is_keras_mixed_precision(policy, data):
 
 def test_penalties_of_layers_count(data):
     """Fails if `kernel_regularizer` losses are left out, or counted once per forward pass."""
-    models = [small_model(), small_model()]
+    models, without = [small_model(), small_model()], small_model()
     for model in models:
-        model.layers[1].kernel_regularizer = keras.regularizers.L2(0.1)
+        kernel = next(w for w in model.trainable_variables if w.path.endswith("kernel"))
+        kernel.regularizer = keras.regularizers.L2(0.1)
     trained(models[0], data)
     trained(AdversarialModel(models[1]), data)
+    trained(without, data)
     assert difference(*models) < 1e-6
+    assert difference(models[0], without) > 1e-3
 
 
 def test_sample_weights_and_one_hot_labels(data):
