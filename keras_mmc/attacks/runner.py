@@ -131,13 +131,13 @@ class Runner:
         x: np.ndarray,
         labels: np.ndarray,
         scores: np.ndarray,
-        errors: dict[str, str] | None = None,
+        on_error: Callable[[str, Exception], None] | None = None,
     ) -> AttackResult:
         """Runs attacks in turn, each on the images that those before it did not break.
 
         `x`, `labels` and `scores` are checked images `(N, ...)`, their labels `(N,)` and the scores
-        `(N, K)` of the images as they are. `errors` takes, by name, why an attack after the first
-        could not run, so that nothing found before is lost; if it is `None`, errors are raised.
+        `(N, K)` of the images as they are. If an attack after the first cannot run, `on_error` is
+        called with its name and the error, so that nothing found before is lost.
         """
         x_adv, robust = x.copy(), ~misclassified(scores, labels).numpy()
         broken_by = np.full(len(x), None, dtype=object)
@@ -150,9 +150,9 @@ class Runner:
             try:
                 broken = self.run(attack, x, labels, rows, name=name)
             except Exception as error:
-                if errors is None or not seconds:
+                if on_error is None or not seconds:
                     raise
-                errors[name] = f"{type(error).__name__}: {error}"
+                on_error(name, error)
                 broken = Broken(rows[:0], x[:0], 0.0)
             x_adv[broken.rows], broken_by[broken.rows] = broken.x_adv, name
             robust[broken.rows] = False

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import is_number
 from keras_mmc._version import __version__
-from keras_mmc.attacks import Ball, Runner, Transfer, misclassified
+from keras_mmc.attacks import Ball, Runner, Transfer
+from keras_mmc.evaluation._trials import said, trial_row
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
-from keras_mmc.evaluation.protocols import Trial
 from keras_mmc.evaluation.report import AuditReport
-from keras_mmc.evaluation.rows import AttackRow, TrialRow
+from keras_mmc.evaluation.rows import AttackRow
 from keras_mmc.evaluation.suites import Suite, make_suite
 
 
@@ -118,10 +118,12 @@ def audit(
             state = AuditState(state_directory, facts, first[:batch_size])
             runner.remember = stack.enter_context(state)
         trials = tuple(
-            _trial_row(runner, name, trial, x, labels, first) for name, trial in made.trials.items()
+            trial_row(runner, name, trial, x, labels, first) for name, trial in made.trials.items()
         )
         errors: dict[str, str] = {}
-        result = runner.in_turn(made.attacks, x, labels, first, errors)
+        result = runner.in_turn(
+            made.attacks, x, labels, first, lambda name, error: errors.update({name: said(error)})
+        )
         after = runner.scores(result.x_adv)
         diagnostics = diagnose(runner, ball, x, labels, first, after, made.attacks, result)
     return AuditReport(
@@ -221,25 +223,3 @@ def _parameters(made):
 def _versions():
     modules = {"keras": keras, "tensorflow": tf, "numpy": np}
     return {"keras_mmc": __version__} | {k: module.__version__ for k, module in modules.items()}
-
-
-def _trial_row(
-    runner: Runner, name: str, trial: Trial, x: np.ndarray, labels: np.ndarray, scores: np.ndarray
-) -> TrialRow:
-    """One attack of a paper on the images that are classified correctly as they are."""
-    limit = min(trial.limit or len(x), len(x))
-    rows = np.flatnonzero(~misclassified(scores[:limit], labels[:limit]).numpy())
-    known = name, repr(trial.attack), trial.source, limit, len(rows)
-    try:
-        broken = runner.run(trial.attack, x, labels, rows, name=name, early_stop=trial.early_stop)
-    except Exception as error:  # must not cost the rows of other attacks
-        return TrialRow(*known, None, None, None, 0.0, f"{type(error).__name__}: {error}")
-    successes = len(broken.rows)
-    l2 = Ball(0.0, "l2", trial.attack.box).sizes(broken.x_adv, x[broken.rows])
-    return TrialRow(
-        *known,
-        accuracy=(len(rows) - successes) / limit,
-        success_rate=successes / len(rows) if len(rows) else None,
-        mean_l2=float(l2.mean()) if successes else None,
-        seconds=broken.seconds,
-    )

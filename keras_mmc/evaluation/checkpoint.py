@@ -17,6 +17,10 @@ _FACTS, _PARTIAL = "audit.json", ".partial"
 _HASHED = ("images", "labels", "model", "substitute")
 
 
+class DamagedStateError(ValueError):
+    """A file of finished batches that cannot be read."""
+
+
 class AuditState:
     """Memory of finished batches: a function `(key, compute) -> arrays` that computes only once.
 
@@ -67,7 +71,7 @@ class AuditState:
                 with np.load(path) as stored:
                     return dict(stored)
             except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-                raise ValueError(
+                raise DamagedStateError(
                     f"{path} is damaged: {error}. Delete this file; its batch runs again."
                 ) from error
         arrays: dict[str, Any] = compute()

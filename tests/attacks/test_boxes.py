@@ -79,7 +79,7 @@ def test_every_attack_is_as_strong_in_every_box(name, outcome):
         stands, found = outcome(make, box)
         assert abs(stands.sum() - expected.sum()) <= 2, box
         assert np.median(found) == pytest.approx(np.median(sizes), rel=0.02), box
-    weak = ("GaussianNoise", "SPSA")
+    weak = ("GaussianNoise", "RandomRotation", "SPSA")
     assert expected.sum() < (95 if name in weak else 60)
 
 

@@ -1,6 +1,7 @@
 """The state of an audit: interrupted and resumed it gives the report of an undisturbed one."""
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -27,7 +28,8 @@ def short(monkeypatch):
     """A suite of three short attacks, and no diagnostics: an audit takes a second."""
     attacks = {NAIVE: PGD(EPS, steps=3, objective="cross_entropy"), "pgd": PGD(EPS, steps=3)}
     suite = Suite("quick", attacks, {"noise": Trial(GaussianNoise(0.2), "this test")})
-    monkeypatch.setattr(audit_module, "make_suite", lambda *_: suite)
+    named = functools.partial(dataclasses.replace, suite)
+    monkeypatch.setattr(audit_module, "make_suite", lambda name, *_: named(name=name))
     monkeypatch.setattr(audit_module, "diagnose", lambda *_, **__: {})
 
 
@@ -183,7 +185,7 @@ def test_a_directory_that_takes_no_files_is_refused(short, run, tmp_path, monkey
         run(tmp_path / "state")
 
 
-@pytest.mark.parametrize("name", ["audit.json", "pgd-0.npz"])
+@pytest.mark.parametrize("name", ["audit.json", "noise-0.npz", "pgd-0.npz"])
 def test_damaged_files_are_named(name, short, run, tmp_path):
     """Fails if a damaged file ends in an error that does not say which file to delete."""
     run(tmp_path)
