@@ -64,11 +64,29 @@ def test_a_rehearsal(name, experiments, run_script, tmp_path):
     assert all((place / f"table1.{kind}").stat().st_size for kind in ("csv", "tex"))
     if name != "differential_margin":
         return
+    for measured in found.values():
+        assert measured["differential"]["margin"] == pytest.approx(measured["svm"], rel=1e-3)
+        assert measured["cross-entropy"]["margin"] < 0.5 * measured["svm"]
     (place / "line" / "record.json").unlink()
     again = run_script("reproduce.py", *flags)
     assert "1 of 2: line" in again.stdout and "2 of 2" not in again.stdout
     same = json.loads((place / "line" / "record.json").read_text())
     assert same["differential"] == found["line"]["differential"]
+
+
+def test_pages_of_results_are_those_of_the_records(run_python):
+    """Fails if a figure of docs/results was typed by hand, or a page is older than its records."""
+    code = """
+import sys
+sys.path.insert(0, "docs")
+import build_results
+
+for directory in (build_results.RESULTS / "records").iterdir():
+    held = (build_results.RESULTS / f"{directory.name}.md").read_text(encoding="utf-8")
+    print("page", directory.name, build_results.page(directory.name) == held)
+"""
+    lines = [line for line in run_python(code).splitlines() if line.startswith("page ")]
+    assert lines and all(line.endswith(" True") for line in lines), lines
 
 
 def record(method, seed, robust, clean=0.9, **trials):
