@@ -5,12 +5,13 @@ import tensorflow as tf
 from absl import flags
 
 from keras_mmc import datasets
+from keras_mmc.datasets.arrays import DATASETS, SPLITS
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
     "dataset",
     "digits",
-    ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
+    list(DATASETS),
     "Data set; TensorFlow Datasets loads all but digits (see TFDS_DATA_DIR).",
 )
 flags.DEFINE_list(
@@ -37,17 +38,17 @@ def load() -> dict[str, tf.data.Dataset]:
     """Batches of the training, validation and test images."""
     info = datasets.info(FLAGS.dataset)
     augment = info.augmentable if FLAGS.augment is None else FLAGS.augment
-    splits = ("train", "validation", "test")
     if not FLAGS.classes:
         return {
             split: datasets.load(
                 FLAGS.dataset, split, FLAGS.batch_size, augment and split == "train", FLAGS.seed
             )
-            for split in splits
+            for split in SPLITS
         }
     per_class = max(1, FLAGS.batch_size // 2)
-    data = {split: datasets.batches(*arrays(split), 2, FLAGS.batch_size) for split in splits}
-    return data | {"train": datasets.balanced_batches(*arrays("train"), per_class, FLAGS.seed)}
+    data = {"train": datasets.balanced_batches(*arrays("train"), per_class, FLAGS.seed)}
+    held_out = [split for split in SPLITS if split != "train"]
+    return data | {s: datasets.batches(*arrays(s), 2, FLAGS.batch_size) for s in held_out}
 
 
 def arrays(split: str) -> tuple[np.ndarray, np.ndarray]:

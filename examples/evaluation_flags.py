@@ -4,12 +4,13 @@ import numpy as np
 from absl import flags
 
 import keras_mmc
+from keras_mmc.datasets.arrays import DATASETS
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum(
     "dataset",
     "digits",
-    ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100"],
+    list(DATASETS),
     "Data set whose test images are attacked.",
 )
 flags.DEFINE_float("eps", None, "Radius of the ball, for pixels in [0, 1].", required=True)

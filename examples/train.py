@@ -22,6 +22,7 @@ import time
 
 import data_flags
 import defense_flags
+import features
 import keras
 import loss_flags
 import network_flags
@@ -129,13 +130,14 @@ def train(run: Run, data: dict, directory: pathlib.Path) -> tuple[dict[str, str]
         # For the accuracy: any loss of scores will do.
         model.compile(loss=loss_flags.LOSSES["softmax"](), metrics=["accuracy"])
     accuracy = model.evaluate(data["test"], verbose=0, return_dict=True)["accuracy"]
-    features, labels = test_features(model, data["test"])
-    distances = keras_mmc.metrics.class_distances(features, labels)
+    labels = np.concatenate([y.numpy() for _, y in data["test"]])
+    found = features.features_of(model, data["test"])
+    distances = keras_mmc.metrics.class_distances(found, labels)
     keras_mmc.plotting.plot_features(
         directory / "features.png",
-        features,
+        found,
         labels,
-        class_centers(model, features, labels),
+        features.centers_of(model, found, labels),
         f"{loss}: test features of {model.name} on {FLAGS.dataset}",
     )
     row = {
@@ -157,21 +159,6 @@ def validation_data(validation: tf.data.Dataset, attacked: bool) -> tf.data.Data
     if not attacked:
         return validation
     return validation.take(-(-FLAGS.validation_images // FLAGS.batch_size))
-
-
-def test_features(model: keras.Model, test: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Features `(N, d)` before the head and labels of the test images."""
-    to_features = keras.Model(model.input, model.get_layer("features").output)
-    labels = np.concatenate([y.numpy() for _, y in test])
-    return to_features.predict(test, verbose=0).astype("float32"), labels
-
-
-def class_centers(model: keras.Model, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The centers of the head, or the class means of the features where it has none."""
-    centers = getattr(model.layers[-1], "centers", None)
-    if centers is not None:
-        return keras.ops.convert_to_numpy(centers)
-    return np.stack([features[labels == k].mean(axis=0) for k in range(model.output_shape[-1])])
 
 
 def print_table(rows: list[dict[str, str]]) -> None:

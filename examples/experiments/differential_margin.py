@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.svm import SVC
 
 from experiments.base import Experiment, Paper, Table
+from keras_mmc.layers import best_threshold
 
 PAPER = Paper(
     "Nar, Ocal, Sastry, Ramchandran",
@@ -47,7 +48,7 @@ def margin(weights: np.ndarray, x: np.ndarray, y: np.ndarray, bias: float | None
     """Distance of the nearest point to the boundary; the best threshold if there is no bias."""
     scores = x @ weights
     if bias is None:
-        bias = -(scores[y == 1].min() + scores[y == 0].max()) / 2
+        bias = -best_threshold(scores, y)
     signed = np.where(y == 1, 1, -1) * (scores + bias)
     return float(signed.min() / np.linalg.norm(weights))
 
@@ -127,8 +128,7 @@ def _margin_pictures(records: Mapping[str, dict], directory: pathlib.Path) -> No
         for key, color in (("cross-entropy", "#c05a00"), ("differential", "#1f4e79")):
             weights, bias = np.asarray(record[key]["weights"]), record[key]["bias"]
             if key == "differential":
-                scores = x @ weights
-                bias = -(scores[y == 1].min() + scores[y == 0].max()) / 2
+                bias = -best_threshold(x @ weights, y)
             across = -(weights[0] * reach + bias) / weights[1]
             axes.plot(reach, across, color=color, label=key)
         axes.set_xlim(*reach)

@@ -14,7 +14,7 @@ import keras_mmc
 from experiments.base import Experiment, Paper, Table
 from experiments.jobs import Plan, adam, audit_table, cosine, sgd, smoke, tenths, train_and_attack
 from experiments.measuring import Budget
-from experiments.summaries import by_method, paired_difference, percent, standard
+from experiments.summaries import by_method, first_radius, paired_difference, percent, standard
 from experiments.training import Method, Setting
 from keras_mmc import attacks, datasets, defenses, evaluation, models, plotting, regularizers
 
@@ -45,13 +45,10 @@ def _methods(eps, steps, step_size):
     return made
 
 
-def _wide_resnet(*args: Any, **options: Any) -> keras.Model:
-    return models.wide_resnet(*args, depth=34, **options)
-
-
 _MNIST = Setting("mnist", models.lenet5, 84, 4, 128, adam, 3e-3, cosine)
 _CIFAR10 = Setting("cifar10", models.lenet5, 84, 4, 128, adam, 3e-3, cosine, True, True)
-_FULL = Setting("cifar10", _wide_resnet, 256, 100, 128, sgd, 0.1, tenths, True, True)
+_WIDE_RESNET = functools.partial(models.wide_resnet, depth=34)
+_FULL = Setting("cifar10", _WIDE_RESNET, 256, 100, 128, sgd, 0.1, tenths, True, True)
 _PLANS = {
     "emr_mnist": {
         "smoke": smoke(),
@@ -69,7 +66,7 @@ _PLANS = {
 def _tables(records: Mapping[str, dict]) -> Iterator[Table]:
     yield audit_table(records)
     grouped, rows = by_method(records), []
-    eps = next(iter(records.values()))["standard"][0]["eps"]
+    eps = first_radius(records)
     for name in grouped:
         if f"{name} + EMR" in grouped:
             mean, low, high = paired_difference(grouped[f"{name} + EMR"], grouped[name], eps)
@@ -81,7 +78,7 @@ def _tables(records: Mapping[str, dict]) -> Iterator[Table]:
 
 def _conclusion(records: Mapping[str, dict]) -> str:
     grouped = by_method(records)
-    eps = next(iter(records.values()))["standard"][0]["eps"]
+    eps = first_radius(records)
     pairs = [name for name in grouped if f"{name} + EMR" in grouped]
     gains = [paired_difference(grouped[f"{n} + EMR"], grouped[n], eps)[0] for n in pairs]
     words = ", ".join(f"{n} {100 * gain:+.2f}" for n, gain in zip(pairs, gains, strict=True))

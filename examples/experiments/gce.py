@@ -76,8 +76,7 @@ def _adam(rate: Any) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(rate, beta_2=0.99)
 
 
-def _resnet56(*args: Any, **options: Any) -> keras.Model:
-    return models.resnet_v1(*args, depth=56, **options)
+_RESNET56 = functools.partial(models.resnet_v1, depth=56)
 
 
 def _plans(dataset, network, radii, **more):
@@ -98,7 +97,7 @@ _CIFAR10_PLANS = {
         (0.04,),
     ),
     "full": Plan(
-        Setting("cifar10", _resnet56, 64, 200, 128, sgd, 0.1, tenths, True, True),
+        Setting("cifar10", _RESNET56, 64, 200, 128, sgd, 0.1, tenths, True, True),
         Budget(1000, 500),
         (0, 1, 2),
         (0.04,),

@@ -11,7 +11,7 @@ import keras
 
 from experiments.base import Table
 from experiments.measuring import Budget, measure
-from experiments.summaries import by_method, percent, standard, trial
+from experiments.summaries import by_method, first_radius, percent, standard, trial
 from experiments.training import Method, Setting, describe, tiny, train
 from keras_mmc import datasets
 
@@ -151,7 +151,7 @@ def audit_table(records: Mapping[str, dict]) -> Table:
 def weak_and_strong(attack: str, records: Mapping[str, dict]) -> str:
     """Who leads under an attack of the paper, and what AutoAttack says of all, in two sentences."""
     grouped = by_method(records)
-    eps = next(iter(records.values()))["standard"][0]["eps"]
+    eps = first_radius(records)
     weak = {m: [trial(r, attack, eps) or 0.0 for r in seeds] for m, seeds in grouped.items()}
     best = max(weak, key=lambda method: sum(weak[method]) / len(weak[method]))
     strong = ", ".join(

@@ -11,7 +11,7 @@ import numpy as np
 
 import keras_mmc
 from keras_mmc.attacks import Attack, Ball
-from keras_mmc.evaluation import Suite, make_suite
+from keras_mmc.evaluation import Suite, make_protocol, make_suite
 
 # What the fields of a shortened attack are at most.
 _SHORT = {"steps": 3, "binary_search_steps": 2, "samples": 8, "restarts": 1, "num_targets": 2}
@@ -82,7 +82,7 @@ def measure(
 
 def _suite(paper, eps, image_shape, num_classes, budget, with_others):
     """The suite of a paper within a budget, with or without its attacks outside the ball."""
-    made = make_suite(paper, Ball(eps), image_shape, num_classes)
+    protocol = make_protocol(paper, Ball(eps), image_shape)
     beside = make_suite(budget.suite, Ball(eps), image_shape, num_classes)
     trials = {
         name: dataclasses.replace(
@@ -90,13 +90,13 @@ def _suite(paper, eps, image_shape, num_classes, budget, with_others):
             attack=_shortened(trial.attack) if budget.short else trial.attack,
             limit=trial.limit and min(trial.limit, budget.slow_images),
         )
-        for name, trial in made.trials.items()
+        for name, trial in protocol.trials.items()
         if with_others or trial.attack.ball is not None
     }
     attacks: Mapping[str, Attack] = beside.attacks
     if budget.short:
         attacks = {name: _shortened(attack) for name, attack in attacks.items()}
-    return Suite(paper, dict(attacks), trials, made.notes)
+    return Suite(paper, dict(attacks), trials, (*protocol.notes, *beside.notes))
 
 
 def _shortened(attack):

@@ -3,9 +3,10 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import features
 import keras
 import matplotlib.figure
 import numpy as np
@@ -51,7 +52,11 @@ def _random_centers(classes, width):
 _METHODS = {
     "SCE": Method(),
     "MMC-10": Method(losses.MMCLoss, _centers(10.0)),
-    "center loss": Method(losses.CenterLoss, lambda classes, _: layers.DenseWithCenters(classes)),
+    "center loss": Method(  # which reads features, that only an AdversarialModel hands on
+        losses.CenterLoss,
+        lambda classes, _: layers.DenseWithCenters(classes),
+        defenses.StandardTraining,
+    ),
     "L-GM": Method(losses.LGMLoss, lambda classes, _: layers.LearnedCenters(classes)),
     "MM-LDA": Method(functools.partial(losses.MMLDALoss, sigma=10**0.5), _centers(10.0)),
     "MMC-100": Method(losses.MMCLoss, _centers(100.0), rate=0.1),
@@ -82,31 +87,11 @@ _AT_METHODS = {
 }
 
 
-def _resnet(depth):
-    def build(*args: Any, **options: Any) -> keras.Model:
-        return models.resnet_v2(*args, depth=depth, **options)
-
-    return build
-
-
-def _needs_center_training(method):
-    """Center loss reads features, which only an AdversarialModel hands on."""
-    return method.loss is losses.CenterLoss
-
-
-def _with_training(methods):
-    return {
-        name: dataclasses.replace(method, defense=defenses.StandardTraining)
-        if _needs_center_training(method)
-        else method
-        for name, method in methods.items()
-    }
-
-
 _SMALL = Setting("mnist", models.small_cnn, 256, 4, 128, adam, 1e-3, cosine)
 _LENET = Setting("mnist", models.lenet5, 84, 6, 128, adam, 1e-3, cosine)
 # The released loss is twice ours: so is the rate.
-_RELEASED = Setting("cifar10", _resnet(47), 256, 200, 50, sgd, 0.02, tenths, True, True)
+_RESNET = functools.partial(models.resnet_v2, depth=47)
+_RELEASED = Setting("cifar10", _RESNET, 256, 200, 50, sgd, 0.02, tenths, True, True)
 
 
 def _plans(short, full):
@@ -134,7 +119,7 @@ _PLANS = {
 
 def _jobs(name, methods, budget):
     """Train and attack every method; then what needs all networks of the first seed."""
-    made = train_and_attack("mmc", _with_training(methods), _PLANS[name], budget)
+    made = train_and_attack("mmc", methods, _PLANS[name], budget)
     plan = _PLANS[name][budget]
     made["transfer-and-detection"] = functools.partial(
         _across, rehearsed(tuple(methods), plan), plan
@@ -169,27 +154,19 @@ def _across(methods: tuple[str, ...], plan: Plan, directory: pathlib.Path) -> di
         attack = attacks.PGD(_EPS, **steps, objective="cross_entropy")
         x_adv = attacks.Runner(model).generate(attack, x, y.astype("int32"))
         auc[name] = evaluation.detection_auc(model, x, x_adv).auc
+        values, labels = features.features_of(model, images[0][:1000]), images[1][:1000]
+        centers = features.centers_of(model, values, labels)
         path = directory.parent / f"features-{job_name(name, 0)}.png"
-        _features(model, images[0][:1000], images[1][:1000], name, path)
+        plotting.plot_features(path, values, labels, centers, name)
     return record | {"detection_auc": auc}
-
-
-def _features(model, x, y, name, path):
-    """The picture of the features of a network about its centers, or their class means."""
-    to_features = keras.Model(model.inputs, model.get_layer("features").output)
-    values = to_features.predict(x, verbose=0)
-    centers = getattr(model.layers[-1], "centers", None)
-    if centers is None:
-        centers = np.stack([values[y == k].mean(axis=0) for k in np.unique(y)])
-    plotting.plot_features(path, values, y, np.asarray(centers), name)
 
 
 def _trained(records):
     return {name: record for name, record in records.items() if "method" in record}
 
 
-def _tables(published, records: Mapping[str, dict]):
-    yield from paper_tables(published, _trained(records))
+def _tables(records: Mapping[str, dict]) -> Iterator[Table]:
+    yield from paper_tables({}, _trained(records))
     across = records["transfer-and-detection"]
     names = tuple(across["networks"])
     for objective, matrix in across["transfer"].items():
@@ -244,7 +221,7 @@ def _experiment(name, question, methods):
         PAPER,
         question,
         functools.partial(_jobs, name, methods),
-        functools.partial(_tables, {}),
+        _tables,
         _conclusion,
         _pictures,
     )

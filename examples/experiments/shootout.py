@@ -13,7 +13,7 @@ import keras_mmc
 from experiments.base import Experiment, Paper, Table
 from experiments.jobs import Plan, adam, audit_table, cosine, job_name, one_job, rehearsed, smoke
 from experiments.measuring import Budget
-from experiments.summaries import by_method, paired_difference, percent, standard
+from experiments.summaries import by_method, first_radius, paired_difference, percent, standard
 from experiments.training import Method, Setting
 from keras_mmc import attacks, defenses, layers, losses, models
 
@@ -100,7 +100,7 @@ def _jobs(name: str, budget: str) -> dict[str, Any]:
 def _tables(records: Mapping[str, dict]) -> Iterator[Table]:
     yield audit_table(records)
     grouped, rows = by_method(records), []
-    eps = next(iter(records.values()))["standard"][0]["eps"]
+    eps = first_radius(records)
     for name, seeds in grouped.items():
         mean, low, high = paired_difference(seeds, grouped[BASELINE], eps)
         spread = f"{100 * low:+.2f} to {100 * high:+.2f}" if np.isfinite(low) else "one seed"
@@ -115,7 +115,7 @@ def _tables(records: Mapping[str, dict]) -> Iterator[Table]:
 
 def _conclusion(records: Mapping[str, dict]) -> str:
     grouped = by_method(records)
-    eps = next(iter(records.values()))["standard"][0]["eps"]
+    eps = first_radius(records)
     means = {n: np.mean([standard(r, eps) for r in seeds]) for n, seeds in grouped.items()}
     best = max(means, key=lambda name: means[name])
     mean, low, _ = paired_difference(grouped[best], grouped[BASELINE], eps)
@@ -131,7 +131,7 @@ def _pictures(records: Mapping[str, dict], directory: pathlib.Path) -> None:
     """Robust against clean accuracy: a point a seed, a mark a method."""
     figure = matplotlib.figure.Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
-    eps = next(iter(records.values()))["standard"][0]["eps"]
+    eps = first_radius(records)
     for number, (name, seeds) in enumerate(by_method(records).items()):
         clean = 100 * np.array([record["clean_acc"] for record in seeds])
         robust = 100 * np.array([standard(record, eps) for record in seeds])

@@ -22,6 +22,11 @@ def by_method(records: Mapping[str, dict]) -> dict[str, list[dict]]:
     return grouped
 
 
+def first_radius(records: Mapping[str, dict]) -> float:
+    """The first radius that the networks were audited at."""
+    return next(iter(records.values()))["standard"][0]["eps"]
+
+
 def trial(record: dict, name: str, eps: float | None) -> float | None:
     """The accuracy under an attack of the protocol; the first one with that name if no `eps`."""
     for row in record["protocol"]:

@@ -138,8 +138,7 @@ def _black_boxes(runner, ball, x, y, attacks, result):
         return found
     # SPSA knows L-inf balls: this one lies inside the ball of the audit.
     inner = ball.eps if ball.norm == "linf" else ball.eps / np.sqrt(x[0].size)
-    delta = 0.01 * (ball.box[1] - ball.box[0])
-    probe = SPSA(inner, steps=20, learning_rate=inner / 5, delta=delta, box=ball.box)
+    probe = SPSA(inner, steps=20, learning_rate=inner / 5, box=ball.box)
     left = np.flatnonzero(result.robust)[:_BLACK_BOX_IMAGES]
     broken = len(runner.run(probe, x, y, left, name="check: spsa").rows)
     final = result.robust_accuracy
