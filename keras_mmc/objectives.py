@@ -111,6 +111,31 @@ def kl(scores: Tensor, clean_scores: Tensor) -> Tensor:
     return ops.sum(ops.exp(log_clean) * gaps, axis=-1)
 
 
+def squared_probabilities(scores: Tensor, clean_scores: Tensor) -> Tensor:
+    """`||softmax(clean) - softmax(scores)||^2` per sample: bounded, where `kl` is not.
+
+    Source: Pang et al., ICML 2022 (arXiv 2202.10103), in place of the divergence of TRADES.
+    """
+    check_rows(clean_scores, scores, "clean rows")
+    moved = ops.softmax(scores, axis=-1) - ops.softmax(clean_scores, axis=-1)
+    return ops.sum(ops.square(moved), axis=-1)
+
+
+def squared_scores(scores: Tensor, clean_scores: Tensor) -> Tensor:
+    """`1/2 ||c - c'||^2` per sample, `c` and `c'` the scores without their mean over the classes.
+
+    Under a head whose centers are a simplex of norm C it is `C^2 K / (K - 1)` times half the
+    squared distance of the features within the span of the centers. What moves all scores alike
+    decides nothing and does not count.
+
+    Source: ours.
+    """
+    check_rows(clean_scores, scores, "clean rows")
+    moved = scores - clean_scores
+    moved -= ops.mean(moved, axis=-1, keepdims=True)
+    return ops.sum(ops.square(moved), axis=-1) / 2
+
+
 def training_loss(loss: str | Callable | keras.losses.Loss) -> Callable:
     """The loss a model is trained with as an objective `(scores, labels)`, unreduced.
 

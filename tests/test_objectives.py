@@ -7,6 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import keras_mmc
 from keras_mmc import objectives
 from keras_mmc._gradients import value_and_gradient
 
@@ -149,6 +150,33 @@ def test_kl():
     np.testing.assert_allclose(objectives.kl(SCORES, clean), expected.sum(axis=1), rtol=1e-5)
     np.testing.assert_allclose(objectives.kl(SCORES, SCORES), np.zeros(len(SCORES)), atol=1e-6)
     assert np.isfinite(objectives.kl(1e4 * SCORES, -1e4 * SCORES)).all()
+
+
+def test_squared_probabilities():
+    clean = SCORES[::-1].copy()
+    p, q = (np.exp(s) / np.exp(s).sum(axis=1, keepdims=True) for s in (SCORES, clean))
+    found = objectives.squared_probabilities(SCORES, clean)
+    np.testing.assert_allclose(found, ((p - q) ** 2).sum(axis=1), rtol=1e-5)
+    far = objectives.squared_probabilities(1e4 * SCORES, -1e4 * SCORES)
+    assert np.isfinite(far).all() and np.max(far) <= 2
+
+
+@pytest.mark.parametrize("num_classes", [2, 5])
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_squared_scores_are_distances_of_features(num_classes, scale, rng):
+    """Fails unless, between the centers of a simplex, it is half the squared distance times
+    C^2 K / (K - 1), and free of what moves all scores alike or leaves the span of the centers.
+    """
+    head = keras_mmc.MaxMahalanobisCenters(num_classes, scale=scale)
+    features, other = rng.normal(size=(2, 6, 8)).astype("float32")
+    found = objectives.squared_scores(head(features), head(other))
+    basis = np.linalg.svd(keras.ops.convert_to_numpy(head.centers))[2][: num_classes - 1]
+    apart = np.square((features - other) @ basis.T).sum(axis=1) / 2
+    factor = scale**2 * num_classes / (num_classes - 1)
+    np.testing.assert_allclose(found, factor * apart, rtol=1e-4)
+    np.testing.assert_allclose(
+        objectives.squared_scores(SCORES + 3.0, SCORES), np.zeros(len(SCORES)), atol=1e-6
+    )
 
 
 def test_training_loss_of_a_keras_loss_is_unreduced():

@@ -1,6 +1,7 @@
 """TRADES, for many classes and for two."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -11,12 +12,21 @@ from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import SampleLosses
 
 
-def divergence(clean: tf.Tensor, adversarial: tf.Tensor, temperature: float) -> tf.Tensor:
-    """`T * KL(softmax(clean / T) || softmax(adversarial / T))`, `(N,)`, differentiable in both.
+DIVERGENCES: dict[str, Callable] = {
+    "kl": objectives.kl,
+    "squared_probabilities": objectives.squared_probabilities,
+    "squared_scores": objectives.squared_scores,
+}
+
+
+def divergence(
+    clean: tf.Tensor, adversarial: tf.Tensor, temperature: float, name: str = "kl"
+) -> tf.Tensor:
+    """`T * d(clean / T, adversarial / T)`, `(N,)`, differentiable in both, `d` one of the above.
 
     Divided and multiplied by the temperature, its gradient has the size it has at `T = 1`.
     """
-    return temperature * objectives.kl(adversarial / temperature, clean / temperature)
+    return temperature * DIVERGENCES[name](adversarial / temperature, clean / temperature)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,21 +56,26 @@ class _OwnObjective(AttackDefense):
 class TRADES(_OwnObjective):
     """TRADES: the clean loss plus `beta` times the divergence of clean and adversarial scores.
 
-    `L(f(x), y) + beta * KL(softmax f(x) || softmax f(x'))`; the gradient flows through both
-    arguments. The attack maximizes the same divergence, from small noise.
+    `L(f(x), y) + beta * d(f(x), f(x'))`; the gradient flows through both arguments. The attack
+    maximizes the same divergence, from small noise.
 
     Args:
         attack: a gradient attack, not targeted, with a random start: at the image itself the
             divergence has no gradient.
         beta: weight of the divergence, above 0.
-        temperature: what scores are divided by before the softmax; the divergence is multiplied
-            by it. `None` takes the head's: 1 for logits, more for scores of fixed centers, whose
-            softmax at 1 is one-hot and has no gradient.
+        temperature: what scores are divided by before they are compared; the divergence is
+            multiplied by it. `None` takes the head's: 1 for logits, more for scores of fixed
+            centers, whose softmax at 1 is one-hot and has no gradient.
+        divergence: `d`: `"kl"`, `KL(softmax f(x) || softmax f(x'))`, as published;
+            `"squared_probabilities"`, the squared distance of the two softmax vectors, of SCORE;
+            `"squared_scores"`, half the squared distance of the scores without their mean: under
+            fixed Max-Mahalanobis centers 10 times half that of the features between the centers.
         objective: what the attack maximizes instead of the divergence.
         uniform_start: whether a random start stays uniform in the ball.
         **more: as for `AttackDefense`, as are the errors.
 
-    Source: Zhang et al., ICML 2019, arXiv 1901.08573.
+    Source: Zhang et al., ICML 2019, arXiv 1901.08573; SCORE: Pang et al., ICML 2022,
+    arXiv 2202.10103; squared scores: ours.
 
     Example:
     >>> attack = keras_mmc.attacks.PGD(eps=8 / 255, steps=10, step_size=2 / 255)
@@ -69,6 +84,7 @@ class TRADES(_OwnObjective):
 
     beta: float = 6.0
     temperature: float | None = None
+    divergence: str = dataclasses.field(default="kl", kw_only=True)
 
     mail_defaults = 2.0, 0.0
 
@@ -81,17 +97,18 @@ class TRADES(_OwnObjective):
                 "such as PGD(8 / 255), or an objective."
             )
         check_number(self, "temperature", self.temperature, above=0, optional=True)
+        check_choice(self, "divergence", self.divergence, tuple(DIVERGENCES))
 
     def own_objective(self, context, x):
         temperature = self.temperature or context.temperature
-        clean = context.attacked(x) / temperature
-        return lambda scores, labels: objectives.kl(scores / temperature, clean)
+        clean, from_clean = context.attacked(x) / temperature, DIVERGENCES[self.divergence]
+        return lambda scores, labels: from_clean(scores / temperature, clean)
 
     def loss(self, context, x, x_adv, y):
         clean, values = context.scored(x)
         adversarial = context.scores(x_adv)
         temperature = self.temperature or context.temperature
-        weighted = self.beta * divergence(clean, adversarial, temperature)
+        weighted = self.beta * divergence(clean, adversarial, temperature, self.divergence)
         return SampleLosses(weighted, adversarial, clean, fixed=values)
 
 

@@ -44,7 +44,7 @@ CHANGES = {
     defenses.AdversarialTraining: {"clean_fraction": 0.3},
     defenses.FastAdversarialTraining: {"eps": 0.03},
     defenses.FreeAdversarialTraining: {"replays": 3},
-    defenses.TRADES: {"beta": 2.0},
+    defenses.TRADES: {"beta": 2.0, "divergence": "squared_scores"},
     defenses.BinaryTRADES: {"beta": 2.0},
     defenses.MART: {"temperature": 3.0},
     defenses.MAIL: {"defense": defenses.TRADES(attacks.PGD(0.2))},

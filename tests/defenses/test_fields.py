@@ -54,6 +54,7 @@ SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
             "`bias` must be .* >= -1 and <= 1",
         ),
         (lambda: defenses.TRADES(PGD, uniform_start=1), "`uniform_start` must be True or False"),
+        (lambda: defenses.TRADES(PGD, divergence="l2"), "`divergence` must be 'kl' or"),
         (
             lambda: defenses.MAIL(DEFENSES["at"], burn_in_defense=DEFENSES["at"]),
             "`burn_in` must be",

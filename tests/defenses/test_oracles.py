@@ -90,11 +90,29 @@ def unweighted(weights, bias):
     return cross_entropy(weights, bias, margin_points()).mean()
 
 
-def trades(weights, bias, sample_weights=1.0, temperature=1.0):
-    p = softmax((IMAGES @ weights + bias) / temperature)
-    q = softmax((margin_points() @ weights + bias) / temperature)
-    divergence = temperature * kl(p, q)
-    return (cross_entropy(weights, bias, IMAGES) + 2.0 * sample_weights * divergence).mean()
+def between_softmax(distance):
+    return lambda a, b: distance(softmax(a), softmax(b))
+
+
+def squared(p, q):
+    return ((p - q) ** 2).sum(axis=1)
+
+
+def half_squared_without_mean(a, b):
+    return squared(a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)) / 2
+
+
+DIVERGENCES = {
+    "kl": between_softmax(kl),
+    "squared_probabilities": between_softmax(squared),
+    "squared_scores": half_squared_without_mean,
+}
+
+
+def trades(weights, bias, sample_weights=1.0, temperature=1.0, divergence="kl"):
+    clean, moved = ((x @ weights + bias) / temperature for x in (IMAGES, margin_points()))
+    apart = temperature * DIVERGENCES[divergence](clean, moved)
+    return (cross_entropy(weights, bias, IMAGES) + 2.0 * sample_weights * apart).mean()
 
 
 def mart_terms(weights, bias, temperature=1.0, points=None):
@@ -165,6 +183,14 @@ ORACLES = {
     "trades at T=4": (
         defenses.TRADES(FGSM, beta=2.0, temperature=4.0, objective="margin"),
         lambda weights, bias: trades(weights, bias, temperature=4.0),
+    ),
+    "score": (
+        dataclasses.replace(TRADES, divergence="squared_probabilities", temperature=0.5),
+        lambda weights, bias: trades(weights, bias, 1.0, 0.5, "squared_probabilities"),
+    ),
+    "squared scores": (
+        dataclasses.replace(TRADES, divergence="squared_scores", temperature=0.5),
+        lambda weights, bias: trades(weights, bias, 1.0, 0.5, "squared_scores"),
     ),
     "mart": (MART, mart),
     "mart at T=4": (
@@ -309,17 +335,28 @@ def perturbed(defense, context):
     return defense.perturb(context, images, tf.constant(LABELS, tf.int32)).numpy()
 
 
-@pytest.mark.parametrize(("own", "of_head"), [(None, 1.0), (None, 4.0), (0.25, 4.0)])
-def test_trades_attacks_the_divergence(own, of_head):
-    """Fails unless the inner loop starts at small noise and climbs KL(clean || attacked) at T."""
-    defense = defenses.TRADES(attacks.PGD(EPS, steps=2, step_size=0.1), temperature=own)
+def climb(name, scores, clean):
+    """Gradient of a divergence in the scores, `(N, K)`, by central differences."""
+    values, nudges = DIVERGENCES[name], 1e-6 * np.eye(scores.shape[1])
+    sides = [(values(clean, scores + d) - values(clean, scores - d)) / 2e-6 for d in nudges]
+    return np.stack(sides, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "of_head"),
+    [("kl", None, 1.0), *((name, own, 4.0) for name in DIVERGENCES for own in (None, 0.25))],
+)
+def test_trades_attacks_the_divergence(name, own, of_head):
+    """Fails unless the inner loop starts at small noise and climbs d(clean, attacked) at T."""
+    attack = attacks.PGD(EPS, steps=2, step_size=0.1)
+    defense = defenses.TRADES(attack, temperature=own, divergence=name)
     points = perturbed(defense, context_of(linear_model(), of_head))
     temperature = own or of_head
     expected = small_noise(SEED)
-    clean = softmax((IMAGES @ WEIGHTS + BIAS) / temperature)
+    clean = (IMAGES @ WEIGHTS + BIAS) / temperature
     for _ in range(2):
-        attacked = softmax((expected @ WEIGHTS + BIAS) / temperature)
-        moved = expected + 0.1 * np.sign((attacked - clean) @ WEIGHTS.T)
+        attacked = (expected @ WEIGHTS + BIAS) / temperature
+        moved = expected + 0.1 * np.sign(climb(name, attacked, clean) @ WEIGHTS.T)
         expected = np.clip(np.clip(moved, IMAGES - EPS, IMAGES + EPS), 0, 1)
     np.testing.assert_allclose(points, expected, atol=1e-5)
 
