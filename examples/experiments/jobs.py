@@ -64,7 +64,7 @@ def smoke(optimizer: Callable = adam) -> Plan:
 
 
 def train_and_attack(
-    paper: str, methods: Mapping[str, Method], plans: Mapping[str, Plan], budget: str
+    paper: str | None, methods: Mapping[str, Method], plans: Mapping[str, Plan], budget: str
 ) -> dict[str, Job]:
     """One job for every method and seed; a rehearsal takes two methods."""
     plan = plans[budget]
@@ -81,15 +81,15 @@ def rehearsed(methods: tuple[str, ...], plan: Plan) -> tuple[str, ...]:
     return methods[:2] if plan.cost.short else methods
 
 
-def job_name(method: str, seed: int) -> str:
+def job_name(method: str, seed: int | str) -> str:
     """The name of the job, and of its directory."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", f"{method}-{seed}")
 
 
 def one_job(
-    paper: str, name: str, method: Method, plan: Plan, seed: int, directory: pathlib.Path
+    paper: str | None, name: str, method: Method, plan: Plan, seed: int, directory: pathlib.Path
 ) -> dict[str, Any]:
-    """Train a network, then run the attacks of the paper and the standard audit on it."""
+    """Train a network, then run the attacks of the paper, if one is named, and the audit on it."""
     model, facts = train(method, plan.setting, seed, directory / "model.keras")
     images = datasets.load_arrays(plan.setting.dataset, "test")
     measured = measure(model, images, paper, plan.radii, plan.cost, directory / "state", seed)

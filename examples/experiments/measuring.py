@@ -11,7 +11,7 @@ import numpy as np
 
 import keras_mmc
 from keras_mmc.attacks import Attack, Ball
-from keras_mmc.evaluation import Suite, make_protocol, make_suite
+from keras_mmc.evaluation import Protocol, Suite, make_protocol, make_suite
 
 # What the fields of a shortened attack are at most.
 _SHORT = {"steps": 3, "binary_search_steps": 2, "samples": 8, "restarts": 1, "num_targets": 2}
@@ -39,7 +39,7 @@ class Budget:
 def measure(
     model: keras.Model,
     images: tuple[np.ndarray, np.ndarray],
-    paper: str,
+    paper: str | None,
     radii: Sequence[float],
     budget: Budget,
     state: pathlib.Path,
@@ -47,7 +47,8 @@ def measure(
 ) -> dict[str, Any]:
     """What a record says of a network under attack, at several radii.
 
-    Attacks outside the ball run at the first radius alone. Finished batches are kept in `state`.
+    Attacks outside the ball run at the first radius alone; without a paper the suite of the budget
+    is all there is. Finished batches are kept in `state`.
     """
     x, y = (part[: budget.num_images] for part in images)
     clean = model.predict(x, verbose=0).argmax(axis=1) == y
@@ -56,7 +57,7 @@ def measure(
     began = time.process_time()
     for place, eps in enumerate(radii):
         suite = _suite(paper, eps, x.shape[1:], model.output_shape[-1], budget, place == 0)
-        directory = state / f"{paper}-{eps:g}"
+        directory = state / f"{paper or budget.suite}-{eps:g}"
         report = keras_mmc.audit(
             model, x, y, eps, suite, seed=seed, state_directory=directory, verbose=0
         )
@@ -82,7 +83,7 @@ def measure(
 
 def _suite(paper, eps, image_shape, num_classes, budget, with_others):
     """The suite of a paper within a budget, with or without its attacks outside the ball."""
-    protocol = make_protocol(paper, Ball(eps), image_shape)
+    protocol = make_protocol(paper, Ball(eps), image_shape) if paper else Protocol({})
     beside = make_suite(budget.suite, Ball(eps), image_shape, num_classes)
     trials = {
         name: dataclasses.replace(
@@ -96,7 +97,7 @@ def _suite(paper, eps, image_shape, num_classes, budget, with_others):
     attacks: Mapping[str, Attack] = beside.attacks
     if budget.short:
         attacks = {name: _shortened(attack) for name, attack in attacks.items()}
-    return Suite(paper, dict(attacks), trials, (*protocol.notes, *beside.notes))
+    return Suite(paper or beside.name, dict(attacks), trials, (*protocol.notes, *beside.notes))
 
 
 def _shortened(attack):

@@ -62,6 +62,11 @@ def test_a_rehearsal(name, experiments, run_script, tmp_path):
     for picture in place.glob("*.png"):
         assert f'src="{picture.name}"' in page
     assert all((place / f"table1.{kind}").stat().st_size for kind in ("csv", "tex"))
+    if name == "shootout_fashion":
+        grid = found["softmax-rate"]["grid"]
+        best = max(grid, key=lambda row: row["robust"])["rate"]
+        assert len({row["rate"] for row in grid}) == 2
+        assert {found[job]["rate"] for job in found} == {best}
     if name != "differential_margin":
         return
     for measured in found.values():
