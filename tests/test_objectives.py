@@ -164,9 +164,7 @@ def test_squared_probabilities():
 @pytest.mark.parametrize("num_classes", [2, 5])
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_squared_scores_are_distances_of_features(num_classes, scale, rng):
-    """Fails unless, between the centers of a simplex, it is half the squared distance times
-    C^2 K / (K - 1), and free of what moves all scores alike or leaves the span of the centers.
-    """
+    """Fails unless it is C^2 K / (K - 1) times half the squared distance between the centers."""
     head = keras_mmc.MaxMahalanobisCenters(num_classes, scale=scale)
     features, other = rng.normal(size=(2, 6, 8)).astype("float32")
     found = objectives.squared_scores(head(features), head(other))

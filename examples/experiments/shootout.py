@@ -167,8 +167,8 @@ def _tables(records: Mapping[str, dict]) -> Iterator[Table]:
         rows.append((name, clean, robust, f"{100 * mean:+.2f}", spread, f"{cpu:.0f}"))
     header = ("training", "clean", "robust", f"against {BASELINE}", "95 % interval", "CPU s")
     note = (
-        "Differences are paired: the same seed, split, order and test images. In points. Of 20 such "
-        "intervals one misses by chance."
+        "Differences are paired: the same seed, split, order and test images. In points. Of 20 "
+        "such intervals one misses by chance."
     )
     yield Table("Paired comparison", header, tuple(rows), note)
     rates = [row["rate"] for row in grids[0]["grid"]]

@@ -11,7 +11,6 @@ from keras_mmc._validation import check_choice, check_number
 from keras_mmc.defenses.attack_defense import AttackDefense
 from keras_mmc.defenses.base import SampleLosses
 
-
 DIVERGENCES: dict[str, Callable] = {
     "kl": objectives.kl,
     "squared_probabilities": objectives.squared_probabilities,
