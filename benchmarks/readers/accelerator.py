@@ -25,6 +25,14 @@ def device(record: dict) -> str:
     return record["device"]["machine"]["devices"][0]["device_name"]
 
 
+def facts(record: dict) -> str:
+    """Where the figures of a record are from."""
+    machine = record["device"]["machine"]
+    words = ", ".join(f"{name} {machine[name]}" for name in ("keras", "tensorflow", "numpy"))
+    command = " ".join(["python benchmarks/accelerator/run.py", *record["flags"]])
+    return f"`{command}`, commit {record['commit']}, {words}, {device(record)}"
+
+
 def _agreement(record):
     scores = measured(record, "determinism")["scores beside the CPU"]
     repeated = measured(record, "determinism")
@@ -58,7 +66,10 @@ def _throughput(record):
     )
     pieces = record["throughput"]
     header = ("method, precision, compiler", "images per second", "share of the peak", "memory, GB")
-    note = f"Training of preact_resnet18; {len(pieces) - len(rows)} further pieces did not end."
+    note = (
+        "Training of preact_resnet18. The peak is that of the matrix product in the same "
+        f"precision, for float32 with TF32. {len(pieces) - len(rows)} further pieces did not end."
+    )
     return Table("Training speed", header, rows, note)
 
 
@@ -82,13 +93,14 @@ def _training(record):
         "under PGD",
         "seconds in all",
     )
-    data = f"Images: {', '.join(record['data'])}. " if record.get("data") else ""
+    data = ", ".join(record.get("data", ()))
     note = (
-        f"{data}{len(measured(record, 'audit'))} of {len(record['audit'])} audits ended: without "
-        "one the figure under PGD is no robust accuracy. The networks had different numbers of "
-        "steps and are far from converged: training runs, which loss is better is open."
+        f"{f'Trained on {data}.' if data else 'The record does not name the images.'} "
+        f"{len(measured(record, 'audit'))} of {len(record['audit'])} audits ended: without one the "
+        "figure under PGD is no robust accuracy. The networks had different numbers of steps and "
+        "are far from converged: training runs, which loss is better is open."
     )
-    return Table("Adversarial training of about a minute", header, rows, note)
+    return Table("A short adversarial training", header, rows, note)
 
 
 def tables(record: dict) -> Iterator[Table]:
@@ -117,4 +129,5 @@ READER = Benchmark(
     tables,
     conclusion,
     "Wall time on a machine that runs nothing else. Every figure is of one run.",
+    facts,
 )

@@ -7,6 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from readers import Table
 
 
+def facts(record: dict) -> str:
+    """Where the figures of a record are from: command, commit, versions, processor, cost."""
+    versions = {name: value for name, value in record["versions"].items() if name != "keras_mmc"}
+    words = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"`{record['command']}`, commit {record['commit']}, {words}, {record['processor']}; "
+        f"{record['cpu_seconds']:.0f} CPU seconds in all"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
     """How the records of a benchmark are read.
@@ -16,12 +26,14 @@ class Benchmark:
         tables: makes the tables of one record.
         conclusion: says in a sentence or two what is true, of all records by the names of the runs.
         reading: what a reader must know of all its tables; no figures.
+        facts: says where the figures of a record are from.
     """
 
     question: str
     tables: Callable[[dict], Iterator[Table]]
     conclusion: Callable[[Mapping[str, dict]], str]
-    reading: str = ""
+    reading: str
+    facts: Callable[[dict], str] = facts
 
 
 def spread(values: Sequence[float], digits: int, scale: float = 1.0) -> str:

@@ -43,8 +43,8 @@ def conclusion(records: Mapping[str, dict]) -> str:
             for name in record["contestants"]
             if name != BASE
         ]
-        said.append(f"{record['network']}, batch {record['batch_size']}: {', '.join(costs)}")
-    return f"Multiples of a plain training step; {'; '.join(said)}."
+        said.append(f"{record['network']}, batch {record['batch_size']}: {'; '.join(costs)}")
+    return f"Multiples of a plain training step. {'. '.join(said)}."
 
 
 READER = Benchmark(
