@@ -92,6 +92,7 @@ def predictions(model, x):
 def main(argv):
     """Run the attacks in turn, each on the images that are still classified correctly."""
     del argv
+    versions = {name: importlib.metadata.version(name) for name in ("torch", FLAGS.library)}
     torch.manual_seed(FLAGS.seed)
     data = np.load(FLAGS.data)
     x, y = torch.tensor(data["x"], device=DEVICE).permute(0, 3, 1, 2).contiguous(), data["y"]
@@ -111,7 +112,6 @@ def main(argv):
             assert (found - x[rows_here]).abs().max() <= FLAGS.eps + 1e-5
             correct[rows_here] = predictions(model, found) == y[rows_here]
         rows[name] = {"accuracy": correct.mean(), "cpu_seconds": time.process_time() - began}
-    versions = {name: importlib.metadata.version(name) for name in ("torch", FLAGS.library)}
     print(json.dumps({"rows": rows, "versions": versions}))
 
 

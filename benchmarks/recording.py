@@ -21,6 +21,8 @@ flags.register_validator(
 )
 # What benchmarks compare with.
 LIBRARIES = ("cleverhans", "foolbox", "adversarial-robustness-toolbox")
+# Of the code that runs: a checkout may have moved on when a benchmark ends.
+COMMIT = records.commit()
 VARIABLES = ("TF_ENABLE_ONEDNN_OPTS",)
 TRAINING = ("dataset", "model", "epochs", "batch_size", "learning_rate", "seed", "defense")
 TRAINING_ATTACK = ("attack_eps", "attack_steps", "attack_step_size", "eps_ramp")
@@ -51,7 +53,7 @@ def network_flags(path: str) -> dict[str, str]:
 
 
 def report(name: str, figures: dict, libraries: tuple[str, ...] = ()) -> None:
-    """Print the tables of a benchmark, and write its record if `--record` is given.
+    """Write the record of a benchmark if `--record` is given, and print its tables.
 
     Args:
         name: of the benchmark, a key of `readers.every.BENCHMARKS`.
@@ -64,7 +66,8 @@ def report(name: str, figures: dict, libraries: tuple[str, ...] = ()) -> None:
         **figures,
         "cpu_seconds": sum(os.times()[:4]),  # of this process and of those it has started
         **records.environment(*libraries),
+        "commit": COMMIT,
     }
-    print(pages.markdown(BENCHMARKS[name].tables(record)))
-    if FLAGS.record:
+    if FLAGS.record:  # first: what took hours must not be lost where no table can be made of it
         records.write_file(pathlib.Path(FLAGS.record), record)
+    print(pages.markdown(BENCHMARKS[name].tables(record)))

@@ -51,9 +51,9 @@ def conclusion(records: Mapping[str, dict]) -> str:
             if not name.startswith("keras_mmc")
         ]
         left = record["contestants"][BASE]["robust_accuracy"]
-        where = f"{record['dataset']}, eps {record['eps']:.4g}, where {spread(left, 1, 100)} %"
-        said.append(f"{', '.join(costs) or 'none installed'} on {where} stays robust")
-    return f"Other libraries, in multiples of the CPU time here: {'; '.join(said)}."
+        where = f"{record['dataset']}, eps {record['eps']:.4g}, where it leaves"
+        said.append(f"{', '.join(costs) or 'none'} on {where} {spread(left, 1, 100)} %")
+    return f"PGD of other libraries, in multiples of the CPU time here: {'; '.join(said)}."
 
 
 READER = Benchmark(
