@@ -10,11 +10,11 @@ benchmarks/README.md).
   python benchmarks/attack_cost.py --model=runs/mnist/softmax/model.keras --dataset=mnist --eps=0.1
 """
 
-import statistics
 import time
 
 import keras
 import numpy as np
+import recording
 import tensorflow as tf
 from absl import app, flags
 
@@ -156,44 +156,50 @@ def prepared(model, step_size, x, y):
     return attacks, missing
 
 
+def right(model, x, y):
+    """Whether each image is classified correctly."""
+    return model.predict(x, verbose=0).argmax(axis=1) == y
+
+
 def robust_accuracy(model, x, found, y):
     """Fraction of images classified correctly before the attack and after it."""
     if np.abs(found - x).max() > FLAGS.eps + 1e-5 or found.min() < 0 or found.max() > 1:
         raise ValueError("An attack returned adversarial examples outside the ball or the box.")
-    right = [model.predict(images, verbose=0).argmax(axis=1) == y for images in (x, found)]
-    return np.mean(right[0] & right[1])
+    return np.mean(right(model, x, y) & right(model, found, y))
 
 
 def main(argv):
-    """Measure, interleaved, and print CPU seconds, robust accuracy and multiples of ours."""
+    """Measure, interleaved, and report CPU seconds and robust accuracy."""
     del argv
     x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
     x, y = x[: FLAGS.num_images], y[: FLAGS.num_images]
     model = keras.models.load_model(FLAGS.model)
     step_size = FLAGS.step_size or 2.5 * FLAGS.eps / FLAGS.steps
     attacks, missing = prepared(model, step_size, x, y)
-    costs, accuracies = {name: [] for name in attacks}, {name: [] for name in attacks}
+    made = {name: {"cpu_seconds": [], "robust_accuracy": []} for name in attacks}
     for number in range(FLAGS.rounds):
         for name, attack in attacks.items():
             keras.utils.set_random_seed(number)
             start = time.process_time()
             found = attack(x, y)
-            costs[name].append(time.process_time() - start)
-            accuracies[name].append(robust_accuracy(model, x, found, y))
-    print(
-        f"{FLAGS.model}, first {len(x)} test images of {FLAGS.dataset}: L-infinity PGD-"
-        f"{FLAGS.steps} with {FLAGS.restarts} restarts, eps {FLAGS.eps:g}, step {step_size:g}"
-    )
-    base = costs["keras_mmc, cross_entropy"]
-    for name, values in costs.items():
-        multiple = statistics.median(value / own for value, own in zip(values, base, strict=True))
-        print(
-            f"{name:24s} median {statistics.median(values):8.2f} CPU s, range {min(values):.2f} to "
-            f"{max(values):.2f}, {multiple:5.2f} of ours; robust accuracy "
-            f"{100 * min(accuracies[name]):.1f} to {100 * max(accuracies[name]):.1f} %"
-        )
-    for name in missing:
-        print(f"missing: {name}")
+            made[name]["cpu_seconds"].append(time.process_time() - start)
+            made[name]["robust_accuracy"].append(robust_accuracy(model, x, found, y))
+    figures = {
+        "network_flags": recording.network_flags(FLAGS.model),
+        "dataset": FLAGS.dataset,
+        "num_images": len(x),
+        "eps": FLAGS.eps,
+        "step_size": step_size,
+        "steps": FLAGS.steps,
+        "restarts": FLAGS.restarts,
+        "batch_size": FLAGS.batch_size,
+        "rounds": FLAGS.rounds,
+        "seeds": list(range(FLAGS.rounds)),
+        "clean_accuracy": np.mean(right(model, x, y)),
+        "contestants": made,
+        "missing": missing,
+    }
+    recording.report("attack_cost", figures, recording.LIBRARIES)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ python benchmarks/audit_memory.py --model=runs/mnist/mmc/model.keras --dataset=m
 import resource
 
 import keras
+import recording
 from absl import app, flags
 
 import keras_mmc
@@ -25,7 +26,7 @@ def peak():
 
 
 def main(argv):
-    """Audit, and print the peaks before and after."""
+    """Audit, and report the peaks before and after."""
     del argv
     imports = peak()
     x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
@@ -40,11 +41,22 @@ def main(argv):
         batch_size=FLAGS.batch_size,
         verbose=0,
     )
-    print(report)
-    print(
-        f"Peak memory: imports {imports:.2f} GiB, with data {data:.2f} GiB, with the audit "
-        f"{peak():.2f} GiB: {peak() - imports:.2f} GiB above the imports."
-    )
+    figures = {
+        "network_flags": recording.network_flags(FLAGS.model),
+        "dataset": FLAGS.dataset,
+        "num_images": len(x),
+        "eps": FLAGS.eps,
+        "suite": FLAGS.suite,
+        "batch_size": FLAGS.batch_size,
+        "seed": 0,
+        "peak_gib": {"imports": imports, "data": data, "audit": peak()},
+        "accuracy": {
+            "clean": report.clean_accuracy,
+            "naive": report.naive_accuracy,
+            "robust": report.robust_accuracy,
+        },
+    }
+    recording.report("audit_memory", figures)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 
 import keras
 import numpy as np
+import recording
 from absl import app, flags
 
 import keras_mmc
@@ -46,12 +47,12 @@ def ours(x, y):
         if len(left):
             found = attack(model, x[left], y[left], batch_size=FLAGS.batch_size, seed=FLAGS.seed)
             correct[left] = model.predict(found, verbose=0).argmax(axis=1) == y[left]
-        rows[name] = {"accuracy": correct.mean(), "cpu_s": time.process_time() - began}
+        rows[name] = {"accuracy": correct.mean(), "cpu_seconds": time.process_time() - began}
     return rows
 
 
 def theirs(library, data):
-    """The same of another library, from a process of its own."""
+    """The same of another library, from a process of its own, and the versions there."""
     script = pathlib.Path(__file__).with_name("auto_attack_torch.py")
     command = [FLAGS.torch_python, script, f"--model={FLAGS.model}", f"--data={data}"]
     command += [f"--eps={FLAGS.eps}", f"--library={library}", f"--seed={FLAGS.seed}"]
@@ -63,30 +64,33 @@ def theirs(library, data):
         text=True,
         check=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    said = json.loads(done.stdout.splitlines()[-1])
+    return said["rows"], said["versions"]
 
 
 def main(argv):
-    """Run both, one after the other, and print the table."""
+    """Run both, one after the other, and report."""
     del argv
     x, y = keras_mmc.datasets.load_arrays(FLAGS.dataset, "test")
     x, y = x[: FLAGS.num_images], y[: FLAGS.num_images]
-    results = {"keras_mmc": ours(x, y)}
+    results, versions = {"keras_mmc": ours(x, y)}, {}
     with tempfile.TemporaryDirectory() as directory:
         data = pathlib.Path(directory) / "images.npz"
         np.savez(data, x=x, y=y)
         for library in FLAGS.libraries:
-            results[library] = theirs(library, data)
-    print(f"{FLAGS.model}, first {len(x)} test images of {FLAGS.dataset}, eps {FLAGS.eps:g}")
-    print("accuracy after each attack and those before it, and its CPU seconds")
-    for library, rows in results.items():
-        cells = [
-            f"{name} {100 * row['accuracy']:.2f} %"
-            + (f" ({row['cpu_s']:.0f} s)" if "cpu_s" in row else "")
-            for name, row in rows.items()
-        ]
-        total = sum(row.get("cpu_s", 0) for row in rows.values())
-        print(f"{library:14s} {', '.join(cells)}; total {total:.0f} CPU s")
+            results[library], found = theirs(library, data)
+            versions |= found
+    figures = {
+        "network_flags": recording.network_flags(FLAGS.model),
+        "dataset": FLAGS.dataset,
+        "num_images": len(x),
+        "eps": FLAGS.eps,
+        "batch_size": FLAGS.batch_size,
+        "seed": FLAGS.seed,
+        "contestants": results,
+        "versions_there": versions,
+    }
+    recording.report("auto_attack", figures)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """AutoAttack of another library on a .keras file, under Keras' torch backend.
 
 Started by benchmarks/auto_attack.py in an environment that has torch and the library. Prints one
-JSON line: accuracy and CPU seconds after each attack.
+JSON line: accuracy and CPU seconds after each attack, and the versions of the libraries.
 
   KERAS_BACKEND=torch python benchmarks/auto_attack_torch.py --model=a.keras --data=b.npz --eps=0.3
 """
 
+import importlib.metadata
 import json
 import time
 
@@ -91,6 +92,7 @@ def predictions(model, x):
 def main(argv):
     """Run the attacks in turn, each on the images that are still classified correctly."""
     del argv
+    versions = {name: importlib.metadata.version(name) for name in ("torch", FLAGS.library)}
     torch.manual_seed(FLAGS.seed)
     data = np.load(FLAGS.data)
     x, y = torch.tensor(data["x"], device=DEVICE).permute(0, 3, 1, 2).contiguous(), data["y"]
@@ -109,8 +111,8 @@ def main(argv):
             found = attack(x[rows_here], torch.tensor(y[rows_here], device=DEVICE).long()).detach()
             assert (found - x[rows_here]).abs().max() <= FLAGS.eps + 1e-5
             correct[rows_here] = predictions(model, found) == y[rows_here]
-        rows[name] = {"accuracy": correct.mean(), "cpu_s": time.process_time() - began}
-    print(json.dumps(rows))
+        rows[name] = {"accuracy": correct.mean(), "cpu_seconds": time.process_time() - began}
+    print(json.dumps({"rows": rows, "versions": versions}))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ AutoAttack says what each is worth. Training is sized for the embedded digits.
 import time
 
 import keras
+import recording
 from absl import app, flags
 
 import keras_mmc
@@ -79,28 +80,31 @@ def accuracies(model, seed):
 
 
 def main(argv):
-    """Train and judge every pair, and print a line for each."""
+    """Train and judge every pair, say so in a line for each run, and report."""
     del argv
-    print(
-        f"small_cnn on digits, {FLAGS.epochs} epochs, PGD-{FLAGS.steps}, eps {FLAGS.eps:g}; "
-        f"AutoAttack on {FLAGS.num_images} images, seeds 0 to {FLAGS.seeds - 1}"
-    )
+    runs = []
     for name in FLAGS.losses or LOSSES:
         for objective in OBJECTIVES:
             if (name, objective) == ("softmax", "cross_entropy"):
                 continue  # its training loss
-            began, rows = time.process_time(), []
             for seed in range(FLAGS.seeds):
-                rows.append(accuracies(trained(*LOSSES[name], objective, seed), seed))
-            clean, robust = (
-                " ".join(f"{value:6.2%}" for value in part) for part in zip(*rows, strict=True)
-            )
-            print(
-                f"{name:14s} {objective:14s} clean {clean}  AutoAttack {robust}  "
-                f"mean {sum(row[1] for row in rows) / len(rows):.2%}  "
-                f"{time.process_time() - began:.0f} CPU s",
-                flush=True,
-            )
+                began = time.process_time()
+                clean, robust = accuracies(trained(*LOSSES[name], objective, seed), seed)
+                run = {"loss": name, "objective": objective, "seed": seed}
+                run |= {"clean_accuracy": clean, "robust_accuracy": robust}
+                runs.append(run | {"cpu_seconds": time.process_time() - began})
+                print(f"{name}, {objective}, seed {seed}: AutoAttack {robust:.2%}", flush=True)
+    figures = {
+        "network": "small_cnn",
+        "dataset": "digits",
+        "epochs": FLAGS.epochs,
+        "steps": FLAGS.steps,
+        "eps": FLAGS.eps,
+        "num_images": FLAGS.num_images,
+        "seeds": list(range(FLAGS.seeds)),
+        "runs": runs,
+    }
+    recording.report("inner_objective", figures)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ with bfloat16 instructions (`amx_bf16` or `avx512_bf16` in /proc/cpuinfo); other
   python benchmarks/mixed_precision.py
 """
 
-import statistics
+import pathlib
 import time
 
 import keras
+import recording
 from absl import app, flags
 
 import keras_mmc
@@ -49,8 +50,15 @@ def accuracies(model):
     return [(model.predict(z, verbose=0).argmax(axis=1) == y).mean() for z in (x, found)]
 
 
+def bfloat16_instructions():
+    """Whether the processor says that it computes in bfloat16."""
+    held = pathlib.Path("/proc/cpuinfo")
+    text = held.read_text(encoding="utf-8") if held.exists() else ""
+    return "avx512_bf16" in text or "amx_bf16" in text
+
+
 def main(argv):
-    """Train both, an epoch each in turn, and print the table."""
+    """Train both, an epoch each in turn, and report."""
     del argv
     x, y = keras_mmc.datasets.load_arrays("mnist", "train")
     x, y = x[: FLAGS.num_images], y[: FLAGS.num_images]
@@ -61,22 +69,24 @@ def main(argv):
             began = time.process_time()
             robust.fit(x, y, batch_size=FLAGS.batch_size, verbose=0)
             costs[policy].append(time.process_time() - began)
-    print(f"preact_resnet18, {len(x)} images, {FLAGS.epochs} epochs of FGSM-RS, eps {FLAGS.eps:g}")
+    made = {}
     for policy, robust in models.items():
         clean, attacked = accuracies(robust.model)
-        spent = costs[policy][1:]
-        print(
-            f"{policy:>15}: {statistics.median(spent):.1f} CPU s an epoch "
-            f"({min(spent):.1f} to {max(spent):.1f}), clean {clean:.1%}, PGD-20 {attacked:.1%}"
-        )
-    ratios = [
-        wide / half
-        for wide, half in zip(costs["float32"][1:], costs["mixed_bfloat16"][1:], strict=True)
-    ]
-    print(
-        f"float32 / mixed_bfloat16: {statistics.median(ratios):.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f})"
-    )
+        made[policy] = {"cpu_seconds": costs[policy][1:]}
+        made[policy] |= {"clean_accuracy": clean, "robust_accuracy": attacked}
+    figures = {
+        "network": "preact_resnet18",
+        "dataset": "mnist",
+        "train_images": len(x),
+        "num_images": FLAGS.test_images,
+        "batch_size": FLAGS.batch_size,
+        "rounds": FLAGS.epochs - 1,
+        "eps": FLAGS.eps,
+        "seed": FLAGS.seed,
+        "bfloat16_instructions": bfloat16_instructions(),
+        "contestants": made,
+    }
+    recording.report("mixed_precision", figures)
 
 
 if __name__ == "__main__":

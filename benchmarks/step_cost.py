@@ -1,16 +1,16 @@
 """CPU time of a training step with MMC against softmax cross-entropy on the same network.
 
-Both networks are built and traced first; then rounds of steps alternate between them, and the
-medians of the rounds are compared. CPU time, not wall time: other programs do not count.
+Both networks are built and traced first; then rounds of steps alternate between them. CPU time,
+not wall time: other programs do not count.
 
   python benchmarks/step_cost.py --model=small_cnn --rounds=15
 """
 
-import statistics
 import time
 
 import keras
 import numpy as np
+import recording
 from absl import app, flags
 
 import keras_mmc
@@ -42,8 +42,9 @@ def round_cost(model, x, y):
 
 
 def main(argv):
-    """Measure, interleaved, and print medians, ranges and the ratio."""
+    """Measure, interleaved, and report."""
     del argv
+    keras.utils.set_random_seed(0)
     models = {
         "softmax cross-entropy": build(
             None, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -59,14 +60,15 @@ def main(argv):
     for _ in range(FLAGS.rounds):
         for name, model in models.items():
             costs[name].append(round_cost(model, x, y))
-    for name, values in costs.items():
-        print(
-            f"{name:22s} median {1e3 * statistics.median(values):7.2f} CPU ms per step, range "
-            f"{1e3 * min(values):.2f} to {1e3 * max(values):.2f}"
-        )
-    softmax, mmc = (statistics.median(values) for values in costs.values())
-    paired = statistics.median(m / s for s, m in zip(*costs.values(), strict=True))
-    print(f"MMC / softmax: {mmc / softmax:.3f} of medians, {paired:.3f} median of paired rounds")
+    figures = {
+        "network": FLAGS.model,
+        "batch_size": FLAGS.batch_size,
+        "steps": FLAGS.steps,
+        "rounds": FLAGS.rounds,
+        "seed": 0,
+        "contestants": {name: {"cpu_seconds": values} for name, values in costs.items()},
+    }
+    recording.report("step_cost", figures)
 
 
 if __name__ == "__main__":

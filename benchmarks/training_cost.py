@@ -11,11 +11,11 @@ Libraries that are not installed are named (see benchmarks/README.md).
 """
 
 import functools
-import statistics
 import time
 
 import keras
 import numpy as np
+import recording
 import tensorflow as tf
 from absl import app, flags
 
@@ -168,51 +168,59 @@ def contestants():
     }
 
 
+def dataset():
+    """The name of the data set that fits the network."""
+    return "mnist" if FLAGS.model == "small_cnn" else "cifar10"
+
+
 def batches(split, number):
-    """The first images and labels of the data set that fits the network."""
-    name = "mnist" if FLAGS.model == "small_cnn" else "cifar10"
-    x, y = keras_mmc.datasets.load_arrays(name, split)
+    """The first images and labels of the data set."""
+    x, y = keras_mmc.datasets.load_arrays(dataset(), split)
     return x[:number], y[:number]
 
 
-def multiple(costs, name, base):
-    """Median and range, over the rounds, of what a contestant costs in terms of another one."""
-    ratios = [cost / of for cost, of in zip(costs[name], costs[base], strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-
-
-def main(argv):
-    """Measure, interleaved, and print milliseconds of CPU, multiples and robust accuracy."""
-    del argv
-    images = FLAGS.steps * FLAGS.batch_size
-    x, y = batches("train", images * (FLAGS.rounds + 1))
-    runs, missing = {}, []
-    for name, make in contestants().items():
-        try:
-            runs[name] = make()
-        except ModuleNotFoundError as error:
-            missing.append(f"{name} ({error})")
-    costs = {name: [] for name in runs}
+def measured(runs, x, y):
+    """CPU seconds per step of every round, the first of which traces the steps and is left out."""
+    images, costs = FLAGS.steps * FLAGS.batch_size, {name: [] for name in runs}
     for first in range(0, len(x), images):
         part = slice(first, first + images)
         for name, (_, run) in runs.items():
             start = time.process_time()
             run(x[part], y[part])
             costs[name].append((time.process_time() - start) / FLAGS.steps)
-    costs = {name: values[1:] for name, values in costs.items()}
-    test_x, test_y = batches("test", 100)
-    print(f"{FLAGS.model}, batch {FLAGS.batch_size}, {FLAGS.rounds} rounds of {FLAGS.steps} steps")
+    return {name: values[1:] for name, values in costs.items()}
+
+
+def main(argv):
+    """Measure, interleaved, and report, with the robust accuracies at the end."""
+    del argv
+    x, y = batches("train", FLAGS.steps * FLAGS.batch_size * (FLAGS.rounds + 1))
+    runs, missing = {}, []
+    for name, make in contestants().items():
+        try:
+            runs[name] = make()
+        except ModuleNotFoundError as error:
+            missing.append(f"{name} ({error})")
+    costs = measured(runs, x, y)
+    x, y = batches("test", 100)
+    made = {}
     for name, (model, _) in runs.items():
-        found = pgd(10)(model, test_x, test_y)
-        accuracy = np.mean(model.predict(found, verbose=0).argmax(axis=1) == test_y)
-        print(
-            f"{name:24s} median {1e3 * statistics.median(costs[name]):8.1f} CPU ms per step, range "
-            f"{1e3 * min(costs[name]):.1f} to {1e3 * max(costs[name]):.1f}; of plain "
-            f"{multiple(costs, name, 'plain')}; robust accuracy {100 * accuracy:.0f} %"
-        )
-    print(f"PGD-10 + EMR / PGD-10: {multiple(costs, 'PGD-10 + EMR', 'PGD-10')}")
-    for name in missing:
-        print(f"missing: {name}")
+        found = pgd(10)(model, x, y)
+        accuracy = np.mean(model.predict(found, verbose=0).argmax(axis=1) == y)
+        made[name] = {"cpu_seconds": costs[name], "robust_accuracy": accuracy}
+    figures = {
+        "network": FLAGS.model,
+        "dataset": dataset(),
+        "batch_size": FLAGS.batch_size,
+        "steps": FLAGS.steps,
+        "rounds": FLAGS.rounds,
+        "seed": 0,
+        "eps": eps(),
+        "num_images": len(x),
+        "contestants": made,
+        "missing": missing,
+    }
+    recording.report("training_cost", figures, recording.LIBRARIES)
 
 
 if __name__ == "__main__":

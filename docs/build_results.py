@@ -1,8 +1,9 @@
-"""Write the pages of docs/results that hold the tables of experiments, from their records.
+"""Write everything in docs/results that is not a record, from the records.
 
     python docs/build_results.py
 
-A record is docs/results/records/<experiment>/<run>/record.json, as examples/reproduce.py left it.
+Records are docs/results/records/<experiment>/<run>/record.json, as examples/reproduce.py left them,
+and docs/results/records/benchmarks/<benchmark>/<run>.json, as benchmarks write with --record.
 """
 
 import json
@@ -11,40 +12,119 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
-sys.path.insert(0, str(ROOT / "examples"))
+RECORDS = RESULTS / "records"
+BENCHMARK_RECORDS = RECORDS / "benchmarks"
+sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "benchmarks")]
 
 from experiments import pages  # noqa: E402
+from readers.every import BENCHMARKS  # noqa: E402
 from reproduce import EXPERIMENTS  # noqa: E402
 
+INDEX = """# Results
 
-def page(name: str) -> str:
+Every figure here is computed from a record, a JSON file that was written when a run ended.
+docs/build_results.py writes all pages of this folder. A page names the commands, the commit and the
+processor of its records. Cost is CPU time over all cores unless a page says otherwise. Other
+programs on a machine lengthen CPU time too, where they share caches and cores: contestants take
+turns, and ranges say how far rounds lie apart.
+
+## Experiments of the papers
+
+{experiments}
+
+To measure one again, copy the records that `examples/reproduce.py` leaves into
+`docs/results/records` and run `python docs/build_results.py`.
+
+## Benchmarks
+
+{benchmarks}
+
+To measure one again, give the script a `--record` in `docs/results/records/benchmarks` and run
+`python docs/build_results.py`; [benchmarks](../../benchmarks/README.md) says what each does.
+"""
+
+
+def read(path: pathlib.Path) -> dict:
+    """A record."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def experiment_records(name: str) -> dict[str, dict]:
+    """The records of an experiment by run, in the order of the experiment."""
+    found = {path.parent.name: read(path) for path in (RECORDS / name).glob("*/record.json")}
+    order = EXPERIMENTS[name].jobs(next(iter(found.values()))["budget"])
+    return {job: found[job] for job in order if job in found}
+
+
+def benchmark_records(name: str) -> dict[str, dict]:
+    """The records of a benchmark by run, sorted."""
+    return {path.stem: read(path) for path in sorted((BENCHMARK_RECORDS / name).glob("*.json"))}
+
+
+def experiment_page(name: str) -> str:
     """The page of an experiment in Markdown."""
-    experiment, found = EXPERIMENTS[name], {}
-    for path in sorted((RESULTS / "records" / name).glob("*/record.json")):
-        found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
-    # In the order in which the runs were made, as in the experiment.
-    order = experiment.jobs(next(iter(found.values()))["budget"])
-    found = {job: found[job] for job in order if job in found}
-    tables = pages.markdown(experiment.tables(found))
+    experiment, found = EXPERIMENTS[name], experiment_records(name)
     first = next(iter(found.values()))
+    planned = len(experiment.jobs(first["budget"]))
     cpu = sum(record["cpu_seconds"] for record in found.values())
     facts = (
         f"`{first['command']}`, commit {first['commit']}, TensorFlow "
         f"{first['versions']['tensorflow']}, {first['processor']}; {cpu:.0f} CPU seconds for "
-        f"{len(found)} of {len(order)} runs. Made by docs/build_results.py of the "
+        f"{len(found)} of {planned} runs. Made by docs/build_results.py of the "
         f"[records](records/{name})."
     )
     source = f"{experiment.paper.authors}, *{experiment.paper.title}*, {experiment.paper.venue}"
+    tables = pages.markdown(experiment.tables(found))
     return (
         f"# {name}\n\n{experiment.question} After {source}, <{experiment.paper.link}>.\n\n"
         f"**{experiment.conclusion(found)}**\n\n{tables}\n{facts}\n"
     )
 
 
+def benchmark_page(name: str) -> str:
+    """The page of a benchmark in Markdown: every record with its tables, and where it is from."""
+    benchmark, found = BENCHMARKS[name], benchmark_records(name)
+    parts = [
+        f"# {name}",
+        f"{benchmark.question} {benchmark.reading}",
+        f"**{benchmark.conclusion(found)}**",
+    ]
+    for run, record in found.items():
+        held = f"[this record](records/benchmarks/{name}/{run}.json)"
+        parts += [pages.markdown(benchmark.tables(record)).strip()]
+        parts += [f"{benchmark.facts(record)}. Made by docs/build_results.py of {held}."]
+    return "\n\n".join(parts) + "\n"
+
+
+def index(experiments: list[str], benchmarks: list[str]) -> str:
+    """The page that names all others, each with its conclusion."""
+    lines = {
+        "experiments": [
+            f"* [{name}]({name}.md): {EXPERIMENTS[name].conclusion(experiment_records(name))}"
+            for name in experiments
+        ],
+        "benchmarks": [
+            f"* [{name}]({name}.md): {BENCHMARKS[name].conclusion(benchmark_records(name))}"
+            for name in benchmarks
+        ],
+    }
+    return INDEX.format(**{part: "\n".join(found) for part, found in lines.items()})
+
+
+def every_page() -> dict[str, str]:
+    """The text of every page by the name of its file."""
+    folders = {path.name for path in RECORDS.iterdir()} - {BENCHMARK_RECORDS.name}
+    experiments = sorted(folders)
+    benchmarks = sorted(path.name for path in BENCHMARK_RECORDS.iterdir())
+    found = {"README.md": index(experiments, benchmarks)}
+    found |= {f"{name}.md": experiment_page(name) for name in experiments}
+    return found | {f"{name}.md": benchmark_page(name) for name in benchmarks}
+
+
 def main() -> None:
-    """Write the page of every experiment that has records."""
-    for directory in sorted((RESULTS / "records").iterdir()):
-        (RESULTS / f"{directory.name}.md").write_text(page(directory.name), encoding="utf-8")
+    """Write all pages."""
+    for name, text in every_page().items():
+        (RESULTS / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def main(argv):
         work(*FLAGS.worker)
         return
     folder, end = pathlib.Path(tempfile.mkdtemp()), time.time()
-    record = {"commit": FLAGS.commit, "flags": sys.argv[1:]}
+    record = {"commit": FLAGS.commit, "flags": sys.argv[1:], "data": FLAGS.data}
     for text in FLAGS.parts:
         part, seconds = text.split(":")
         began, end = time.time(), end + float(seconds)

@@ -1,5 +1,6 @@
 """Records of runs: one JSON file each, written when the run is complete and never again."""
 
+import importlib.metadata
 import json
 import pathlib
 import platform
@@ -16,11 +17,21 @@ from keras_mmc import _files
 NAME = "record.json"
 
 
-def environment() -> dict[str, Any]:
-    """Versions of the libraries, the commit of this code if it is a checkout, the processor."""
+def environment(*libraries: str) -> dict[str, Any]:
+    """Versions, the commit of this code if it is a checkout, and the processor.
+
+    Versions are those of the package and of what it computes with, and of those of the further
+    `libraries`, distributions, that are installed.
+    """
     modules = {"keras_mmc": keras_mmc, "keras": keras, "tensorflow": tf, "numpy": np}
+    versions = {name: module.__version__ for name, module in modules.items()}
+    for name in libraries:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
     return {
-        "versions": {name: module.__version__ for name, module in modules.items()},
+        "versions": versions,
         "commit": commit(),
         "python": platform.python_version(),
         "processor": _processor(),
@@ -57,9 +68,14 @@ def read(directory: pathlib.Path) -> dict[str, Any] | None:
 
 
 def write(directory: pathlib.Path, record: dict[str, Any]) -> None:
+    """Write the record of a run into its directory."""
+    write_file(directory / NAME, record)
+
+
+def write_file(path: pathlib.Path, record: dict[str, Any]) -> None:
     """Write a record as a whole; numbers of NumPy become plain ones, NaN is refused."""
-    partial = directory / f"{NAME}.partial"
-    with _files.replacing(directory / NAME, partial):
+    partial = path.with_name(f"{path.name}.partial")
+    with _files.replacing(path, partial):
         text = json.dumps(record, indent=1, default=_plain, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
 

@@ -14,8 +14,8 @@ from keras_mmc.attacks import misclassified
 from keras_mmc.evaluation.intervals import wilson_interval
 from keras_mmc.evaluation.rows import MASKED, MODEL, WEAK, Diagnostic, diagnostic
 
-# On networks trained adversarially, whose gradients are honest, Square breaks up to 9 % of what
-# the white-box attacks of AutoAttack leave; see docs/results.
+# On networks trained adversarially, whose gradients are honest, Square too breaks a little of what
+# the white-box attacks of AutoAttack leave.
 _HONEST_LEFTOVER = 0.1
 _SIGNIFICANT = 0.01
 
