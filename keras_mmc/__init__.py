@@ -8,9 +8,10 @@ import importlib
 
 import keras
 
-from keras_mmc import centers, layers, losses, metrics, models, objectives
+from keras_mmc import adapters, centers, layers, losses, metrics, models, objectives
 from keras_mmc._backend import require_tensorflow
 from keras_mmc._version import __version__ as __version__
+from keras_mmc.adapters import replace_head, to_scores
 from keras_mmc.layers import (
     DenseWithCenters,
     DifferentialHead,
@@ -62,6 +63,7 @@ __all__ = [
     "MMLDALoss",
     "MaxMahalanobisCenters",
     "ShellMMCLoss",
+    "adapters",
     "centers",
     "layers",
     "losses",
@@ -69,6 +71,8 @@ __all__ = [
     "models",
     "objectives",
     "plotting",
+    "replace_head",
+    "to_scores",
     *_TENSORFLOW_MODULES,
     *_TENSORFLOW_NAMES,
 ]

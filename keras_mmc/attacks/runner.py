@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._tracing import CLASSES, INDEX, NUMBERS, SEED, batches, images_spec, traced
+from keras_mmc.adapters import open_model
 from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, score_function
 from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.attacks.ball import check_inside
@@ -26,10 +27,12 @@ class Runner:
 
     It owns the graphs of the attacks it has run, one per attack and image shape; they go with it.
     A model that was edited in between is attacked as it is now: each run compares scores of a fresh
-    forward pass with those of the graphs, and drops the graphs if they differ.
+    forward pass with those of the graphs, and drops the graphs if they differ. Where an ending was
+    taken off, weights are shared and layers are not: make another runner after editing layers.
 
     Args:
-        model: Keras model from images to scores `(N, K)`; it runs in inference mode.
+        model: Keras classifier; it runs in inference mode. What it returns becomes scores `(N, K)`
+            as `keras_mmc.to_scores` says.
         batch_size: images attacked at a time.
         seed: integer; the same seed gives the same bits on CPU.
         first_index: number of the first image in the whole set; random choices of an attack depend
@@ -37,6 +40,10 @@ class Runner:
         remember: called with the name of each batch and a function that computes its arrays; an
             audit that resumes returns those of an earlier run instead.
         verbose: 1 shows the name of each attack and a progress bar.
+
+    Attributes:
+        model: the model that is attacked; known once images have been seen.
+        notes: what was done to make scores of what it returns, in sentences.
 
     Raises:
         ValueError: if an argument does not fit.
@@ -58,7 +65,8 @@ class Runner:
     ):
         arrays.check_call(model, batch_size, seed)
         self.model = model
-        self._score_fn = score_function(model)
+        self.notes: tuple[str, ...] = ()
+        self._score_fn: Callable | None = None
         self.batch_size = batch_size
         self.seed = seed
         self.first_index = first_index
@@ -68,8 +76,18 @@ class Runner:
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any graph."""
+        self._open(x)
         parts = (x[part] for part in batches(len(x), self.batch_size))
         return np.concatenate([self._score_fn(tf.constant(p, tf.float32)).numpy() for p in parts])
+
+    def _open(self, x):
+        """Once, takes the model by its scores, whatever it returns; see `keras_mmc.to_scores`."""
+        if self._score_fn is not None:
+            return
+        if isinstance(self.model, keras.Model) and len(x):
+            opened = open_model(self.model, x[: self.batch_size])
+            self.model, self.notes = opened.model, opened.notes
+        self._score_fn = score_function(self.model)
 
     def labels(self, y: ArrayLike | None, scores: np.ndarray) -> np.ndarray:
         """Checked labels `(N,)`, int32: `y`, or the predictions if it is `None`.
@@ -212,6 +230,7 @@ class Runner:
 
     def _craft(self, attack, x, labels, rows, *, targets=None, eps=None, early_stop=True):
         """Adversarial examples of one batch, in the dtype of `x`."""
+        self._open(x)
         key = attack, early_stop, x.shape[1:], targets is None, eps is None
         if key not in self._graphs:
             spec, scores_key = images_spec(x.shape), ("scores", x.shape[1:])

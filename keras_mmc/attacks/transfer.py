@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import check
+from keras_mmc.adapters import to_scores
 from keras_mmc.attacks._engine.predictions import score_function
 from keras_mmc.attacks.ball import Ball
 from keras_mmc.attacks.base import Attack
@@ -28,7 +29,8 @@ class Transfer(Attack):
 
     Args:
         attack: the attack run on the substitute; what it says of itself holds here too.
-        substitute: Keras model from the same images to scores of the same classes.
+        substitute: Keras classifier of the same images and classes; called with images, the attack
+            takes it by its scores, as `keras_mmc.to_scores` does.
 
     Raises:
         ValueError: if `attack` is not an attack or `substitute` not a Keras model; in a call, if
@@ -81,6 +83,8 @@ class Transfer(Attack):
     ) -> np.ndarray:
         """As of every attack: images that fool the model as they are come back unchanged."""
         x = arrays.check_images(x, self.box)
-        if len(x):
-            arrays.check_scores(score_function(self.substitute)(tf.constant(x[:1])).numpy())
-        return super().__call__(model, x, y, **options)
+        if not len(x):
+            return super().__call__(model, x, y, **options)
+        opened = dataclasses.replace(self, substitute=to_scores(self.substitute, x[:1]))
+        arrays.check_scores(score_function(opened.substitute)(tf.constant(x[:1])).numpy())
+        return super(Transfer, opened).__call__(model, x, y, **options)

@@ -69,7 +69,7 @@ class StopOnCatastrophicOverfitting(RobustnessMonitor):
 
     def on_other(self, epoch, value):
         assert self.best is not None and self.best_epoch is not None  # `on_best` came before
-        judged = self.best * classifier_of(self.model).output_shape[-1] > _ABOVE_CHANCE
+        judged = self.best * self.model.output_shape[-1] > _ABOVE_CHANCE
         fell = value < self.fraction * self.best
         if not (judged and fell and self._training >= self._best_training):
             return

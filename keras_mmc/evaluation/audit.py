@@ -104,14 +104,14 @@ def audit(
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
     first = runner.scores(x)
     labels, num_classes = runner.labels(y, first), first.shape[1]
+    if isinstance(substitute, keras.Model):
+        substitute = _checked_substitute(substitute, x[:batch_size], num_classes)
     made = suite
     if not isinstance(made, Suite):
         made = make_suite(made, ball, x.shape[1:], num_classes, substitute)
-    if substitute is not None:
-        _check_substitute(substitute, x[:batch_size], num_classes)
     settings = {"suite": made.name, **dataclasses.asdict(ball), "seed": int(seed)}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
-    digests = digests_of(model, substitute, x, labels)
+    digests = digests_of(runner.model, substitute, x, labels)
     with contextlib.ExitStack() as stack:
         if state_directory is not None:
             facts = digests | settings | {"attacks": _parameters(made)}
@@ -145,7 +145,8 @@ def audit(
         ),
         trials=trials,
         diagnostics=diagnostics,
-        notes=made.notes
+        notes=runner.notes
+        + made.notes
         + tuple(
             f"{name} failed and broke nothing: without it the robust accuracy is an upper bound."
             for name in errors
@@ -195,8 +196,10 @@ def _check_dataset(dataset):
         )
 
 
-def _check_substitute(substitute, x, num_classes):
-    scores = Runner(substitute, len(x)).scores(x)
+def _checked_substitute(substitute, x, num_classes):
+    """The substitute by its scores."""
+    runner = Runner(substitute, len(x))
+    scores = runner.scores(x)
     try:
         arrays.check_scores(scores)
     except ValueError as error:
@@ -206,6 +209,7 @@ def _check_substitute(substitute, x, num_classes):
             f"The substitute must know the classes of the audited model, {num_classes}; it "
             f"returns scores of {scores.shape[1]} classes."
         )
+    return runner.model
 
 
 def _parameters(made):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import check
+from keras_mmc.adapters import draw_images, image_shape, open_model
 from keras_mmc.attacks import PGD
 from keras_mmc.defenses.base import Defense, check_attack, properties_of
 from keras_mmc.layers import ScoreHead
@@ -36,21 +37,25 @@ def validation_attack_of(defense: Defense) -> PGD | None:
     return PGD(attack.ball.eps, steps=20, norm=attack.ball.norm, box=attack.ball.box)
 
 
-def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
-    """Refuses, after two forward passes, a model that cannot be attacked while it trains.
+def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tuple, int]:
+    """The shape of an image and the number of classes of a model that can be attacked in training.
 
-    It must be a built Keras model from images to scores `(N, K)` that is not random at inference
-    and does not return probabilities.
+    Refuses, after two forward passes, one that is not built, does not return scores `(N, K)`, or
+    is random at inference.
     """
     check("AdversarialModel", "model", model, isinstance(model, keras.Model), "a Keras model")
-    shape = getattr(model, "input_shape", None)
-    if not model.built or not isinstance(shape, tuple) or None in shape[1:]:
+    draw = draw_images(model, box)
+    if draw is None:
         raise ValueError(
-            f"AdversarialModel: the model {model.name!r} is not built, or does not know the shape "
-            f"of its images; its input shape is {shape}. Make it a Sequential or functional model "
-            "with a keras.Input of that shape."
+            f"AdversarialModel: the model {model.name!r} is not built, so that the shape of its "
+            "images is not known. Call it on a batch, or begin it with a keras.Input."
         )
-    draw = np.random.default_rng(0).uniform(*box, (2, *shape[1:]))
+    opened = open_model(model, draw)
+    if opened.model is not model:
+        raise ValueError(
+            f"AdversarialModel trains a model that returns scores (N, K). {' '.join(opened.notes)} "
+            "Pass `keras_mmc.to_scores(model)`, which shares its weights."
+        )
     images = tf.constant(draw, tf.float32)
     first, second = (keras.ops.convert_to_numpy(model(images, training=False)) for _ in range(2))
     arrays.check_scores(first.astype("float32"))
@@ -60,6 +65,7 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> None:
             "Attacks need the same scores for the same image: turn random layers off where "
             "training=False."
         )
+    return image_shape(model), first.shape[1]
 
 
 def check_loss(loss: Any) -> keras.losses.Loss:

@@ -28,7 +28,7 @@ class CountEpochs(keras.callbacks.Callback):
             return
         reasons = (
             f"a pixel that is not finite or outside the box {self.model.box}, a label outside "
-            f"[0, {self.model.model.output_shape[-1]}), a batch of one image or, with a loss of "
+            f"[0, {self.model.output_shape[-1]}), a batch of one image or, with a loss of "
             "pairs, of one class, or a gradient that is not finite"
         )
         if not int(self.model.used.numpy()):

@@ -85,10 +85,11 @@ class AdversarialModel(keras.Model):
             validation_attack = _checks.validation_attack_of(defense)
         attack = defense.training_attack or validation_attack
         box = (0.0, 1.0) if attack is None else attack.box
-        _checks.check_classifier(model, box)
+        image_shape, num_classes = _checks.check_classifier(model, box)
         options.setdefault("name", f"adversarial_{model.name}")
         super().__init__(autocast=False, dtype=model.dtype_policy, **options)
         self.model, self.defense, self.regularizer = model, defense, regularizer
+        self._image_shape, self._num_classes = image_shape, num_classes
         self.active_defense = defense.at_epoch(0)  # what the training step is made of
         self.validation_attack = validation_attack
         self.attack_in_training_mode = attack_in_training_mode
@@ -113,11 +114,11 @@ class AdversarialModel(keras.Model):
 
     @property
     def input_shape(self) -> tuple:
-        return self.model.input_shape
+        return (None, *self._image_shape)
 
     @property
     def output_shape(self) -> tuple:
-        return self.model.output_shape
+        return (None, self._num_classes)
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
@@ -133,7 +134,7 @@ class AdversarialModel(keras.Model):
         super().compile(*args, **kwargs)
         loss = _checks.check_loss(self.loss)
         _checks.check_head(loss, self.model)
-        self.defense.check(loss, self.output_shape[-1])
+        self.defense.check(loss, self._num_classes)
         self._temperature = _checks.softmax_temperature(self.model)
         self._per_sample_loss = objectives.training_loss(loss)
         self._feature_loss = feature_loss(loss, self.model)
@@ -167,9 +168,8 @@ class AdversarialModel(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = _batch.tensors_of(data)
-        num_classes = self.output_shape[-1]
         in_pairs = properties_of(self.loss).pairwise
-        batch = _batch.keep_usable(x, y, sample_weight, self.box, num_classes, in_pairs)
+        batch = _batch.keep_usable(x, y, sample_weight, self.box, self._num_classes, in_pairs)
         self.batches.assign_add(1)
         self.used.assign_add(batch.count)
         self.skipped.assign_add(tf.size(batch.y, tf.int64) - batch.count)

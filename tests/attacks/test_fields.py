@@ -99,11 +99,12 @@ def test_refuses_targets(attack, targets, message, model):
         attack(model, X, Y, targets=targets)
 
 
-@pytest.mark.parametrize("activation", ["softmax"])
-def test_refuses_probabilities(activation):
-    """Fails if a softmax output is taken for scores, which hides gradients."""
-    with pytest.raises(ValueError, match=r"Scores \(logits\) expected.*Remove the softmax"):
-        FGSM(0.1)(classifier(activation=activation), X, Y)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_attacks_what_goes_into_an_ending(activation):
+    """Fails if probabilities are attacked, whose gradients may be 0."""
+    ending, plain = classifier(activation=activation), classifier()
+    plain.set_weights(ending.get_weights())
+    np.testing.assert_array_equal(FGSM(0.1)(ending, X, Y), FGSM(0.1)(plain, X, Y))
 
 
 def test_accepts_scores_that_only_look_like_probabilities_in_one_row():
@@ -122,11 +123,17 @@ def test_refuses_nan_scores():
         FGSM(0.1)(model, X, Y)
 
 
-@pytest.mark.parametrize(("classes", "shape"), [(1, r"\(3, 1\)")])
-def test_refuses_one_output(classes, shape):
-    """Fails if a sigmoid classifier is attacked as if it had one class."""
-    with pytest.raises(ValueError, match=f"K >= 2; received shape {shape}.*sigmoid"):
-        FGSM(0.1)(classifier(classes), X, np.zeros(3, "int32"))
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_one_output_is_the_score_of_class_1(activation, rng):
+    """Fails unless images move along the sign of the weights, towards the class they are not of."""
+    model, kernel = classifier(1, activation), np.linspace(-1, 1, 8)[:, None]
+    model.layers[-1].set_weights([kernel, np.zeros(1)])
+    x = rng.uniform(0.3, 0.7, (20, 8)).astype("float32")
+    y = (x @ kernel > 0)[:, 0].astype("int32")
+    assert 0 < y.mean() < 1
+    expected = x + 0.1 * np.where(y == 0, 1, -1)[:, None] * np.sign(kernel.T)
+    np.testing.assert_allclose(FGSM(0.1)(model, x, y), expected, atol=1e-6)
+    np.testing.assert_array_equal(FGSM(0.1)(model, x, 1 - y), x)  # wrong as they are
 
 
 def test_refuses_scores_of_another_rank():

@@ -79,14 +79,15 @@ def test_an_edited_model_is_attacked_as_it_is_now(edit, model):
     assert model.layers[0].traces == traces
 
 
-def test_a_model_whose_softmax_was_removed_is_no_longer_refused(model):
-    """Fails if the advice of the message does not help: the old graph must not be asked again."""
+def test_a_model_is_attacked_through_its_softmax(model):
+    """Fails if the runner attacks probabilities, keeps it to itself, or misses new weights."""
     softmax = keras.Sequential([model, keras.layers.Softmax()])
-    runner = Runner(softmax)
-    with pytest.raises(ValueError, match="Remove the softmax"):
-        runner.attack(PGD(0.1, steps=2), X)
-    softmax.pop()
-    assert runner.attack(PGD(0.1, steps=2), X).shape == X.shape
+    runner, attack = Runner(softmax), PGD(0.2, steps=5)
+    for _ in range(2):
+        expected = Runner(model).attack(attack, X)
+        np.testing.assert_array_equal(runner.attack(attack, X), expected)
+        softmax.set_weights([-weight for weight in softmax.get_weights()])
+    assert runner.notes == ("The model ends in a softmax; it is attacked without it.",)
 
 
 def test_robust_accuracy_of_an_edited_model(model):

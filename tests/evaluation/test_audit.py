@@ -331,20 +331,33 @@ def test_refusals(change, message, mmc_model):
         keras_mmc.audit(**{**good, **change}, verbose=0)
 
 
-def test_probabilities_are_refused(mmc_model, held_out):
-    """Fails if a softmax output is audited as scores."""
+def test_a_softmax_is_taken_off(mmc_model, held_out, no_probes):
+    """Fails unless the audit is that of the network without softmax, image by image."""
     softmax = keras.Model(mmc_model.input, keras.layers.Softmax()(mmc_model.output))
-    with pytest.raises(ValueError, match="ends in a softmax"):
-        keras_mmc.audit(softmax, *held_out, EPS, verbose=0)
+    reports = [
+        keras_mmc.audit(model, *held_out, EPS, two_attacks(EPS), verbose=0)
+        for model in (mmc_model, softmax)
+    ]
+    np.testing.assert_array_equal(reports[1].x_adv, reports[0].x_adv)
+    assert reports[1].broken_by == reports[0].broken_by
+    assert reports[1].digests == reports[0].digests
+    added = set(reports[1].notes) - set(reports[0].notes)
+    assert added == {"The model ends in a softmax; it is attacked without it."}
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_rounded_probabilities_are_refused(policy, mmc_model, held_out):
-    """Fails if a softmax computed in 16 bits, whose rows do not sum to 1 exactly, passes."""
+def test_a_softmax_in_16_bits_is_taken_off(policy, mmc_model, held_out, no_probes):
+    """Fails if a softmax whose rows do not sum to 1 exactly is taken for scores."""
+    scaled = keras.layers.Rescaling(0.05)(mmc_model.output)
     softmax = keras.layers.Softmax(dtype=policy.removeprefix("mixed_"))
-    model = keras.Model(mmc_model.input, softmax(keras.layers.Rescaling(0.05)(mmc_model.output)))
-    with pytest.raises(ValueError, match="ends in a softmax"):
-        keras_mmc.audit(model, *held_out, EPS, verbose=0)
+    reports = [
+        keras_mmc.audit(
+            keras.Model(mmc_model.input, output), *held_out, EPS, two_attacks(EPS), verbose=0
+        )
+        for output in (scaled, softmax(scaled))
+    ]
+    assert "ends in a softmax" in str(reports[1].notes)
+    assert reports[1].robust_accuracy == reports[0].robust_accuracy
 
 
 def test_numpy_radius(mmc_model, held_out, no_probes):
@@ -406,11 +419,12 @@ def test_a_substitute_that_does_not_fit_is_refused(mmc_model, held_out):
     three = keras.Sequential(
         [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
     )
-    softmax = keras.Model(mmc_model.input, keras.layers.Softmax()(mmc_model.output))
+    ten, nan = keras.models.clone_model(mmc_model), keras.models.clone_model(mmc_model)
+    nan.set_weights([np.full_like(weight, np.nan) for weight in nan.get_weights()])
     for substitute, suite, message in (
         (three, "adaptive", "audited model, 10; it returns scores of 3"),
-        (softmax, "mmc", "substitute does not fit.*softmax"),
-        (three, "quick", "does not use a substitute"),
+        (nan, "mmc", "substitute does not fit.*NaN"),
+        (ten, "quick", "does not use a substitute"),
         ("model.keras", "mmc", "must be a Keras model"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -369,8 +369,9 @@ def test_refuses_models_that_cannot_be_attacked():
     """Fails if such a model is accepted."""
     with pytest.raises(ValueError, match="is not built"):
         AdversarialModel(keras.Sequential([keras.layers.Dense(3)]), AT)
-    with pytest.raises(ValueError, match="softmax"):
-        AdversarialModel(small_model(activation="softmax"), AT)
+    for activation in ("softmax", "sigmoid"):
+        with pytest.raises(ValueError, match=rf"ends in a {activation}.*keras_mmc\.to_scores"):
+            AdversarialModel(small_model(activation=activation), AT)
     with pytest.raises(ValueError, match="must be a Keras model"):
         AdversarialModel(lambda x: x, AT)
     with pytest.raises(ValueError, match=r"`defense` must be one of keras_mmc\.defenses"):
