@@ -17,6 +17,7 @@ from keras_mmc.layers import (
     ElasticCenters,
     LearnedCenters,
     MaxMahalanobisCenters,
+    QuadraticHead,
 )
 from keras_mmc.losses import (
     CenterLoss,
@@ -61,6 +62,7 @@ __all__ = [
     "MMCLoss",
     "MMLDALoss",
     "MaxMahalanobisCenters",
+    "QuadraticHead",
     "ShellMMCLoss",
     "centers",
     "layers",
