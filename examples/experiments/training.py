@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,8 @@ import numpy as np
 import keras_mmc
 from keras_mmc import datasets, defenses
 
+# What `fit` puts into the logs of every network.
+_FITTED = ("loss", "accuracy", "val_loss", "val_accuracy")
 SOFTMAX = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
 
 
@@ -91,11 +93,16 @@ def build(method: Method, setting: Setting) -> keras.Model:
 
 
 def train(
-    method: Method, setting: Setting, seed: int, path: pathlib.Path
+    method: Method,
+    setting: Setting,
+    seed: int,
+    path: pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[keras.Model, dict[str, Any]]:
     """A trained network, saved at `path`, and what a record says of its training.
 
-    A network that is there already is loaded: its facts stand beside it.
+    A network that is there already is loaded: its facts stand beside it. Values that callbacks add
+    to the logs of every epoch are among them.
     """
     facts_path = path.with_suffix(".npz")
     if path.exists() and facts_path.exists():
@@ -121,13 +128,15 @@ def train(
         shuffle=False,  # the training batches are shuffled already
         validation_data=validation.take(2),
         verbose=0,
-        callbacks=[keras_mmc.callbacks.StopOnNonFinite()],
+        callbacks=[keras_mmc.callbacks.StopOnNonFinite(), *callbacks],
     ).history
     facts = {
         "cpu_seconds": time.process_time() - began,
         "validation_accuracy": history["val_accuracy"],
         "loss": history["loss"],
     }
+    if callbacks:
+        facts |= {name: values for name, values in history.items() if name not in _FITTED}
     np.savez(facts_path, **facts)
     model.save(path)
     return model, facts
