@@ -72,12 +72,13 @@ def tiny(
     num_classes: int | None = None,
     head: keras.layers.Layer | None = None,
     feature_dim: int = 16,
+    depth: int = 3,
 ) -> keras.Model:
-    """A network for rehearsals: one hidden layer of 32."""
+    """A network for rehearsals: `depth` dense layers, the hidden ones of 32."""
     last = keras.layers.Dense(num_classes) if head is None else head
     features = keras.layers.Dense(feature_dim, name="features")
-    hidden = keras.layers.Dense(32, activation="relu")
-    layers = [keras.Input(input_shape), keras.layers.Flatten(), hidden, features, last]
+    hidden = [keras.layers.Dense(32, activation="relu") for _ in range(depth - 2)]
+    layers = [keras.Input(input_shape), keras.layers.Flatten(), *hidden, features, last]
     return keras.Sequential(layers, name="tiny")
 
 

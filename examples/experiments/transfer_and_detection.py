@@ -127,6 +127,7 @@ def _density_picture(density, path):
     axes.set_xlabel("distance to the own center / half the smallest distance between two centers")
     axes.set_ylabel("test images within it, %")
     axes.set_ylim(0, 100)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=110)
