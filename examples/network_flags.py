@@ -20,6 +20,7 @@ HEADS: dict[str, Callable[[int, float], keras.layers.Layer]] = {
     ),
     "learned": lambda classes, scale: keras_mmc.LearnedCenters(classes),
     "dense_with_centers": lambda classes, scale: keras_mmc.DenseWithCenters(classes),
+    "quadratic": lambda classes, scale: keras_mmc.QuadraticHead(classes),
     "differential": lambda classes, scale: keras_mmc.layers.DifferentialHead(),
 }
 MODELS = ("small_cnn", "lenet5", "resnet_v1", "resnet_v2", "preact_resnet18", "wide_resnet")
@@ -29,8 +30,8 @@ flags.DEFINE_enum(
     "auto",
     ["auto", *HEADS, "dense"],
     "Head: fixed Max-Mahalanobis centers, the same with trainable offsets (elastic), learned "
-    "centers, a dense layer, one with centers beside it, or that of two classes without a bias. "
-    "auto: the loss's own.",
+    "centers, a dense layer, one with centers beside it, quadratic logits (g-SCE with "
+    "--loss=softmax), or that of two classes without a bias. auto: the loss's own.",
 )
 flags.DEFINE_list(
     "scale", "10", "Norm of the fixed centers (C_MM); several train one after the other."

@@ -19,6 +19,7 @@ from experiments import (
     emr,
     gce,
     mmc,
+    mmc_depth,
     pages,
     records,
     shootout,
@@ -30,6 +31,7 @@ from keras_mmc import _files
 EXPERIMENTS: dict[str, Experiment] = {
     **gce.EXPERIMENTS,
     **mmc.EXPERIMENTS,
+    **mmc_depth.EXPERIMENTS,
     **differential_margin.EXPERIMENTS,
     **differential_cifar10.EXPERIMENTS,
     **emr.EXPERIMENTS,

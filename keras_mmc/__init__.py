@@ -18,6 +18,7 @@ from keras_mmc.layers import (
     ElasticCenters,
     LearnedCenters,
     MaxMahalanobisCenters,
+    QuadraticHead,
 )
 from keras_mmc.losses import (
     CenterLoss,
@@ -62,6 +63,7 @@ __all__ = [
     "MMCLoss",
     "MMLDALoss",
     "MaxMahalanobisCenters",
+    "QuadraticHead",
     "ShellMMCLoss",
     "adapters",
     "centers",

@@ -32,6 +32,7 @@ HEADS = [
     layers.LearnedCenters(K, name="learned_centers"),
     layers.ElasticCenters(K, name="elastic_centers"),
     PULLING,
+    layers.QuadraticHead(K, name="quadratic"),
     layers.DifferentialHead(name="projection"),
 ]
 UNTARGETED = ("margin", "distance", "nearest_wrong", "cross_entropy", "log_odds", "dlr")

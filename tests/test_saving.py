@@ -144,11 +144,11 @@ from keras_mmc import losses, layers
 x = np.random.default_rng(0).uniform(size=(64, 8, 8, 1)).astype("float32")
 y = np.arange(64) % 10
 heads = [layers.MaxMahalanobisCenters(10), layers.LearnedCenters(10), layers.ElasticCenters(10),
-         layers.DenseWithCenters(10)]
+         layers.DenseWithCenters(10), layers.QuadraticHead(10)]
 for loss, index in ((losses.MMCLoss(), 0), (losses.ElasticMMCLoss(), 2), (losses.MMLDALoss(), 1),
                     (losses.ShellMMCLoss(), 0), (losses.LGMLoss(), 1),
                     (losses.GuidedComplementEntropy(), 3), (losses.ComplementEntropy(), 1),
-                    (losses.DifferentialLoss(), 1)):
+                    (losses.DifferentialLoss(), 1), (losses.MMLDALoss(), 4)):
     head = heads[index]
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(),
                               keras.layers.Dense(16), type(head).from_config(head.get_config())])

@@ -113,7 +113,7 @@ def _margin_conclusion(records: Mapping[str, dict]) -> str:
         for r in records.values()
     )
     return (
-        f"Differential training reaches the margin of the hard-margin SVM within {100 * worst:.3f} "
+        f"Differential training reaches the margin of the hard-margin SVM within {100 * worst:.2g} "
         f"%. Cross-entropy with a bias loses {lost}."
     )
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,8 @@ import numpy as np
 import keras_mmc
 from keras_mmc import datasets, defenses
 
+# What `fit` puts into the logs of every network.
+_FITTED = ("loss", "accuracy", "val_loss", "val_accuracy")
 SOFTMAX = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
 
 
@@ -70,12 +72,13 @@ def tiny(
     num_classes: int | None = None,
     head: keras.layers.Layer | None = None,
     feature_dim: int = 16,
+    depth: int = 3,
 ) -> keras.Model:
-    """A network for rehearsals: one hidden layer of 32."""
+    """A network for rehearsals: `depth` dense layers, the hidden ones of 32."""
     last = keras.layers.Dense(num_classes) if head is None else head
     features = keras.layers.Dense(feature_dim, name="features")
-    hidden = keras.layers.Dense(32, activation="relu")
-    layers = [keras.Input(input_shape), keras.layers.Flatten(), hidden, features, last]
+    hidden = [keras.layers.Dense(32, activation="relu") for _ in range(depth - 2)]
+    layers = [keras.Input(input_shape), keras.layers.Flatten(), *hidden, features, last]
     return keras.Sequential(layers, name="tiny")
 
 
@@ -91,11 +94,16 @@ def build(method: Method, setting: Setting) -> keras.Model:
 
 
 def train(
-    method: Method, setting: Setting, seed: int, path: pathlib.Path
+    method: Method,
+    setting: Setting,
+    seed: int,
+    path: pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[keras.Model, dict[str, Any]]:
     """A trained network, saved at `path`, and what a record says of its training.
 
-    A network that is there already is loaded: its facts stand beside it.
+    A network that is there already is loaded: its facts stand beside it. Values that callbacks add
+    to the logs of every epoch are among them.
     """
     facts_path = path.with_suffix(".npz")
     if path.exists() and facts_path.exists():
@@ -121,13 +129,15 @@ def train(
         shuffle=False,  # the training batches are shuffled already
         validation_data=validation.take(2),
         verbose=0,
-        callbacks=[keras_mmc.callbacks.StopOnNonFinite()],
+        callbacks=[keras_mmc.callbacks.StopOnNonFinite(), *callbacks],
     ).history
     facts = {
         "cpu_seconds": time.process_time() - began,
         "validation_accuracy": history["val_accuracy"],
         "loss": history["loss"],
     }
+    if callbacks:
+        facts |= {name: values for name, values in history.items() if name not in _FITTED}
     np.savez(facts_path, **facts)
     model.save(path)
     return model, facts

@@ -1,6 +1,6 @@
 """Endings of networks that turn scores into probabilities, and the same networks without them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -48,7 +48,7 @@ def without_ending(model: keras.Model) -> tuple[keras.Model, str] | None:
     return keras.models.clone_model(model, clone_function=same_or_twin, call_function=call), ending
 
 
-def steps_of(model):
+def steps_of(model: keras.Model) -> Sequence[Any]:
     """The layers and operations of a model in order; none of a subclassed one."""
     if isinstance(model, keras.Sequential):
         return model.layers
@@ -61,7 +61,7 @@ def _last_without(last: Any) -> tuple[Any, str] | None:
         return without_ending(last)
     if not isinstance(last, keras.Layer):  # an operation such as keras.ops.softmax
         ending = _ENDINGS.get(type(last).__name__.lower())
-        return ending and (keras.layers.Activation("linear"), ending)
+        return (keras.layers.Activation("linear"), ending) if ending else None
     if isinstance(last, keras.layers.Softmax):
         return _nothing_instead(last), SOFTMAX
     ending = _ENDINGS.get(getattr(getattr(last, "activation", None), "__name__", ""))
@@ -70,7 +70,7 @@ def _last_without(last: Any) -> tuple[Any, str] | None:
     if isinstance(last, keras.layers.Activation):
         return _nothing_instead(last), ending
     twin = _with_shared_weights(last, activation="linear")
-    return twin and (twin, ending)
+    return (twin, ending) if twin else None
 
 
 def _nothing_instead(layer: keras.Layer) -> keras.Layer:
@@ -95,7 +95,7 @@ def _with_shared_weights(layer: keras.Layer, **changes: Any) -> keras.Layer | No
 
 
 def _handing_out(weights: dict[str, keras.Variable]) -> Callable[..., keras.Variable]:
-    def add_weight(*args: Any, name: str | None = None, **kwargs: Any) -> keras.Variable:
+    def add_weight(*args: Any, name: str = "", **kwargs: Any) -> keras.Variable:
         return weights.pop(name)
 
     return add_weight

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_mmc.adapters._endings import SOFTMAX, ends_in_scores, without_ending
-from keras_mmc.adapters._structure import draw_images, followed_by, returned, with_one_tensor
 from keras_mmc.adapters._tails import LogProbabilities, TwoScores
+from keras_mmc.adapters.structure import draw_images, followed_by, returned, with_one_tensor
 
 _NUM_SEEN = 128
 # Probabilities that were rounded to bfloat16 sum to 1 within a few thousandths.

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._tracing import CLASSES, INDEX, NUMBERS, SEED, batches, images_spec, traced
-from keras_mmc.adapters import open_model
+from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, score_function
 from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.attacks.ball import check_inside
@@ -76,18 +76,18 @@ class Runner:
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any graph."""
-        self._open(x)
+        score_fn = self._open(x)
         parts = (x[part] for part in batches(len(x), self.batch_size))
-        return np.concatenate([self._score_fn(tf.constant(p, tf.float32)).numpy() for p in parts])
+        return np.concatenate([score_fn(tf.constant(p, tf.float32)).numpy() for p in parts])
 
-    def _open(self, x):
-        """Once, takes the model by its scores, whatever it returns; see `keras_mmc.to_scores`."""
-        if self._score_fn is not None:
-            return
-        if isinstance(self.model, keras.Model) and len(x):
-            opened = open_model(self.model, x[: self.batch_size])
-            self.model, self.notes = opened.model, opened.notes
-        self._score_fn = score_function(self.model)
+    def _open(self, x: np.ndarray) -> Callable:
+        """The score function; the first images tell what the model returns, as `to_scores` does."""
+        if self._score_fn is None:
+            if isinstance(self.model, keras.Model) and len(x):
+                opened = open_model(self.model, x[: self.batch_size])
+                self.model, self.notes = opened.model, opened.notes
+            self._score_fn = score_function(self.model)
+        return self._score_fn
 
     def labels(self, y: ArrayLike | None, scores: np.ndarray) -> np.ndarray:
         """Checked labels `(N,)`, int32: `y`, or the predictions if it is `None`.
@@ -230,20 +230,19 @@ class Runner:
 
     def _craft(self, attack, x, labels, rows, *, targets=None, eps=None, early_stop=True):
         """Adversarial examples of one batch, in the dtype of `x`."""
-        self._open(x)
         key = attack, early_stop, x.shape[1:], targets is None, eps is None
         if key not in self._graphs:
             spec, scores_key = images_spec(x.shape), ("scores", x.shape[1:])
             if scores_key not in self._graphs:
-                self._graphs[scores_key] = traced(self._score_fn, spec)
-            self._graphs[key] = self._trace(attack, spec, targets, eps, early_stop)
+                self._graphs[scores_key] = traced(self._open(x), spec)
+            self._graphs[key] = self._trace(attack, self._open(x), spec, targets, eps, early_stop)
         given = [] if targets is None else [targets[rows]]
         given += [] if eps is None else [eps[rows]]
         index = self.first_index + rows
         found = self._graphs[key](x[rows], labels[rows], self.seed, index, *given)
         return arrays.as_precise_as(x[rows], found, attack.box)
 
-    def _trace(self, attack, images, targets, eps, early_stop):
+    def _trace(self, attack, score_fn, images, targets, eps, early_stop):
         given = {"targets": (targets, CLASSES), "eps": (eps, NUMBERS)}
         names = [name for name, (value, _) in given.items() if value is not None]
         specs = [given[name][1] for name in names]
@@ -251,7 +250,7 @@ class Runner:
 
         def craft(x, y, seed, index, *values):
             options = dict(zip(names, values, strict=True))
-            return view(self._score_fn, x, y, seed, index=index, **options)
+            return view(score_fn, x, y, seed, index=index, **options)
 
         return traced(craft, images, CLASSES, SEED, INDEX, *specs)
 

@@ -8,6 +8,7 @@ from keras_mmc.layers.dense_with_centers import DenseWithCenters
 from keras_mmc.layers.differential import DifferentialHead, best_threshold, fit_threshold
 from keras_mmc.layers.elastic import ElasticCenters
 from keras_mmc.layers.heads import LearnedCenters, MaxMahalanobisCenters, ScoreHead
+from keras_mmc.layers.quadratic import QuadraticHead
 
 __all__ = [
     "DenseWithCenters",
@@ -15,6 +16,7 @@ __all__ = [
     "ElasticCenters",
     "LearnedCenters",
     "MaxMahalanobisCenters",
+    "QuadraticHead",
     "ScoreHead",
     "best_threshold",
     "fit_threshold",

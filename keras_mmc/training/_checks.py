@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import check
-from keras_mmc.adapters import draw_images, image_shape, open_model
+from keras_mmc.adapters.structure import draw_images, image_shape
+from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks import PGD
 from keras_mmc.defenses.base import Defense, check_attack, properties_of
 from keras_mmc.layers import ScoreHead
@@ -44,8 +45,8 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tupl
     is random at inference.
     """
     check("AdversarialModel", "model", model, isinstance(model, keras.Model), "a Keras model")
-    draw = draw_images(model, box)
-    if draw is None:
+    shape, draw = image_shape(model), draw_images(model, box)
+    if shape is None or draw is None:
         raise ValueError(
             f"AdversarialModel: the model {model.name!r} is not built, so that the shape of its "
             "images is not known. Call it on a batch, or begin it with a keras.Input."
@@ -65,7 +66,7 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tupl
             "Attacks need the same scores for the same image: turn random layers off where "
             "training=False."
         )
-    return image_shape(model), first.shape[1]
+    return shape, first.shape[1]
 
 
 def check_loss(loss: Any) -> keras.losses.Loss:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import keras_mmc
-from keras_mmc.adapters import open_model
+from keras_mmc.adapters.to_scores import open_model
 
 SHAPE = (8, 8, 1)
 TAKEN_OFF = "ends in a {}; it is attacked without it"
@@ -179,7 +179,7 @@ def test_probabilities_that_stay(built, units, images):
     p = p if units > 1 else np.concatenate([1 - p, p], axis=1)
     np.testing.assert_allclose(scores, np.log(p), rtol=1e-5, atol=1e-6)
     model.dense.set_weights([1e4 * model.dense.get_weights()[0], np.zeros(units)])
-    assert np.isfinite(keras_mmc.adapters.open_model(model, images).model(images)).all()
+    assert np.isfinite(open_model(model, images).model(images)).all()
 
 
 def test_a_lambda_that_returns_probabilities(images):

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-FAMILIES = ("gce", "mmc", "differential_margin", "differential_cifar10", "emr", "shootout")
+FAMILIES = (
+    *("gce", "mmc", "mmc_depth", "differential_margin", "differential_cifar10"),
+    *("emr", "shootout"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def experiments(package):
 
 def test_every_budget_has_jobs(experiments):
     """Fails if an experiment has no runs for a budget, or two runs share a directory."""
-    assert len(experiments) == 14
+    assert len(experiments) == 15
     for name, experiment in experiments.items():
         assert experiment.name == name
         for budget in ("smoke", "cpu", "full"):
@@ -39,7 +42,8 @@ def test_every_budget_has_jobs(experiments):
 @pytest.mark.parametrize(
     "name",
     [
-        *("gce_mnist", "mmc_mnist", "differential_margin", "differential_cifar10"),
+        *("gce_mnist", "mmc_mnist", "mmc_depth", "differential_margin"),
+        "differential_cifar10",
         *("emr_feedforward", "shootout_fashion"),
     ],
 )

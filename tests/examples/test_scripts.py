@@ -99,6 +99,7 @@ def test_bad_flags_leave_no_results(refusals, tmp_path):
     expected = [
         (["--loss=mmc", "--head=dense"], "--loss=mmc cannot train --head=dense"),
         (["--loss=center", "--head=learned"], "--loss=center cannot train --head=learned"),
+        (["--loss=lgm", "--head=quadratic"], "--loss=lgm cannot train --head=quadratic"),
         (["--loss=elastic_mmc", "--head=centers"], "--loss=elastic_mmc cannot train --head=cent"),
         (["--depth=20"], "has a fixed depth"),
         (["--model=resnet_v2", "--depth=32"], "`depth` must be 9n + 2"),
@@ -268,6 +269,8 @@ for name in loss_flags.LOSSES:
     loss = loss_flags.LOSSES[name]()
     print("made", json.dumps([name, {k: v for k, v in loss.get_config().items()}]))
 print("runs", json.dumps([[run.name, run.head, run.scale] for run in train.chosen_runs()]))
+chosen = network_flags.choose_head("softmax", "quadratic")
+print("g-sce", type(network_flags.HEADS[chosen](10, 1.0)).__name__)
 for given in ("optimal", "random", sys.argv[2]):
     flags.FLAGS.centers = given
     head = network_flags.HEADS["centers"](10, 3.0)
@@ -292,6 +295,7 @@ for given in ("optimal", "random", sys.argv[2]):
     [runs] = [json.loads(line[5:]) for line in lines if line.startswith("runs ")]
     assert runs[:2] == [["mmc_10", "centers", 10.0], ["mmc_100", "centers", 100.0]]
     assert runs[2:] == [["gce", "dense", 10.0], ["softmax", "dense", 1.0]]
+    assert "g-sce QuadraticHead" in lines
     centers = [list(map(float, line.split()[1:])) for line in lines if line.startswith("centers ")]
     assert [norm for norm, _ in centers] == [3.0] * 3
     assert centers[0][1] == pytest.approx(-1, rel=1e-5)  # -C^2 / (K - 1)

@@ -10,6 +10,7 @@ from keras_mmc import (
     ElasticCenters,
     LearnedCenters,
     MaxMahalanobisCenters,
+    QuadraticHead,
 )
 from keras_mmc.centers import max_mahalanobis_centers, minimum_angle
 from keras_mmc.layers import ScoreHead
@@ -31,7 +32,7 @@ def test_scores_equal_longhand(rng):
 def test_what_each_head_gives():
     """Fails if a loss of distances would be refused on centers, or let through on projections."""
     fixed, learned, elastic = MaxMahalanobisCenters(3), LearnedCenters(3), ElasticCenters(3)
-    others = DenseWithCenters(3), DifferentialHead(), ScoreHead()
+    others = DenseWithCenters(3), DifferentialHead(), QuadraticHead(3), ScoreHead()
     assert fixed.gives_distances and learned.gives_distances and elastic.gives_distances
     assert not any(head.gives_distances for head in others)
     assert elastic.has_offsets
@@ -72,7 +73,8 @@ def test_more_classes_than_a_simplex_holds_are_optimized_once(make):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize(
-    "head", [MaxMahalanobisCenters, LearnedCenters, ElasticCenters, DenseWithCenters]
+    "head",
+    [MaxMahalanobisCenters, LearnedCenters, ElasticCenters, DenseWithCenters, QuadraticHead],
 )
 def test_scores_are_float32_under_mixed_precision(head, policy):
     """Fails if the scores are computed in 16 bits."""
@@ -90,8 +92,9 @@ def test_scores_are_float32_under_mixed_precision(head, policy):
         ElasticCenters(4, scale=3.0, alpha=0.2, seed=2),
         ElasticCenters(centers=np.arange(12.0).reshape(3, 4)),
         DenseWithCenters(4, 0.1, initializer=keras.initializers.RandomNormal(seed=1)),
+        QuadraticHead(4, initializer=keras.initializers.RandomNormal(seed=1)),
     ],
-    ids=["simplex", "own", "learned", "elastic", "elastic own", "dense"],
+    ids=["simplex", "own", "learned", "elastic", "elastic own", "dense", "quadratic"],
 )
 def test_config_round_trip(head, rng):
     """Fails if a constructor argument is missing from the config."""
@@ -124,6 +127,8 @@ def test_config_round_trip(head, rng):
         (lambda: DenseWithCenters(1), "`num_classes` must be an integer >= 2; received 1"),
         (lambda: DenseWithCenters(10, rate=1.5), "`rate`.*<= 1; received 1.5"),
         (lambda: DenseWithCenters(10).build((None, 4, 4, 8)), r"\(N, d\).*Flatten"),
+        (lambda: QuadraticHead(1), "QuadraticHead: `num_classes` must be.*received 1"),
+        (lambda: QuadraticHead(10).build((None, 4, 4, 8)), r"QuadraticHead expects.*\(N, d\)"),
         (lambda: MaxMahalanobisCenters(10).build((None, 4, 4, 8)), r"\(N, d\).*Flatten"),
         (lambda: MaxMahalanobisCenters(10).build((None, None)), "known width"),
         (lambda: MaxMahalanobisCenters(centers=np.eye(3, 5)).build((None, 4)), "width 5.*Dense"),

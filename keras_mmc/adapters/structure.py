@@ -34,7 +34,8 @@ def with_one_tensor(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: if its graph has several of either.
     """
-    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    inputs: list = getattr(model, "inputs", None) or []
+    outputs: list = getattr(model, "outputs", None) or []
     for found, what in ((inputs, "inputs"), (outputs, "outputs")):
         if found and len(found) > 1:
             raise ValueError(
