@@ -46,24 +46,31 @@ def check_targets_fit(attack: Any, targets: Any) -> None:
 
 
 def check_images(x: ArrayLike, box: tuple[float, float]) -> np.ndarray:
-    """The images as a NumPy array.
+    """The images as a NumPy array, float64 if they came so and float32 if not.
+
+    Whole numbers are pixels where the box is wider than 1, as `(0, 255)` is.
 
     Raises:
-        ValueError: if they are not float32 or float64 of rank 2 or more, not finite, or outside
-            the box.
+        ValueError: if they are no real numbers of rank 2 or more, not finite, or outside the box.
     """
+    if not isinstance(x, np.ndarray) and not hasattr(x, "__array__") and hasattr(x, "__iter__"):
+        _check_no_batches(x)
     x = np.asarray(x)
     low, high = box
-    if x.dtype.kind in "iub":
+    if x.dtype.kind in "iub" and high - low <= 1:
         raise ValueError(
             f"Images must be floats in [{low:g}, {high:g}]; received dtype {x.dtype}. For pixels "
-            "from 0 to 255 pass `x.astype('float32') / 255` to a model trained on that range."
+            "from 0 to 255 pass `x.astype('float32') / 255` to a model trained on that range, or "
+            "`box=(0, 255)` where the model takes them as they are."
         )
-    if x.dtype not in (np.float32, np.float64):
-        raise ValueError(
-            f"Images must be float32 or float64, since 16-bit pixels cannot hold small "
-            f"perturbations; received dtype {x.dtype}. Pass `x.astype('float32')`."
-        )
+    if x.dtype != np.float64:
+        if not _is_real(x.dtype):
+            raise ValueError(
+                f"Images must be arrays of real numbers; received dtype {x.dtype}. Pass "
+                "`x.astype('float32')`; of a data set `keras_mmc.datasets.to_arrays` makes arrays."
+            )
+        # 16 bits cannot hold small perturbations.
+        x = x.astype("float32", copy=False)
     if x.ndim < 2:
         raise ValueError(
             f"Images must come as a batch of shape (N, ...); received shape {x.shape}. Pass "
@@ -85,26 +92,49 @@ def check_images(x: ArrayLike, box: tuple[float, float]) -> np.ndarray:
     return x
 
 
+def _is_real(dtype):
+    return dtype.kind in "iubf" or dtype.name == "bfloat16"
+
+
+def _check_no_batches(x):
+    """Refuses a data set: nested lists of numbers are the only images that are no array."""
+    if not isinstance(x, (list, tuple)):
+        raise ValueError(
+            f"Arrays of images are needed here; received a {type(x).__name__}. Pass "
+            "`x, y, _ = keras_mmc.datasets.to_arrays(dataset)`."
+        )
+
+
 def check_classes(values: ArrayLike, count: int, num_classes: int, name: str) -> np.ndarray:
     """Class ids, `labels` or `targets`, as `int32` of shape `(N,)`.
 
+    They may come as `(N, 1)`, as one-hot rows `(N, K)`, or as whole numbers of any real dtype.
+
     Raises:
-        ValueError: if they are not integers of shape `(N,)` in `[0, K)`.
+        ValueError: for anything else, or if one is not in `[0, K)`.
     """
-    values = np.asarray(values)
-    expected = f"`{name}` must be integers of shape ({count},)"
-    received = f"received dtype {values.dtype}, shape {values.shape}"
-    if values.ndim == 2 and values.shape[1] == 1:
-        raise ValueError(f"{expected}; {received}. Pass `{name}[:, 0]`.")
-    if values.ndim == 2 and values.shape[1] == num_classes:
+    ids = np.asarray(values)
+    received = f"received dtype {ids.dtype}, shape {ids.shape}"
+    if ids.ndim == 2 and ids.shape[1] == num_classes:
+        ids = _of_one_hot(ids, name)
+    elif ids.ndim == 2 and ids.shape[1] == 1:
+        ids = ids[:, 0]
+    if ids.shape != (count,) or not _is_real(ids.dtype):
         raise ValueError(
-            f"{expected}, not one-hot rows; {received}. Pass `{name}.argmax(axis=-1)`."
+            f"`{name}` must be integers of shape ({count},), one per image, or one-hot rows; "
+            f"{received}."
         )
-    if values.dtype.kind not in "iu":
-        raise ValueError(f"{expected}; {received}. Pass `{name}.astype('int32')`.")
-    if values.shape != (count,):
-        raise ValueError(f"{expected}, one per image; {received}.")
-    return check_labels(values, num_classes)
+    return check_labels(ids if ids.dtype.kind in "iu" else ids.astype("float64"), num_classes)
+
+
+def _of_one_hot(rows, name):
+    ids = rows.argmax(axis=1)
+    if not np.array_equal(rows, np.eye(rows.shape[1])[ids]):
+        raise ValueError(
+            f"Rows of `{name}` must be one-hot; some of them are spread over several classes. Pass "
+            f"`{name}.argmax(axis=-1)` if the largest entry is the class."
+        )
+    return ids
 
 
 def check_targets(targets: ArrayLike, labels: np.ndarray, num_classes: int) -> np.ndarray:

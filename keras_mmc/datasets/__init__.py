@@ -12,6 +12,7 @@ from keras_mmc.datasets.pipeline import (
     load,
     working_set,
 )
+from keras_mmc.datasets.to_arrays import to_arrays
 
 __all__ = [
     "DatasetInfo",
@@ -22,5 +23,6 @@ __all__ = [
     "info",
     "load",
     "load_arrays",
+    "to_arrays",
     "working_set",
 ]

@@ -7,10 +7,25 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc.attacks import Attack, Ball, Runner
+from keras_mmc.datasets import to_arrays
+
+
+def labeled_arrays(
+    x: Any, y: ArrayLike | None, box: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
+    """Checked images in float32, labels as they came, and the names of classes if data know them.
+
+    Raises:
+        ValueError: if there is no image or no label, or images or a data set do not fit.
+    """
+    x, y, class_names = to_arrays(x, y)
+    if y is None:
+        raise ValueError("Images are needed with their labels; pass `y`, or a data set of both.")
+    return some_images(x, box), y, class_names
 
 
 def labeled_images(
-    runner: Runner, x: ArrayLike, y: ArrayLike, box: tuple[float, float]
+    runner: Runner, x: Any, y: ArrayLike | None, box: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Checked images in float32, labels in int32, and scores `(N, K)` of the images as they are.
 
@@ -18,7 +33,7 @@ def labeled_images(
         ValueError: if images, labels or the model's scores do not fit, there is no image, or the
             model is random at inference.
     """
-    x = some_images(x, box)
+    x, y, _ = labeled_arrays(x, y, box)
     scores = runner.scores(x)
     arrays.check_scores(scores)
     labels = arrays.check_classes(y, len(scores), scores.shape[1], "y")

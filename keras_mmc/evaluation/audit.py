@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras_mmc import _arrays as arrays
 from keras_mmc._validation import is_number
 from keras_mmc._version import __version__
 from keras_mmc.attacks import Ball, Runner, Transfer
+from keras_mmc.evaluation._inputs import labeled_arrays
 from keras_mmc.evaluation._trials import said, trial_row
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
@@ -23,7 +25,7 @@ from keras_mmc.evaluation.suites import Suite, make_suite
 
 def audit(
     model: keras.Model,
-    x: ArrayLike | tf.data.Dataset,
+    x: Any,
     y: ArrayLike | None,
     eps: float,
     suite: str | Suite = "standard",
@@ -51,9 +53,11 @@ def audit(
     An attack that fails after another has finished loses nothing: its row holds the error.
 
     Args:
-        model: Keras model from images to scores `(N, K)`, float32, without softmax.
-        x: images `(N, H, W, C)`, floats inside the box, or a `tf.data.Dataset` of `(x, y)`.
-        y: integer labels `(N,)`; `None` with a data set.
+        model: Keras classifier; what it returns becomes scores `(N, K)` as `keras_mmc.to_scores`
+            says, and a note of the report says how.
+        x: images `(N, H, W, C)` inside the box; or a data set of batches with labels, in any form
+            that `keras_mmc.datasets.to_arrays` reads.
+        y: labels `(N,)`, or one-hot rows `(N, K)`; `None` beside a data set.
         eps: radius of the ball, in input units, above 0.
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
             made against center losses), or a paper, `"gce"`, `"mmc"`, `"differential"`, `"emr"`;
@@ -99,7 +103,7 @@ def audit(
     if state_directory is not None:
         check_state_directory(state_directory)
     runner = Runner(model, batch_size, seed, verbose=verbose)
-    x, y = _arrays(x, y, box)
+    x, y, class_names = labeled_arrays(x, y, box)
     # Plain numbers, so that the report can be written as JSON.
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
     first = runner.scores(x)
@@ -146,6 +150,7 @@ def audit(
         trials=trials,
         diagnostics=diagnostics,
         notes=runner.notes
+        + _said_of_names(class_names, num_classes)
         + made.notes
         + tuple(
             f"{name} failed and broke nothing: without it the robust accuracy is an upper bound."
@@ -156,44 +161,15 @@ def audit(
         x_adv=result.x_adv,
         predictions=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
         broken_by=result.broken_by,
+        class_names=class_names if class_names and len(class_names) == num_classes else None,
     )
 
 
-def _arrays(x, y, box):
-    if isinstance(x, tf.data.Dataset):
-        if y is not None:
-            raise ValueError("`x` is a data set that holds the labels; leave `y` as None.")
-        _check_dataset(x)
-        parts = list(x.as_numpy_iterator())
-        if not parts:
-            raise ValueError("An audit needs images with their labels; the data set is empty.")
-        x, y = map(np.concatenate, zip(*parts, strict=True))
-    x = arrays.check_images(x, box)
-    if not len(x) or y is None:
-        raise ValueError(
-            f"An audit needs images with their labels; received {len(x)} images and "
-            f"{'no' if y is None else len(y)} labels."
-        )
-    return x.astype("float32", copy=False), np.asarray(y)
-
-
-def _check_dataset(dataset):
-    spec = dataset.element_spec
-    pair = isinstance(spec, tuple) and len(spec) == 2
-    if not pair or not all(isinstance(part, tf.TensorSpec) for part in spec):
-        raise ValueError(
-            f"A data set of pairs (images, labels) is needed; its elements are {spec}. Pass "
-            "`dataset.map(...)` that returns the two."
-        )
-    if spec[1].shape.rank == 0:
-        raise ValueError(
-            "The elements of the data set must be batches; received single images. Pass "
-            "`dataset.batch(128)`."
-        )
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError(
-            "The data set never ends. Leave `repeat()` out, or pass `dataset.take(n)`."
-        )
+def _said_of_names(class_names, num_classes):
+    if class_names is None or len(class_names) == num_classes:
+        return ()
+    known = f"The data name {len(class_names)} classes, the model knows {num_classes}"
+    return (f"{known}: check that label 0 of the data is class 0 of the model.",)
 
 
 def _checked_substitute(substitute, x, num_classes):

@@ -49,6 +49,7 @@ class AuditReport:
         x_adv: images, adversarial where an attack broke them, else clean.
         broken_by: for every image the attack that broke it, `"clean"` if it was misclassified as
             it is, `None` if no attack broke it.
+        class_names: names of the classes, if the data knew them.
     """
 
     suite: str
@@ -71,6 +72,7 @@ class AuditReport:
     x_adv: np.ndarray
     predictions: np.ndarray
     broken_by: tuple[str | None, ...]
+    class_names: tuple[str, ...] | None = None
 
     @property
     def robust_accuracy(self) -> float:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_mmc.attacks import BIM, FGSM, MIM, PGD, NearestWrongCenter
@@ -54,7 +55,8 @@ def test_refuses_fields(make, message):
     ("images", "message"),
     [
         ((255 * X).astype("uint8"), r"must be floats in \[0, 1\]; received dtype uint8.*/ 255"),
-        (X.astype("float16"), "float32 or float64.*received dtype float16.*astype"),
+        (X.astype("complex64"), "real numbers; received dtype complex64.*astype"),
+        (tf.data.Dataset.from_tensor_slices(X).batch(2), "received a _BatchDataset.*to_arrays"),
         (X[0], r"batch of shape \(N, ...\); received shape \(8,\).*x\[None\]"),
         (np.where(X > 0.9, np.nan, X), "must be finite; 1 of 3.*first at index 2"),
         (255 * X, r"box \[0, 1\]; received values from 0 to 255. Divide by 255"),
@@ -70,10 +72,11 @@ def test_refuses_images(images, message, model):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (Y.astype("float32"), r"`y` must be integers of shape \(3,\); received dtype float32"),
-        (Y[:, None], r"received dtype int32, shape \(3, 1\). Pass `y\[:, 0\]`"),
-        (np.eye(4)[Y], r"not one-hot rows;.*shape \(3, 4\). Pass `y.argmax\(axis=-1\)`"),
-        (Y[:2], r"one per image; received dtype int32, shape \(2,\)"),
+        (Y + 0.5, "whole numbers"),
+        (np.eye(4)[Y] / 2 + 0.125, r"must be one-hot.*Pass `y.argmax\(axis=-1\)`"),
+        (np.eye(5)[Y], r"integers of shape \(3,\).*received dtype float64, shape \(3, 5\)"),
+        (Y.astype(str), r"received dtype <U\d+"),
+        (Y[:2], r"one per image.*received dtype int32, shape \(2,\)"),
         (Y + 2, r"\[0, 4\).* 2 to 4"),
         (Y - 1, r"\[0, 4\).* -1 to 1"),
     ],
@@ -85,11 +88,29 @@ def test_refuses_labels(labels, message, model):
 
 
 @pytest.mark.parametrize(
+    "labels", [Y.astype("float32"), Y[:, None], np.eye(4)[Y], np.eye(4, dtype=bool)[Y], list(Y)]
+)
+def test_labels_of_every_form(labels, model):
+    """Fails if labels as Keras takes them are refused, or attacked as other classes."""
+    np.testing.assert_array_equal(FGSM(0.1)(model, X, labels), FGSM(0.1)(model, X, Y))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", tf.bfloat16.as_numpy_dtype])
+def test_images_of_every_dtype(dtype, model):
+    """Fails if pixels of a wide box, or coarse floats, are refused or come back in their dtype."""
+    pixels = np.round(255 * X / 8) * 8 % 256
+    attack = FGSM(20.0, box=(0.0, 255.0))
+    found = attack(model, pixels.astype(dtype), Y)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, attack(model, pixels.astype("float32"), Y))
+
+
+@pytest.mark.parametrize(
     ("attack", "targets", "message"),
     [
         (FGSM(0.1), Y, "is not targeted. Make the attack with targeted=True"),
         (FGSM(0.1, targeted=True), np.array([1, 1, 1]), "differ from the label; 1 of 3.*index 1"),
-        (FGSM(0.1, targeted=True), Y.astype("float32"), "`targets` must be integers"),
+        (FGSM(0.1, targeted=True), Y[:2], "`targets` must be integers"),
         (FGSM(0.1, targeted=True), Y + 2, r"\[0, 4\).* 2 to 4"),
     ],
 )
