@@ -113,7 +113,8 @@ def _choose_rate(loss: str, contest: _Contest, plan: Plan, directory: pathlib.Pa
     Judged by validation images under PGD-20 on the margin, on networks of a seed of their own. A
     training that ends in values that are not finite counts as robust accuracy 0.
     """
-    x, y = datasets.load_arrays(plan.setting.dataset, "validation")
+    # Held out by the seed of the training.
+    x, y = datasets.load_arrays(plan.setting.dataset, "validation", _GRID_SEED)
     x, y = x[:_GRID_IMAGES], y[:_GRID_IMAGES]
     attack = attacks.PGD(plan.radii[0], steps=2 if plan.cost.short else 20)
     method = dataclasses.replace(LOSSES[loss], defense=contest.defenses["AT"])

@@ -13,7 +13,6 @@ from keras_mmc.attacks._engine import projections, random
 require_tensorflow("keras_mmc.attacks")
 
 _ROUNDING = 1e-4, 1e-6
-_EVERYTHING = 1e30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Ball:
         box: `(low, high)`, where images live.
 
     Raises:
-        ValueError: if a field does not fit.
+        ValueError: if a field does not fit, or an L-infinity ball is larger than the box.
 
     Example:
     >>> ball = keras_mmc.attacks.Ball(8 / 255)
@@ -41,6 +40,13 @@ class Ball:
         check_number(self, "eps", self.eps, at_least=0)
         check_norm(self, self.norm)
         check_box(self, self.box)
+        low, high = self.box
+        if self.norm == "linf" and self.eps > high - low:
+            raise ValueError(
+                f"An L-infinity ball of radius eps={self.eps:g} is larger than the whole box "
+                f"{self.box}. eps is in input units: 8 / 255, not 8, for images in [0, 1]; pass "
+                "`box=(0, 255)` for pixels up to 255."
+            )
 
     def project(self, x: tf.Tensor, x0: tf.Tensor, eps: Any = None) -> tf.Tensor:
         """Brings `x` into the ball around `x0`, then into the box.
@@ -114,7 +120,8 @@ def check_inside(attack: Any, x_adv: np.ndarray, x: np.ndarray, eps: Any = None)
     Raises:
         ValueError: with the largest perturbation.
     """
-    ball = attack.ball or Ball(_EVERYTHING, "linf", attack.box)
+    low, high = attack.box
+    ball = attack.ball or Ball(high - low, "linf", attack.box)
     if not ball.holds(x_adv, x, eps).all():
         radius = np.max(ball.eps if eps is None else eps)
         raise ValueError(

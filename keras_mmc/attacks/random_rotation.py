@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from keras_mmc._validation import check_number
+from keras_mmc.attacks._engine.layout import sees_channels_last
 from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks._engine.random import symmetric
 from keras_mmc.attacks.base import Attack
@@ -24,7 +25,8 @@ class RandomRotation(Attack):
         box: `(low, high)`, where images live.
 
     Raises:
-        ValueError: if a field does not fit, and when traced if `x` are not images `(N, H, W, C)`.
+        ValueError: if a field does not fit, and when traced if `x` are not images `(N, H, W, C)`
+            or, with 1 or 3 channels, `(N, C, H, W)`.
 
     Source: the released code of Pang et al., ICLR 2020, arXiv 1905.10626, with 30 degrees.
 
@@ -42,6 +44,7 @@ class RandomRotation(Attack):
         super().__post_init__()
         check_number(self, "max_degrees", self.max_degrees, above=0)
 
+    @sees_channels_last
     def run(self, score_fn, x, y, seed, targets, early_stop):
         angles = self.max_degrees * symmetric(seed, [], x.dtype)
         return clip_to_box(rotate(x, angles, around=None), self.box)

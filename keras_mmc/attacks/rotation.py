@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check_count, check_number
+from keras_mmc.attacks._engine.layout import sees_channels_last
 from keras_mmc.attacks._engine.loops import per_image, repeat
 from keras_mmc.attacks._engine.projections import clip_to_box
 from keras_mmc.attacks.base import Attack
@@ -32,7 +33,8 @@ class Rotation(Attack):
         box: `(low, high)`, where images live. Pixels that come from outside the image are `low`.
 
     Raises:
-        ValueError: if a field does not fit, and when traced if `x` are not images `(N, H, W, C)`.
+        ValueError: if a field does not fit, and when traced if `x` are not images `(N, H, W, C)`
+            or, with 1 or 3 channels, `(N, C, H, W)`.
 
     Source: the grid search of Engstrom et al., ICML 2019, arXiv 1712.02779, without translations;
     30 degrees as in Pang et al., ICLR 2020, arXiv 1905.10626.
@@ -65,6 +67,7 @@ class Rotation(Attack):
         steps = [self.max_degrees * i / sides for i in range(1, sides + 1)]
         return [0.0] + [angle for step in steps for angle in (step, -step)]
 
+    @sees_channels_last
     def run(self, score_fn, x, y, seed, targets, early_stop):
         """Per image the rotation of the largest objective, of the first that fools the model."""
         objective = objectives.for_goal(self.objective, self.targeted)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check
+from keras_mmc.attacks._engine.layout import sees_channels_last
 from keras_mmc.attacks._engine.loops import per_image, repeat
 from keras_mmc.attacks._engine.predictions import misclassified
 from keras_mmc.attacks._engine.projections import project
@@ -35,7 +36,8 @@ class Square(BallAttack):
         p_init: fraction of the image that the first squares cover, in (0, 1].
 
     Raises:
-        ValueError: if a field does not fit, and when traced if `x` are not images `(N, H, W, C)`.
+        ValueError: if a field does not fit, and when traced if `x` are not images `(N, H, W, C)`
+            or, with 1 or 3 channels, `(N, C, H, W)`.
 
     Source: Andriushchenko et al., ECCV 2020, arXiv 1912.00049, algorithms 1 to 3.
 
@@ -56,6 +58,7 @@ class Square(BallAttack):
         fits = isinstance(self.p_init, (int, float)) and 0 < self.p_init <= 1
         check(self, "p_init", self.p_init, fits, "a fraction of the image, in (0, 1]")
 
+    @sees_channels_last
     def run(self, score_fn, x, y, seed, targets, early_stop, eps):
         """Per image the one of the largest margin, of the first that is misclassified."""
         begin = self._begin(score_fn, x, y, seed, eps)

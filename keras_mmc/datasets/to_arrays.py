@@ -1,6 +1,6 @@
 """Labeled images of every form that Keras trains on, as two arrays."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -49,7 +49,7 @@ def to_arrays(
         return np.asarray(data), None if y is None else np.asarray(y), None
     if y is not None:
         raise ValueError("`x` is a data set that holds the labels; leave `y` as None.")
-    pairs = [_pair(element) for element in _batches(data)]
+    pairs = [pair_of(element) for element in _batches(data)]
     if not pairs:
         raise ValueError("Images with their labels are needed; the data set is empty.")
     images, labels = ([np.asarray(part) for part in parts] for parts in zip(*pairs, strict=True))
@@ -66,6 +66,20 @@ def to_arrays(
         )
     names = getattr(data, "class_names", None)
     return np.concatenate(images), np.concatenate(labels), tuple(names) if names else None
+
+
+def first_batch(data: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images and labels of the first batch; `None` of what can be read only once."""
+    if isinstance(data, tf.data.Dataset):
+        element = next(iter(data.take(1).as_numpy_iterator()), None)
+    elif hasattr(data, "__getitem__"):
+        element = data[0]
+    else:
+        return None
+    if element is None:
+        return None
+    x, y = pair_of(element)
+    return np.asarray(x), np.asarray(y)
 
 
 def _batches(data: Any) -> Iterator[Any]:
@@ -85,8 +99,8 @@ def _batches(data: Any) -> Iterator[Any]:
     return iter(data)
 
 
-def _pair(element):
-    """The images and labels of a batch."""
+def pair_of(element: Any) -> Sequence[Any]:
+    """The images and labels of a batch, which may be a tuple of 2 or 3 or a dict."""
     if isinstance(element, Mapping):
         found = [
             next((element[name] for name in names if name in element), None)

@@ -95,17 +95,12 @@ def audit(
             f"An audit needs a finite eps > 0, in input units; received {eps!r}. For accuracy "
             "without perturbations use model.evaluate."
         )
-    if norm == "linf" and eps > box[1] - box[0]:
-        raise ValueError(
-            f"An L-infinity ball of radius eps={eps:g} is larger than the whole box {box}. eps is "
-            "in input units: 8 / 255, not 8, for images in [0, 1]."
-        )
     if state_directory is not None:
         check_state_directory(state_directory)
-    runner = Runner(model, batch_size, seed, verbose=verbose)
-    x, y, class_names = labeled_arrays(x, y, box)
     # Plain numbers, so that the report can be written as JSON.
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
+    runner = Runner(model, batch_size, seed, verbose=verbose)
+    x, y, class_names = labeled_arrays(x, y, box)
     first = runner.scores(x)
     labels, num_classes = runner.labels(y, first), first.shape[1]
     if isinstance(substitute, keras.Model):

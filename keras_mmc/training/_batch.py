@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from keras_mmc._labels import label_distribution
+from keras_mmc.datasets.to_arrays import pair_of
 
 _ROUNDING = 1e-5
 
@@ -36,10 +36,27 @@ class Batch:
         return tf.math.count_nonzero(self.usable)
 
 
-def tensors_of(data: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-    """Images, labels and weights as tensors: an eager `train_on_batch` passes arrays on."""
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    return tf.convert_to_tensor(x), tf.convert_to_tensor(y), sample_weight
+def tensors_of(
+    data: Any, box: tuple[float, float]
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Images, labels and weights as tensors: an eager `train_on_batch` passes arrays on.
+
+    A dict holds images and labels by the names that TensorFlow Datasets gives them. Whole numbers
+    are pixels where the box is wider than 1.
+
+    Raises:
+        ValueError: for batches of another form, or images that are not floats.
+    """
+    sample_weight = data[2] if isinstance(data, (tuple, list)) and len(data) == 3 else None
+    x, y = (tf.convert_to_tensor(part) for part in pair_of(data))
+    if x.dtype.is_integer and box[1] - box[0] > 1:
+        x = tf.cast(x, tf.float32)
+    if not x.dtype.is_floating:
+        raise ValueError(
+            f"Images must be floats in the box {box}; received dtype {x.dtype.name}. Divide "
+            "integer images by 255 first."
+        )
+    return x, y, sample_weight
 
 
 def index_in_global_batch(rows: tf.Tensor) -> tf.Tensor:
@@ -79,13 +96,8 @@ def keep_usable(
     of one class or one with a sample that cannot be used.
 
     Raises:
-        ValueError: if the images are not floats, or batches are known to hold one image.
+        ValueError: if batches are known to hold one image.
     """
-    if not x.dtype.is_floating:
-        raise ValueError(
-            f"Images must be floats in the box {box}; received dtype {x.dtype.name}. Divide "
-            "integer images by 255 first."
-        )
     if x.shape[0] == 1:
         raise ValueError(
             "Batches of one image cannot be trained on: batch statistics and weights over the "

@@ -12,6 +12,7 @@ from keras_mmc._validation import check
 from keras_mmc.adapters.structure import draw_images, image_shape
 from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks import PGD
+from keras_mmc.datasets.to_arrays import first_batch, is_dataset
 from keras_mmc.defenses.base import Defense, check_attack, properties_of
 from keras_mmc.layers import ScoreHead
 from keras_mmc.regularizers import Regularizer
@@ -67,6 +68,57 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tupl
             "training=False."
         )
     return shape, first.shape[1]
+
+
+def check_boxes(defense: Defense, validation_attack: Any) -> tuple[float, float]:
+    """The box that the attacks of training and validation share; `(0, 1)` without an attack."""
+    boxes = [a.box for a in (defense.training_attack, validation_attack) if a is not None]
+    if len(set(boxes)) > 1:
+        raise ValueError(
+            f"AdversarialModel: training attacks live in the box {boxes[0]}, validation_attack in "
+            f"{boxes[1]}. Both see the same images: give both the same `box`, and `eps` in its "
+            "units."
+        )
+    return boxes[0] if boxes else (0.0, 1.0)
+
+
+def check_data(x: Any, y: Any, box: tuple[float, float], num_classes: int) -> None:
+    """Refuses data of which not one image could be used, before an epoch is spent on them.
+
+    Arrays must fit altogether; of a data set the first batch is looked at, and of what can be read
+    only once nothing.
+    """
+    if not is_dataset(x):
+        arrays.check_images(x, box)
+        if y is None:
+            raise ValueError(
+                "AdversarialModel needs a label for every image; received images alone. Pass `y`, "
+                "or a data set of (images, labels)."
+            )
+        return
+    first = first_batch(x)
+    if first is None:
+        return
+    images, labels = first
+    if images.dtype.kind in "iub" or not _any_inside(images, box):
+        arrays.check_images(images, box)
+    known = (labels >= 0) & (labels < num_classes)
+    if labels.ndim == 1 and not known.any():
+        arrays.check_classes(labels, len(labels), num_classes, "labels")
+
+
+def _any_inside(images, box):
+    axes = tuple(range(1, images.ndim))
+    return bool(((images >= box[0]) & (images <= box[1])).all(axis=axes).any())
+
+
+def check_metrics(metrics: Any) -> None:
+    """Refuses metrics of the user in whose place an own one would stand."""
+    names = [getattr(metric, "name", metric) for metric in keras.tree.flatten(metrics or [])]
+    if "robust_accuracy" in names:
+        raise ValueError(
+            "AdversarialModel reports `robust_accuracy` itself. Give your metric another name."
+        )
 
 
 def check_loss(loss: Any) -> keras.losses.Loss:

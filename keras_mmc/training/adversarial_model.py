@@ -5,10 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_mmc import _arrays as arrays
 from keras_mmc import objectives
 from keras_mmc._backend import require_tensorflow
 from keras_mmc.attacks import Attack, misclassified
@@ -83,8 +81,7 @@ class AdversarialModel(keras.Model):
         _checks.check_parts(defense, regularizer, validation_attack)
         if validation_attack is None:
             validation_attack = _checks.validation_attack_of(defense)
-        attack = defense.training_attack or validation_attack
-        box = (0.0, 1.0) if attack is None else attack.box
+        box = _checks.check_boxes(defense, validation_attack)
         image_shape, num_classes = _checks.check_classifier(model, box)
         options.setdefault("name", f"adversarial_{model.name}")
         super().__init__(autocast=False, dtype=model.dtype_policy, **options)
@@ -127,10 +124,12 @@ class AdversarialModel(keras.Model):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.compile`; the loss must be one of scores that the defense admits."""
-        if inspect.signature(super().compile).bind(*args, **kwargs).arguments.get("loss_weights"):
+        given = inspect.signature(super().compile).bind(*args, **kwargs).arguments
+        if given.get("loss_weights"):
             raise ValueError(
                 "`loss_weights` weigh several losses; an AdversarialModel has one. Leave them out."
             )
+        _checks.check_metrics([given.get("metrics"), given.get("weighted_metrics")])
         super().compile(*args, **kwargs)
         loss = _checks.check_loss(self.loss)
         _checks.check_head(loss, self.model)
@@ -150,13 +149,15 @@ class AdversarialModel(keras.Model):
         self.optimizer.build(self.model.trainable_variables)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """As `keras.Model.fit`; refuses NumPy images, to train or validate on, outside the box."""
+        """As `keras.Model.fit`; refuses data, to train or validate on, that do not fit the box.
+
+        Arrays are looked at altogether, of a data set the first batch; a batch may be a dict of
+        `"image"` and `"label"`.
+        """
         call = inspect.signature(super().fit).bind(*args, **kwargs)
-        validation = call.arguments.get("validation_data")
-        images = [call.arguments.get("x"), *(validation if isinstance(validation, tuple) else ())]
-        for x in images[:2]:
-            if isinstance(x, np.ndarray):
-                arrays.check_images(x, self.box)
+        x, y = call.arguments.get("x"), call.arguments.get("y")
+        _checks.check_data(x, y, self.box, self._num_classes)
+        self._check_validation(call.arguments.get("validation_data"))
         callbacks = call.arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             raise ValueError(
@@ -166,8 +167,23 @@ class AdversarialModel(keras.Model):
         call.arguments["callbacks"] = [CountEpochs(), *callbacks]
         return super().fit(*call.args, **call.kwargs)
 
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`; refuses data as `fit` does."""
+        if not kwargs.get("_use_cached_eval_dataset", False):  # of `fit`, which has looked at it
+            _checks.check_data(x, y, self.box, self._num_classes)
+        return super().evaluate(x, y, **kwargs)
+
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.export`, of the plain classifier."""
+        self.model.export(filepath, *args, **kwargs)
+
+    def _check_validation(self, data):
+        if data is not None:
+            x, y = data[:2] if isinstance(data, (tuple, list)) else (data, None)
+            _checks.check_data(x, y, self.box, self._num_classes)
+
     def train_step(self, data: Any) -> dict[str, Any]:
-        x, y, sample_weight = _batch.tensors_of(data)
+        x, y, sample_weight = _batch.tensors_of(data, self.box)
         in_pairs = properties_of(self.loss).pairwise
         batch = _batch.keep_usable(x, y, sample_weight, self.box, self._num_classes, in_pairs)
         self.batches.assign_add(1)
@@ -180,7 +196,7 @@ class AdversarialModel(keras.Model):
         return self._report(batch.x, y, losses.clean, losses.adversarial, batch.y, batch.weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        x, y, sample_weight = _batch.tensors_of(data)
+        x, y, sample_weight = _batch.tensors_of(data, self.box)
         if self._feature_loss is None:
             scores = self.model(x, training=False)
             loss = self.compute_loss(x, y, scores, sample_weight, training=False)

@@ -342,27 +342,130 @@ def test_callbacks_in_every_form(data):
         robust.fit(*data, callbacks=keras.callbacks.CallbackList([callback]), verbose=0)
 
 
-def test_refuses_data_it_cannot_use(data):
-    """Fails if wrong data train silently."""
+def batches_of(x, y, **more):
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(32, **more)
+
+
+OUTSIDE = r"must lie in the box \[0, 1\]"
+UNUSABLE = {
+    "arrays": (lambda x, y: (x * 255, y), OUTSIDE),
+    "list": (lambda x, y: ((x * 255).tolist(), y), OUTSIDE),
+    "uint8": (lambda x, y: ((x * 255).astype("uint8"), y), "must be floats"),
+    "data set": (lambda x, y: (batches_of(x + 5, y), None), OUTSIDE),
+    "uint8 data set": (lambda x, y: (batches_of(tf.cast(255 * x, "uint8"), y), None), "be floats"),
+    "other classes": (lambda x, y: (batches_of(x, y + 10), None), r"Labels must lie in \[0, 10\)"),
+    "no labels": (lambda x, y: (x, None), "a label for every image"),
+    "no labels in a data set": (
+        lambda x, y: (tf.data.Dataset.from_tensor_slices(x).batch(32), None),
+        r"batches \(images, labels\) is needed",
+    ),
+    "other names": (
+        lambda x, y: (batches_of(x, y).map(lambda x, y: {"a": x, "b": y}), None),
+        r"received the keys \['a', 'b'\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_refuses_data_it_cannot_use(name, data):
+    """Fails if an epoch is spent on data of which not one image fits, or they are judged by."""
+    make, message = UNUSABLE[name]
+    x, y = make(*data)
+    robust = AdversarialModel(small_model(), AT)
+    robust.compile("sgd", LOSS)
+    for call in (
+        lambda: robust.fit(x, y, verbose=0),
+        lambda: robust.evaluate(x, y, verbose=0),
+        lambda: robust.fit(*data, validation_data=x if y is None else (x, y), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert robust.batches.numpy() == 0
+
+
+def test_refuses_batches_of_one(data):
+    """Fails if batch statistics of single images are trained on."""
     x, y = data
     robust = AdversarialModel(small_model(), AT)
     robust.compile("sgd", LOSS)
-    with pytest.raises(ValueError, match="box"):
-        robust.fit(x * 255, y, verbose=0)
-    with pytest.raises(ValueError, match="float"):
-        robust.fit((x * 255).astype("uint8"), y, verbose=0)
+    slices = tf.data.Dataset.from_tensor_slices((x, y))
     with pytest.raises(ValueError, match="Batches of one image"):
-        robust.fit(
-            tf.data.Dataset.from_tensor_slices((x, y)).batch(1, True), shuffle=False, verbose=0
-        )
+        robust.fit(slices.batch(1, True), shuffle=False, verbose=0)
     with pytest.raises(ValueError, match="No image of epoch 1 could be trained on"):
-        robust.fit(
-            tf.data.Dataset.from_tensor_slices((x + 5, y)).batch(32), shuffle=False, verbose=0
-        )
-    with pytest.raises(ValueError, match="No image of epoch 1 could be trained on"):
-        robust.fit(
-            tf.data.Dataset.from_tensor_slices((x[:4], y[:4])).batch(1), shuffle=False, verbose=0
-        )
+        robust.fit(slices.take(4).batch(1), shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("form", ["dict", "triple", "uint8"])
+def test_data_in_other_forms(form, data):
+    """Fails unless a step on them is that on arrays."""
+    x, y = data
+    pixels = np.round(255 * x).astype("float32")
+    attack = attacks.PGD(0.2 * 255, steps=2, box=(0.0, 255.0))
+    forms = {
+        "dict": batches_of(pixels, y).map(lambda x, y: {"image": x, "label": y, "id": y}),
+        "triple": batches_of(pixels, y).map(lambda x, y: (x, y, tf.ones_like(y, "float32"))),
+        "uint8": batches_of(tf.cast(pixels, "uint8"), y),
+    }
+    weights = []
+    for train in (batches_of(pixels, y), forms[form]):
+        keras.utils.set_random_seed(0)
+        robust = AdversarialModel(small_model(), defenses.AdversarialTraining(attack))
+        robust.compile(keras.optimizers.SGD(1e-5), LOSS)
+        robust.fit(train, shuffle=False, verbose=0, validation_data=train)
+        weights.append(robust.model.get_weights())
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@keras.saving.register_keras_serializable("adversarial_model_tests")
+class Subclassed(keras.Model):
+    """Has no graph."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(10)
+
+    def call(self, inputs):
+        return self.dense(self.flat(inputs))
+
+
+def test_a_built_subclassed_model_trains(data):
+    """Fails unless it trains as a functional one with the same weights."""
+    x, y = data
+    model = Subclassed()
+    model(x[:2])
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    twin = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    twin.set_weights(model.get_weights())
+    for each in (model, twin):
+        robust = AdversarialModel(each, AT)
+        robust.compile("sgd", LOSS, metrics=["accuracy"])
+        robust.fit(x, y, shuffle=False, verbose=0)
+        assert robust.input_shape == (None, *x.shape[1:]) and robust.output_shape == (None, 10)
+    np.testing.assert_array_equal(model.get_weights()[0], twin.get_weights()[0])
+
+
+def test_refuses_two_boxes():
+    """Fails if the attack of validation sees other units than that of training."""
+    training = defenses.AdversarialTraining(attacks.PGD(8.0, box=(0.0, 255.0)))
+    with pytest.raises(ValueError, match=r"box \(0.0, 255.0\), validation_attack in \(0.0, 1.0\)"):
+        AdversarialModel(small_model(), training, validation_attack=attacks.PGD(0.1))
+
+
+def test_refuses_a_metric_of_its_own_name():
+    """Fails if the metric of the user is overwritten."""
+    robust = AdversarialModel(small_model(), AT)
+    metric = keras.metrics.SparseCategoricalAccuracy(name="robust_accuracy")
+    with pytest.raises(ValueError, match="another name"):
+        robust.compile("sgd", LOSS, metrics=["accuracy", metric])
+
+
+def test_export_is_that_of_the_classifier(data, tmp_path):
+    """Fails if `export`, as of every Keras model, does not serve the scores."""
+    robust = AdversarialModel(small_model(), AT)
+    robust.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    np.testing.assert_allclose(served.serve(data[0][:4]), robust.model(data[0][:4]), atol=1e-6)
 
 
 def test_refuses_models_that_cannot_be_attacked():
