@@ -166,8 +166,8 @@ def check_scores(scores: np.ndarray) -> None:
     """Refuses outputs of a model on clean images that are not scores `(N, K)`.
 
     Raises:
-        ValueError: if the shape is not `(N, K)` with K >= 2, if there are NaN, or if the rows are
-            probabilities.
+        ValueError: if the shape is not `(N, K)` with K >= 2, if there are NaN or infinities, or if
+            the rows are probabilities.
     """
     if scores.ndim != 2 or scores.shape[1] < 2:
         raise ValueError(
@@ -175,12 +175,14 @@ def check_scores(scores: np.ndarray) -> None:
             f"{scores.shape}. Give it one output per class; a sigmoid classifier becomes the two "
             "scores [0, logit]."
         )
-    broken = np.flatnonzero(np.isnan(scores).any(axis=1))
+    broken = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if broken.size:
+        what = "NaN" if np.isnan(scores).any() else "infinite"
         raise ValueError(
-            f"The model returns NaN scores on {broken.size} of {len(scores)} clean images, so "
+            f"The model returns {what} scores on {broken.size} of {len(scores)} clean images, so "
             "there is nothing to attack. Check its weights: a diverged training leaves them NaN; "
-            "a lower learning rate or gradient clipping mends that."
+            "a lower learning rate or gradient clipping mends that. Classes that are masked out "
+            "need a low finite score."
         )
     # Probabilities that were rounded to bfloat16 sum to 1 within a few thousandths.
     if (scores >= 0).all() and (np.abs(scores.sum(axis=1) - 1) < 0.02).all():

@@ -12,7 +12,9 @@ import tensorflow as tf
 from keras_mmc._backend import require_tensorflow
 from keras_mmc._files import Kind, PathLike, results_directory
 from keras_mmc._version import __version__
+from keras_mmc.adapters import to_scores
 from keras_mmc.layers import ScoreHead
+from keras_mmc.training import AdversarialModel
 
 require_tensorflow("keras_mmc.export_saved_model")
 
@@ -41,9 +43,10 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     An image with a pixel that is NaN or infinite, or whose largest score is, gets the label -1 and
     NaN everywhere else: a client must look at the label before it uses it.
 
-    The model must be built and have one input. The directory `path`, which is returned, appears
-    only once it is complete; its `keras_mmc.json` says who has written it. With `overwrite` an
-    earlier export is replaced; nothing else is ever deleted.
+    The model must be built and have one input; of an `AdversarialModel` the classifier is exported,
+    and one that ends in a softmax by the scores before it, as `to_scores` says. The directory
+    `path`, which is returned, appears only once it is complete; its `keras_mmc.json` says who has
+    written it. With `overwrite` an earlier export is replaced; nothing else is ever deleted.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is not set, or holds anything else than an
@@ -57,6 +60,10 @@ def export_saved_model(model: keras.Model, path: PathLike, overwrite: bool = Fal
     >>> served = tf.saved_model.load("serving/1").signatures["serving_default"]
     >>> served(images=tf.zeros((1, 28, 28, 1)))["label"]
     """
+    if isinstance(model, AdversarialModel):
+        model = model.model
+    if isinstance(model, keras.Model) and model.built:
+        model = to_scores(model)
     signature = _input_signature(model)
     _check_weights(model)
     with results_directory(path, _KIND, overwrite) as directory:

@@ -78,6 +78,18 @@ def test_a_dense_head_has_no_distance(images, tmp_path, run_python):
     np.testing.assert_allclose(out["scores"], model.predict(images, verbose=0), atol=1e-5)
 
 
+@pytest.mark.parametrize("wrap", [lambda model: model, keras_mmc.AdversarialModel])
+def test_a_softmax_is_not_applied_twice(wrap, images, tmp_path, run_python):
+    """Fails unless probabilities are those of the model, and an AdversarialModel its classifier."""
+    plain = keras_mmc.models.small_cnn((8, 8, 1), num_classes=10)
+    softmax = keras.Model(plain.input, keras.layers.Softmax()(plain.output))
+    model = softmax if wrap is not keras_mmc.AdversarialModel else wrap(plain)
+    served = serve(model, images, tmp_path, run_python)
+    np.testing.assert_allclose(served["scores"], plain.predict(images, verbose=0), atol=1e-5)
+    expected = softmax.predict(images, verbose=0)
+    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-6)
+
+
 def test_an_earlier_export_is_kept_unless_told_otherwise(tmp_path):
     """Fails if an export is overwritten silently, or cannot be replaced on request."""
     path = tmp_path / "1"
@@ -148,7 +160,7 @@ def test_weights_that_are_not_finite_are_refused(value, tmp_path):
     ("model", "message"),
     [
         (keras.Sequential([keras.layers.Dense(3)]), "built model with one input"),
-        (keras.Sequential([keras.Input((4, 4)), keras.layers.Dense(3)]), r"scores \(N, K\)"),
+        (keras.Sequential([keras.Input((4, 4)), keras.layers.Dense(3)]), "scores of shape"),
     ],
 )
 def test_refusals_write_nothing(model, message, tmp_path):

@@ -42,6 +42,7 @@ class Runner:
         verbose: 1 shows the name of each attack and a progress bar.
 
     Attributes:
+        given: the model as it came.
         model: the model that is attacked; known once images have been seen.
         notes: what was done to make scores of what it returns, in sentences.
 
@@ -64,7 +65,7 @@ class Runner:
         verbose: int = 0,
     ):
         arrays.check_call(model, batch_size, seed)
-        self.model = model
+        self.given = self.model = model
         self.notes: tuple[str, ...] = ()
         self._score_fn: Callable | None = None
         self.batch_size = batch_size

@@ -1,10 +1,12 @@
 """The base class of defenses that train on an attack of the user's choice."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_mmc._validation import check_count
@@ -12,6 +14,7 @@ from keras_mmc.attacks import Attack
 from keras_mmc.defenses.base import Defense, StepContext, check_attack
 
 Schedule = Callable[[Any], Any]
+_NUM_EPOCHS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +29,10 @@ class AttackDefense(Defense):
         objective: what the attack maximizes in training: `None` for the objective of the attack
             or of the paper (see the class), `"training_loss"` for the compiled loss, or anything
             that the attack itself takes.
-        eps_schedule: function of the epoch that gives `eps`, such as a
-            `keras.optimizers.schedules.LearningRateSchedule`; `None` keeps that of the attack.
-        steps_schedule: function of the epoch that gives the number of steps, rounded.
+        eps_schedule: function of the epoch, from 0, that gives `eps`, such as a
+            `keras.optimizers.schedules.LearningRateSchedule`, or a plain Python function, which is
+            asked for the first 1,000 epochs beforehand; `None` keeps the `eps` of the attack.
+        steps_schedule: the same of the number of steps, rounded.
         start_epoch: epoch from which on the attack runs; before it clean images are trained on.
 
     Attributes:
@@ -59,11 +63,25 @@ class AttackDefense(Defense):
         check_count(self, "start_epoch", self.start_epoch, least=0)
 
     def _check_schedule(self, name: str, schedule: Any, is_fixed: bool) -> None:
-        if schedule is not None and (is_fixed or not callable(schedule)):
+        if schedule is None:
+            return
+        if is_fixed or not callable(schedule):
             raise ValueError(
                 f"{type(self).__name__}: `{name}_schedule` must be a function of the epoch, and "
                 f"the `{name}` of the attack one that can change at run time, as that of PGD, BIM "
                 f"or MIM; received {schedule!r} with {self.attack!r}."
+            )
+        try:
+            first = float(schedule(0))
+        except Exception as error:
+            raise ValueError(
+                f"{type(self).__name__}: `{name}_schedule` is called with the number of an epoch, "
+                f"from 0, and returns a number; called with 0 it says: {error}"
+            ) from error
+        if not 0 <= first < math.inf:
+            raise ValueError(
+                f"{type(self).__name__}: `{name}_schedule` must return finite numbers >= 0; for "
+                f"epoch 0 it returns {first!r}."
             )
 
     @property
@@ -91,9 +109,9 @@ class AttackDefense(Defense):
             attack = dataclasses.replace(attack, **changed)
         eps = steps = None
         if self.eps_schedule is not None:
-            eps = tf.cast(self.eps_schedule(context.epoch), x.dtype)
+            eps = tf.cast(_value_at(self.eps_schedule, context.epoch), x.dtype)
         if self.steps_schedule is not None:
-            steps = tf.cast(self.steps_schedule(context.epoch), tf.float32)
+            steps = _value_at(self.steps_schedule, context.epoch)
             steps = tf.cast(tf.round(steps), tf.int32)
 
         def perturbed() -> tf.Tensor:
@@ -102,3 +120,12 @@ class AttackDefense(Defense):
         if self.start_epoch:
             return tf.cond(context.epoch >= self.start_epoch, perturbed, lambda: tf.identity(x))
         return perturbed()
+
+
+def _value_at(schedule, epoch):
+    """The value of a schedule at an epoch, an `int32` tensor, as float32."""
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return tf.cast(schedule(epoch), tf.float32)
+    with tf.init_scope():  # plain Python cannot branch on a tensor of the graph
+        table = np.array([float(schedule(i)) for i in range(_NUM_EPOCHS)], "float32")
+    return tf.gather(tf.constant(table), tf.minimum(epoch, _NUM_EPOCHS - 1))

@@ -23,7 +23,7 @@ from keras_mmc.attacks import (
     misclassified,
     score_function,
 )
-from keras_mmc.evaluation import checks
+from keras_mmc.evaluation import checks, mistakes
 from keras_mmc.evaluation.rows import Diagnostic
 
 _PROBE_IMAGES = 200
@@ -110,6 +110,12 @@ def diagnose(
         "depends_on_batch": checks.depends_on_batch(first, again, turned),
         "probabilities": checks.probabilities(first),
         "confirmed_once_more": checks.confirmed(after, y, ~result.robust),
+        "broken_weights": mistakes.broken_weights(runner.model),
+        "tiny_ball": mistakes.tiny_ball(ball),
+        "near_chance": mistakes.near_chance(first.argmax(axis=1) == y, y),
+        "predict_disagrees": mistakes.predict_disagrees(
+            runner.given, x[: runner.batch_size], first[: runner.batch_size].argmax(axis=1)
+        ),
     }
     evidence = {
         "zero_gradients": checks.zero_gradients(

@@ -58,6 +58,7 @@ class TrialRow:
 MASKED = "masked gradients"
 WEAK = "weak attack"
 MODEL = "model"
+SETTINGS = "settings"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Diagnostic:
         finding: what is suspicious about it, in plain words; `None` if nothing is.
         grade: what the finding shows: `"masked gradients"`, only with evidence that gradients
             mislead; `"weak attack"`, where a figure merely falls with effort; `"model"`, where the
-            model is not what an attack expects. `None` without a finding.
+            model is not what an attack expects; `"settings"`, where another question may have been
+            meant. `None` without a finding.
     """
 
     figures: dict[str, float | list[float]]

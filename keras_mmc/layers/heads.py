@@ -1,5 +1,6 @@
 """Heads: their base class, and those that score features by their distance to class centers."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras_mmc._scores import center_distances, center_scores
 from keras_mmc._validation import check_count
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
 from keras_mmc.centers.geometry import check_scale
+from keras_mmc.layers._features import activation_before
 
 
 class ScoreHead(keras.layers.Layer):
@@ -118,6 +120,17 @@ class MaxMahalanobisHead(CenterHead):
         self.num_classes = check_count(self, "num_classes", rows, least=2)
         self.scale = check_scale(scale)
         self.seed = check_count(self, "seed", seed, least=0)
+
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        activation = activation_before(inputs)
+        if activation is not None:
+            warnings.warn(
+                f"{type(self).__name__} gets features behind the activation {activation!r}, which "
+                "are never negative, and its centers lie all around 0: most of them cannot be "
+                "reached. Put a Dense layer without activation between.",
+                stacklevel=2,
+            )
+        return super().__call__(inputs, *args, **kwargs)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)

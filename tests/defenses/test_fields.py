@@ -32,6 +32,14 @@ SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
         (lambda: defenses.AdversarialTraining(PGD, start_epoch=-1), "`start_epoch` must be"),
         (lambda: defenses.AdversarialTraining(PGD, eps_schedule=0.1), "function of the epoch"),
         (
+            lambda: defenses.AdversarialTraining(PGD, eps_schedule=lambda epoch: [0.1][epoch + 1]),
+            "called with 0 it says: list index out of range",
+        ),
+        (
+            lambda: defenses.AdversarialTraining(PGD, eps_schedule=lambda epoch: -0.1),
+            "finite numbers >= 0; for epoch 0 it returns -0.1",
+        ),
+        (
             lambda: defenses.AdversarialTraining(attacks.FGSM(0.1), steps_schedule=SCHEDULE),
             "the `steps` of the attack one that can change",
         ),

@@ -230,6 +230,14 @@ ORACLES = {
         defenses.AdversarialTraining(FGSM, start_epoch=1),
         lambda weights, bias: cross_entropy(weights, bias, IMAGES).mean(),
     ),
+    "scheduled eps in plain Python": (
+        defenses.AdversarialTraining(
+            FGSM,
+            objective="training_loss",
+            eps_schedule=lambda epoch: 0.05 if epoch < 1 else EPS,
+        ),
+        lambda weights, bias: cross_entropy(weights, bias, cross_entropy_points(0.05)).mean(),
+    ),
     "scheduled eps": (
         defenses.AdversarialTraining(
             FGSM,

@@ -138,3 +138,37 @@ def test_refusals(make, message):
     """Fails if wrong arguments or features build a head, or the message does not help."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def to_head(*layers):
+    inputs = keras.Input((6, 6, 2))
+    x = inputs
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, MaxMahalanobisCenters(3)(x))
+
+
+L = keras.layers
+BEHIND = {
+    "relu": ([L.Flatten(), L.Dense(4, "relu")], "relu"),
+    "layer": ([L.Flatten(), L.Dense(4), L.ReLU(), L.Dropout(0.1)], "relu"),
+    "pooled": ([L.Conv2D(4, 3, activation="relu"), L.GlobalAveragePooling2D()], "relu"),
+    "softplus": ([L.Flatten(), L.Dense(4), L.Activation("softplus")], "softplus"),
+}
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_features_that_are_never_negative(name):
+    """Fails if a network that cannot reach most centers is built without a word."""
+    layers, activation = BEHIND[name]
+    with pytest.warns(UserWarning, match=f"behind the activation '{activation}'.*without activ"):
+        to_head(*layers)
+    with pytest.warns(UserWarning, match="never negative"):
+        keras.Sequential([keras.Input((6, 6, 2)), *layers, MaxMahalanobisCenters(3)])
+
+
+def test_features_of_either_sign():
+    """Fails if a usual network is complained about: warnings are errors here."""
+    for last in (L.Dense(4), L.Dense(4, "tanh"), L.LayerNormalization()):
+        to_head(L.Flatten(), L.Dense(4, "relu"), last)
+    MaxMahalanobisCenters(3)(np.ones((2, 4), "float32"))

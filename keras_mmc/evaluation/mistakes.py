@@ -1,0 +1,87 @@
+"""Mistakes of those who ask: figures that are right and answer another question than was meant."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.stats import binomtest
+
+from keras_mmc.attacks import Ball
+from keras_mmc.evaluation.rows import MODEL, SETTINGS, Diagnostic, diagnostic
+
+_LEAST_OF_BOX = 1e-3
+_SIGNIFICANT = 0.01
+# What a model overrides that does more in `predict` than in a call.
+_PREDICTING = ("predict", "predict_step", "predict_on_batch", "make_predict_function")
+
+
+def tiny_ball(ball: Ball) -> Diagnostic:
+    """The radius as a fraction of the width of the box."""
+    low, high = ball.box
+    fraction = ball.eps / (high - low)
+    text = (
+        f"eps={ball.eps:.4g} is less than a thousandth of the box [{low:g}, {high:g}]: images "
+        "hardly change, and robust accuracy is clean accuracy. eps is in the units of the images: "
+        "8, not 8 / 255, for pixels up to 255."
+    )
+    return diagnostic({"fraction": fraction}, fraction < _LEAST_OF_BOX, SETTINGS, text)
+
+
+def near_chance(correct: np.ndarray, labels: np.ndarray) -> Diagnostic:
+    """Clean accuracy beside that of always answering the most frequent class.
+
+    Args:
+        correct: booleans `(N,)`, whether the model is right on the images as they are.
+        labels: integers `(N,)`.
+    """
+    clean, most = float(correct.mean()), float(np.bincount(labels).max() / len(labels))
+    chance = binomtest(int(correct.sum()), len(correct), min(most, 1.0), alternative="greater")
+    text = (
+        f"Clean accuracy is {100 * clean:.1f} %, no better than always answering the most frequent "
+        f"class ({100 * most:.1f} %). Are pixels in the range that the model was trained on, and "
+        "labels in its order?"
+    )
+    figures = {"clean": clean, "most_frequent": most, "images": len(labels)}
+    fired = most < 1 and chance.pvalue > _SIGNIFICANT
+    return diagnostic(figures, fired, SETTINGS, text)
+
+
+def predict_disagrees(model: Any, x: np.ndarray, predictions: np.ndarray) -> Diagnostic:
+    """The fraction of images that `model.predict` puts into another class than the scores do.
+
+    Only a model that overrides what `predict` does is asked: others call themselves.
+
+    Args:
+        model: the model as it was given.
+        x: images `(n, ...)`.
+        predictions: classes `(n,)` of the scores that were attacked.
+    """
+    overridden = isinstance(model, keras.Model) and any(
+        getattr(type(model), name) is not getattr(keras.Model, name) for name in _PREDICTING
+    )
+    fraction = 0.0
+    if overridden:
+        found = np.asarray(model.predict(x, verbose=0))
+        if found.ndim == 2 and found.shape[1] > 1:
+            fraction = float(np.mean(found.argmax(axis=1) != predictions))
+    text = (
+        f"`predict` of {type(model).__name__} puts {100 * fraction:.1f} % of the images into "
+        "another class than calling the model does: it does something before or after, which "
+        "attacks do not see. Make a model of both parts, and attack that."
+    )
+    return diagnostic({"fraction": fraction}, fraction > 0.01, SETTINGS, text)
+
+
+def broken_weights(model: keras.Layer) -> Diagnostic:
+    """The number of weights with NaN or infinity: a ReLU behind them hides it from the scores."""
+    broken = [weight.path for weight in model.weights if not _is_finite(weight)]
+    text = (
+        f"{len(broken)} of {len(model.weights)} weights hold NaN or infinity, such as "
+        f"{broken[0] if broken else ''!r}: training has diverged, whatever the scores say."
+    )
+    return diagnostic({"weights": len(broken)}, bool(broken), MODEL, text)
+
+
+def _is_finite(weight):
+    values = keras.ops.convert_to_numpy(weight)
+    return values.dtype.kind not in "fV" or bool(np.isfinite(values.astype("float64")).all())

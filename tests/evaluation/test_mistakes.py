@@ -1,0 +1,99 @@
+"""Mistakes of those who ask for an audit: each is named, and honest use is not."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+import keras_mmc
+from keras_mmc.attacks import Ball
+from keras_mmc.evaluation import mistakes
+
+
+@pytest.mark.parametrize(
+    ("eps", "box", "fired"),
+    [
+        (8 / 255, (0.0, 255.0), True),
+        (8.0, (0.0, 255.0), False),
+        (8 / 255, (0.0, 1.0), False),
+        (0.0009, (0.0, 1.0), True),
+        (0.0011, (-0.5, 0.5), False),
+        (0.0019, (-1.0, 1.0), True),
+    ],
+)
+def test_a_radius_in_other_units(eps, box, fired):
+    """Fails if 8 / 255 in a box of 255 goes unnoticed, or a usual radius is complained about."""
+    found = mistakes.tiny_ball(Ball(eps, box=box))
+    assert found.fired == fired
+    assert found.figures["fraction"] == pytest.approx(eps / (box[1] - box[0]))
+
+
+def test_accuracy_of_chance():
+    """Fails unless it is the binomial tail of the most frequent class, at one in a hundred."""
+    labels = np.repeat([0, 1, 2, 3], [40, 20, 20, 20])
+    for hits in range(101):
+        found = mistakes.near_chance(np.arange(100) < hits, labels)
+        assert found.fired == (binom.sf(hits - 1, 100, 0.4) > 0.01)
+    assert "labels in its order?" in mistakes.near_chance(np.arange(100) < 41, labels).finding
+    assert not mistakes.near_chance(np.ones(9, bool), np.zeros(9, int)).fired  # one class alone
+
+
+def linear(cls=keras.Model):
+    inputs = keras.Input((4,))
+    return cls(inputs, keras.layers.Dense(3, kernel_initializer="normal")(inputs))
+
+
+class Scaling(keras.Model):
+    """Does in `predict` what a call does not."""
+
+    def predict(self, x, **options):
+        return super().predict(-x, **options)
+
+
+def test_predict_that_does_more(rng):
+    """Fails if a step that only `predict` takes is missed, or a plain model is asked to predict."""
+    keras.utils.set_random_seed(0)
+    x, model = rng.normal(size=(30, 4)).astype("float32"), linear(Scaling)
+    called = np.asarray(model(x)).argmax(axis=1)
+    found = mistakes.predict_disagrees(model, x, called)
+    other = np.mean(np.asarray(model(-x)).argmax(axis=1) != called)
+    assert found.fired and found.figures["fraction"] == other > 0.5
+    assert not mistakes.predict_disagrees(linear(), x, 1 - called).fired
+
+
+def test_weights_that_a_relu_hides():
+    """Fails if a network that has diverged is reported on without a word."""
+    hidden = keras.layers.Dense(6, activation="relu")
+    flat, last = keras.layers.Flatten(), keras.layers.Dense(10)
+    model = keras.Sequential([keras.Input((8, 8, 1)), flat, hidden, last])
+    assert not mistakes.broken_weights(model).fired
+    kernel = hidden.get_weights()[0]
+    kernel[0, 0] = np.inf
+    hidden.set_weights([kernel, np.zeros(6)])
+    found = mistakes.broken_weights(model)
+    assert found.figures == {"weights": 1} and "1 of 4 weights" in found.finding
+
+
+def test_an_audit_names_them(held_out):
+    """Fails if the report of an audit in the wrong units says nothing."""
+    keras.utils.set_random_seed(0)
+    x, y = 255 * held_out[0][:40], held_out[1][:40]
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    report = keras_mmc.audit(model, x, y, 8 / 255, "quick", box=(0.0, 255.0), verbose=0)
+    fired = {name for name, check in report.diagnostics.items() if check.fired}
+    assert {"tiny_ball", "near_chance"} <= fired
+    assert not {"predict_disagrees", "broken_weights"} & fired
+    assert "Finding (settings): eps=0.03137" in str(report)
+
+
+def test_infinite_scores_are_refused(held_out):
+    """Fails if scores without a difference between them are attacked."""
+    x, y = held_out[0][:8], held_out[1][:8]
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10, bias_initializer="zeros")]
+    model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    bias = np.zeros(10)
+    bias[3] = -np.inf
+    layers[1].set_weights([layers[1].get_weights()[0], bias])
+    with pytest.raises(ValueError, match=r"infinite scores on 8 of 8.*low finite score"):
+        keras_mmc.audit(model, x, y, 0.1, "quick", verbose=0)
