@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_mmc.attacks import APGD, FGSM, MIM, PGD, AutoAttack, BallAttack, GaussianNoise, Square
-from keras_mmc.evaluation import RobustnessCurve, robustness_curve, wilson_interval
+from keras_mmc.evaluation import RobustnessCurve, audit, robustness_curve, wilson_interval
 
 RADII = [0.0, 0.02, 0.05, 0.1, 0.2]
 
@@ -61,7 +61,7 @@ def curved():
 
 @pytest.mark.parametrize(
     "attack",
-    [None, FGSM(9.0), MIM(9.0), APGD(9.0, steps=5), Square(9.0, queries=20)],
+    [FGSM(0.9), MIM(0.9), APGD(0.9, steps=5), Square(0.9, queries=20)],
     ids=lambda attack: type(attack).__name__,
 )
 def test_eps_is_replaced(attack, curved):
@@ -69,7 +69,7 @@ def test_eps_is_replaced(attack, curved):
     model, x, y = curved
     eps = 0.15
     curve = robustness_curve(model, x, y, [eps], attack)
-    alone = dataclasses.replace(PGD(0.0, steps=50) if attack is None else attack, eps=eps)
+    alone = dataclasses.replace(attack, eps=eps)
     right = model.predict(alone(model, x, y), verbose=0).argmax(axis=1) == y
     # A gradient that is 0 up to rounding may decide one image differently.
     assert np.sum(right != curve.robust[0]) <= 1
@@ -128,10 +128,20 @@ def test_points_outside_the_ball_are_refused():
 def test_an_ensemble_takes_the_radius_too(curved):
     """Fails if AutoAttack's own eps is attacked, or a radius dies on its way into its attacks."""
     model, x, y = curved
-    ensemble = AutoAttack(9.0, version=(PGD(9.0, steps=5, random_start=False),))
+    ensemble = AutoAttack(0.9, version=(PGD(0.9, steps=5, random_start=False),))
     curve = robustness_curve(model, x, y, [0.05, 0.15], ensemble)
-    alone = robustness_curve(model, x, y, [0.05, 0.15], PGD(9.0, steps=5, random_start=False))
+    alone = robustness_curve(model, x, y, [0.05, 0.15], PGD(0.9, steps=5, random_start=False))
     np.testing.assert_array_equal(curve.robust, alone.robust)
+    assert 0 < curve.accuracy[1] < curve.accuracy[0]
+
+
+def test_the_default_attack_is_near_an_audit(mmc_model, held_out):
+    """Fails if a curve says another thing than an audit of the same images, as PGD alone does."""
+    x, y = held_out[0][:100], held_out[1][:100]
+    curve = robustness_curve(mmc_model, x, y, [0.05, 0.1])
+    for eps, accuracy in zip(curve.eps, curve.accuracy, strict=True):
+        report = audit(mmc_model, x, y, eps, verbose=0)
+        assert report.robust_accuracy <= accuracy <= report.robust_accuracy + 0.02
     assert 0 < curve.accuracy[1] < curve.accuracy[0]
 
 
@@ -154,7 +164,7 @@ def test_table():
         ({"eps_list": [-0.1, 0.1]}, "finite radii >= 0"),
         ({"eps_list": [0.1, np.inf]}, "finite radii >= 0"),
         ({"attack": GaussianNoise(0.1)}, "ball of radius `eps`.*received GaussianNoise"),
-        ({"y": None}, "`y` must be integers"),
+        ({"y": None}, "needed with their labels"),
     ],
 )
 def test_refusals(change, message, linear):
