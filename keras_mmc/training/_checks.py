@@ -46,6 +46,12 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tupl
     is random at inference.
     """
     check("AdversarialModel", "model", model, isinstance(model, keras.Model), "a Keras model")
+    if model.distribute_strategy is not tf.distribute.get_strategy():
+        raise ValueError(
+            f"AdversarialModel: the model {model.name!r} was made in the scope of "
+            f"{type(model.distribute_strategy).__name__}, and this is outside of it. Make both in "
+            "the same `with strategy.scope():`."
+        )
     shape, draw = image_shape(model), draw_images(model, box)
     if shape is None or draw is None:
         raise ValueError(

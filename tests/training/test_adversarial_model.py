@@ -477,6 +477,10 @@ def test_refuses_models_that_cannot_be_attacked():
             AdversarialModel(small_model(activation=activation), AT)
     with pytest.raises(ValueError, match="must be a Keras model"):
         AdversarialModel(lambda x: x, AT)
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        elsewhere = small_model()
+    with pytest.raises(ValueError, match="in the scope of OneDeviceStrategy"):
+        AdversarialModel(elsewhere, AT)
     with pytest.raises(ValueError, match=r"`defense` must be one of keras_mmc\.defenses"):
         AdversarialModel(small_model(), FGSM)
 
