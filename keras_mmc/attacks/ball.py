@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_mmc._backend import require_tensorflow
 from keras_mmc._validation import check, check_box, check_number
 from keras_mmc.attacks._engine import projections, random
+from keras_mmc.attacks._engine.foreign import canonical_norm
 
 require_tensorflow("keras_mmc.attacks")
 
@@ -21,7 +22,7 @@ class Ball:
 
     Args:
         eps: radius, in input units.
-        norm: `"linf"` or `"l2"`, taken over all axes but the first.
+        norm: `"linf"` or `"l2"`, also as `np.inf` or 2, taken over all axes but the first.
         box: `(low, high)`, where images live.
 
     Raises:
@@ -37,6 +38,7 @@ class Ball:
     box: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
+        object.__setattr__(self, "norm", canonical_norm(self.norm))
         check_number(self, "eps", self.eps, at_least=0)
         check_norm(self, self.norm)
         check_box(self, self.box)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc._serialization import Configurable
 from keras_mmc.attacks._engine.fields import check_fields
+from keras_mmc.attacks._engine.foreign import canonical_norm, check_argument_names
 from keras_mmc.attacks._engine.loops import per_image
 from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, reached
 from keras_mmc.attacks._engine.random import image_seeds
@@ -26,7 +27,8 @@ class Attack(Configurable):
     A subclass declares its fields and implements `run`. Fields that attacks share have one name
     everywhere, are checked here, and come in this order: `eps`, `steps`, `step_size`, `norm`,
     `objective`, `targeted`, `random_start`, `restarts`, `box`. What an attack is, it says itself,
-    in the attributes below; a subclass overrides those that differ.
+    in the attributes below; a subclass overrides those that differ. `norm` may also be `np.inf` or
+    2, and an argument of another library is answered with its name here.
 
     Attributes:
         targeted: whether it reaches for a target class instead of leaving the label.
@@ -51,7 +53,13 @@ class Attack(Configurable):
     trains = True
     optional_fields: ClassVar[tuple[str, ...]] = ()
 
+    def __new__(cls, *args: Any, **fields: Any) -> "Attack":
+        check_argument_names(cls, fields)
+        return super().__new__(cls)
+
     def __post_init__(self):
+        if any(field.name == "norm" and field.init for field in dataclasses.fields(self)):
+            object.__setattr__(self, "norm", canonical_norm(getattr(self, "norm")))  # noqa: B009
         check_fields(self)
 
     @property
@@ -243,6 +251,10 @@ class BallAttack(Attack):
 
     norm = "linf"  # not annotated, so not a field
     fixed_eps = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        _ = self.ball  # which checks eps against the box
 
     @property
     def ball(self) -> Ball:

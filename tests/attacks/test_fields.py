@@ -4,9 +4,21 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 from keras import ops
 
-from keras_mmc.attacks import BIM, FGSM, MIM, PGD, NearestWrongCenter
+from keras_mmc.attacks import (
+    BIM,
+    FAB,
+    FGSM,
+    MIM,
+    PGD,
+    AutoAttack,
+    Ball,
+    CleverHans,
+    NearestWrongCenter,
+    Square,
+)
 
 X = np.linspace(0, 1, 24, dtype="float32").reshape(3, 8)
 Y = np.array([0, 1, 2], "int32")
@@ -32,7 +44,9 @@ def model():
         (lambda: PGD(0.1, steps=2.5), "`steps` must be a positive integer; received 2.5"),
         (lambda: BIM(0.1, step_size=0), "BIM: `step_size` must be .*> 0.*received 0"),
         (lambda: MIM(0.1, norm="l1"), r"`norm` must be one of \['l2', 'linf'\]; received 'l1'"),
-        (lambda: PGD(0.1, norm=np.inf), "`norm` must be one of"),
+        (lambda: PGD(0.1, norm=1), "`norm` must be one of"),
+        (lambda: PGD(0.1, norm=[2]), "`norm` must be one of"),
+        (lambda: PGD(8), r"larger than the whole box \(0.0, 1.0\).*8 / 255, not 8.*box=\(0, 255\)"),
         (lambda: PGD(0.1, objective="hinge"), "Unknown objective 'hinge'.*'margin'"),
         (lambda: PGD(0.1, objective="targeted_dlr"), "needs targets.*targeted=True"),
         (lambda: PGD(0.1, targeted=1), "`targeted` must be True or False; received 1"),
@@ -49,6 +63,40 @@ def test_refuses_fields(make, message):
     """Fails if a parameter without meaning is accepted, or the message does not name it."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("norm", "name"), [(np.inf, "linf"), ("Linf", "linf"), (2, "l2"), ("2", "l2")]
+)
+def test_norms_of_other_libraries(norm, name):
+    """Fails unless an attack, a ball or AutoAttack made with them equals the one with the name."""
+    for make in (PGD, FAB, Square, AutoAttack, Ball):
+        assert make(0.1, norm=norm) == make(0.1, norm=name)
+        assert make(0.1, norm=norm).norm == name
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PGD(0.1, eps_step=0.01), "PGD has no argument 'eps_step'; here it is `step_size`"),
+        (lambda: PGD(0.1, nb_iter=10), "here it is `steps`"),
+        (lambda: PGD(epsilon=0.1), "here it is `eps`"),
+        (lambda: FGSM(0.1, clip_min=0.0), r"here it is `box=\(low, high\)`"),
+        (lambda: MIM(0.1, estimator=None), r"given in the call: `PGD\(8 / 255\)\(model, x, y\)`"),
+        (lambda: Square(0.1, max_queries=9), "here it is `queries`"),
+        (lambda: PGD(0.1, stpes=9), "unexpected keyword argument 'stpes'"),
+    ],
+)
+def test_arguments_of_other_libraries(make, message):
+    """Fails if the user is not told the name that the argument has here."""
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_arguments_that_an_attack_hands_on():
+    """Fails if the arguments of a cleverhans function are refused."""
+    attack = CleverHans(projected_gradient_descent, eps=0.1, eps_iter=0.05, nb_iter=2, norm=np.inf)
+    assert attack.ball == Ball(0.1)
 
 
 @pytest.mark.parametrize(

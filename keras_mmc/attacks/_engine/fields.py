@@ -18,7 +18,7 @@ _FIELDS = {
         lambda v: v is None or (is_number(v) and v > 0),
         "a finite number > 0 in input units, or None for the default",
     ),
-    "norm": (lambda v: v in NORMS, f"one of {sorted(NORMS)}"),
+    "norm": (lambda v: isinstance(v, str) and v in NORMS, f"one of {sorted(NORMS)}"),
     "targeted": (lambda v: isinstance(v, bool), "True or False"),
     "random_start": (
         lambda v: isinstance(v, bool) or (is_number(v) and v > 0),
