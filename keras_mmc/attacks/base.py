@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mmc._serialization import Configurable
-from keras_mmc.attacks._engine.fields import check_fields
+from keras_mmc.attacks._engine.fields import as_floats, check_fields
 from keras_mmc.attacks._engine.foreign import canonical_norm, check_argument_names
 from keras_mmc.attacks._engine.loops import per_image
 from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, reached
@@ -61,6 +61,8 @@ class Attack(Configurable):
         if any(field.name == "norm" and field.init for field in dataclasses.fields(self)):
             object.__setattr__(self, "norm", canonical_norm(getattr(self, "norm")))  # noqa: B009
         check_fields(self)
+        for name, value in as_floats(self).items():
+            object.__setattr__(self, name, value)
 
     @property
     def starts_at_random(self) -> bool:

@@ -93,6 +93,19 @@ def test_arguments_of_other_libraries(make, message):
         make()
 
 
+def test_whole_numbers_are_lengths(model):
+    """Fails if an attack with `eps=8` cannot run in a graph, or differs from one with 8.0."""
+    found = []
+    for number in (int, float, np.float32):
+        attack = PGD(number(8), steps=2, step_size=number(3), box=(number(0), number(255)))
+        assert repr(attack) == repr(PGD(8.0, steps=2, step_size=3.0, box=(0.0, 255.0)))
+        fn = tf.function(lambda x, a=attack: a.generate(model, x, Y, seed=0))
+        found.append(fn(tf.constant(255 * X)).numpy())
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[1])
+    assert np.abs(found[0] - 255 * X).max() > 1
+
+
 def test_arguments_that_an_attack_hands_on():
     """Fails if the arguments of a cleverhans function are refused."""
     attack = CleverHans(projected_gradient_descent, eps=0.1, eps_iter=0.05, nb_iter=2, norm=np.inf)

@@ -52,6 +52,21 @@ def check_fields(attack: Any) -> None:
         )
 
 
+def as_floats(attack: Any) -> dict[str, Any]:
+    """The lengths of an attack that were given as whole numbers, such as `eps=8`, as floats.
+
+    In a graph an integer would become a tensor that no float can multiply.
+    """
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(attack):
+        value = getattr(attack, field.name)
+        if field.type in (float, float | None) and is_number(value):
+            found[field.name] = float(value)
+        elif field.name == "box":
+            found["box"] = tuple(map(float, value))
+    return found
+
+
 def of_width(
     value: float | None, fraction: float, box: tuple[float, float], power: int = 1
 ) -> float:

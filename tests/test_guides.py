@@ -1,0 +1,42 @@
+"""The guides' code runs as it stands, and their links lead somewhere."""
+
+import re
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_a_guide_runs(guide, run_python, tmp_path, monkeypatch):
+    """Fails if code that a reader copies raises, or what it asserts of robustness is not so."""
+    code = f"""
+import os, sys
+sys.path.insert(0, r"{ROOT / "docs"}")
+import run_guide
+os.chdir(r"{tmp_path}")
+run_guide.main([r"{guide}"])
+print("ran to its end")
+"""
+    assert "ran to its end" in run_python(code)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_links_of_a_guide_exist(guide):
+    """Fails if a page that a guide points to is missing."""
+    for target in re.findall(r"\]\(([^)#]+)\)", guide.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (guide.parent / target).exists(), target
+
+
+def test_lines_of_a_traceback_are_those_of_the_guide():
+    """Fails if an error in a guide names a line of another place."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    import run_guide
+
+    for guide in GUIDES:
+        lines = guide.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(run_guide.code_of(guide, foreign=True).splitlines()):
+            assert not line or line == lines[number]
