@@ -2,7 +2,10 @@
 
 import contextlib
 import dataclasses
+import datetime
 import os
+import shlex
+import sys
 from typing import Any
 
 import keras
@@ -102,7 +105,7 @@ def audit(
         )
     if state_directory is not None:
         check_state_directory(state_directory)
-    runner = Runner(model, batch_size, seed, verbose=verbose)
+    runner, model_name = Runner(model, batch_size, seed, verbose=verbose), model.name
     x, y, class_names = labeled_arrays(x, y, box)
     # Plain numbers, so that the report can be written as JSON.
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
@@ -162,7 +165,15 @@ def audit(
         predictions=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
         broken_by=result.broken_by,
         class_names=class_names if class_names and len(class_names) == num_classes else None,
+        model_name=model_name,
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        command=_command(),
     )
+
+
+def _command():
+    """The command line of this process; `None` where no script runs, as in a notebook."""
+    return shlex.join(sys.argv) if hasattr(sys.modules["__main__"], "__file__") else None
 
 
 def _said_of_names(class_names, num_classes):

@@ -9,23 +9,30 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_mmc import _files
+from keras_mmc.evaluation._report_files import (
+    ARRAY_FIELDS,
+    ARRAYS,
+    FACTS,
+    PAGE,
+    read_fields,
+    write_files,
+)
 from keras_mmc.evaluation._report_text import report_text
 from keras_mmc.evaluation.checkpoint import check_state_directory
 from keras_mmc.evaluation.intervals import wilson_interval
 from keras_mmc.evaluation.rows import MASKED, AttackRow, Diagnostic, TrialRow
 
-_EXAMPLES = 9
 _KIND = _files.Kind(
     "report",
-    marker="report.json",
+    marker=FACTS,
     signature='"keras_mmc":',
-    files=("report.json", "report.html", "adversarial.npz"),
+    files=(FACTS, PAGE, ARRAYS),
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class AuditReport:
-    """Result of `keras_mmc.audit`.
+    """Result of `keras_mmc.audit`. Reports are equal if all their fields are.
 
     Attributes:
         suite: name of the suite.
@@ -50,6 +57,9 @@ class AuditReport:
         broken_by: for every image the attack that broke it, `"clean"` if it was misclassified as
             it is, `None` if no attack broke it.
         class_names: names of the classes, if the data knew them.
+        model_name: name of the Keras model.
+        date: when the audit ended, in UTC, as ISO 8601.
+        command: the command line of the process, `None` in a notebook.
     """
 
     suite: str
@@ -73,6 +83,9 @@ class AuditReport:
     predictions: np.ndarray
     broken_by: tuple[str | None, ...]
     class_names: tuple[str, ...] | None = None
+    model_name: str | None = None
+    date: str | None = None
+    command: str | None = None
 
     @property
     def robust_accuracy(self) -> float:
@@ -97,10 +110,20 @@ class AuditReport:
     def __str__(self):
         return report_text(self)
 
+    def __eq__(self, other):
+        if not isinstance(other, AuditReport):
+            return NotImplemented
+        # As text, in which a figure that is NaN equals itself.
+        same = json.dumps(self.to_dict()) == json.dumps(other.to_dict())
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ARRAY_FIELDS)
+        return same and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
+
+    __hash__ = None
+
     def to_dict(self) -> dict:
         """Everything but images, labels and predictions, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for name in ("x", "labels", "x_adv", "predictions"):
+        for name in ARRAY_FIELDS:
             del fields[name]
         for name in ("rows", "trials"):
             fields[name] = [dataclasses.asdict(row) for row in fields[name]]
@@ -110,6 +133,7 @@ class AuditReport:
         }
         return {
             **fields,
+            "image_shape": list(self.x.shape[1:]),
             "robust_accuracy": self.robust_accuracy,
             "interval": list(self.interval),
             "findings": list(self.findings),
@@ -119,7 +143,7 @@ class AuditReport:
         """Write a directory that appears only once it is complete.
 
         It holds `report.json`, the page `report.html` to open in a browser, and `adversarial.npz`
-        with the key `x_adv`.
+        with the arrays `x`, `labels`, `x_adv` and `predictions`. `load` reads it.
 
         Args:
             directory: directory to create.
@@ -135,17 +159,25 @@ class AuditReport:
             self.write(complete)
         return pathlib.Path(directory)
 
+    @classmethod
+    def load(cls, directory: _files.PathLike) -> "AuditReport":
+        """Read what `save` wrote; the report equals the one that was saved.
+
+        Args:
+            directory: directory that `save` or `write` has filled.
+
+        Raises:
+            FileNotFoundError: if it holds no report.
+            ValueError: if a file is damaged, or of a version that left something out.
+
+        Example:
+        >>> report = AuditReport.load("runs/audit")
+        """
+        return cls(**read_fields(directory, [field.name for field in dataclasses.fields(cls)]))
+
     def write(self, directory: pathlib.Path) -> None:
         """Write the files of `save` to a directory that `reserve` has made."""
-        # Draws pictures, so it imports matplotlib, which nothing else here needs.
-        from keras_mmc.plotting import audit_page
-
-        facts = self.to_dict()
-        text = json.dumps(facts, indent=2) + "\n"
-        (directory / "report.json").write_text(text, encoding="utf-8")
-        page = audit_page(facts, self._examples())
-        (directory / "report.html").write_text(page, encoding="utf-8")
-        np.savez_compressed(directory / "adversarial.npz", x_adv=self.x_adv)
+        write_files(self, directory)
 
     @staticmethod
     @contextlib.contextmanager
@@ -199,18 +231,3 @@ class AuditReport:
         if state_directory is not None:
             _files.check_apart(directory, state_directory)
             check_state_directory(state_directory)
-
-    def _examples(self):
-        """The first images that an attack broke, as the page shows them."""
-        broken = [i for i, name in enumerate(self.broken_by) if name not in (None, "clean")]
-        return [
-            {
-                "row": i,
-                "clean": self.x[i],
-                "adversarial": self.x_adv[i],
-                "label": int(self.labels[i]),
-                "prediction": int(self.predictions[i]),
-                "broken_by": self.broken_by[i],
-            }
-            for i in broken[:_EXAMPLES]
-        ]
