@@ -18,7 +18,7 @@ from keras_mmc.evaluation.protocols import Protocol, Trial, make_protocol
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from keras_mmc.evaluation.rows import AttackRow, Diagnostic, TrialRow
-from keras_mmc.evaluation.suites import SUITES, Suite, make_suite
+from keras_mmc.evaluation.suites import SUITES, Suite, custom_suite, make_suite
 from keras_mmc.evaluation.transfer_matrix import TransferMatrix, transfer_matrix
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "TrialRow",
     "audit",
     "binarization_test",
+    "custom_suite",
     "detection_auc",
     "effective_margins",
     "make_protocol",

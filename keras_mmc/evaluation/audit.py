@@ -6,6 +6,7 @@ import datetime
 import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,14 +17,14 @@ from numpy.typing import ArrayLike
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import is_number
 from keras_mmc._version import __version__
-from keras_mmc.attacks import Ball, Runner, Transfer
+from keras_mmc.attacks import Attack, Ball, Runner, Transfer
 from keras_mmc.evaluation._inputs import labeled_arrays
 from keras_mmc.evaluation._trials import said, trial_row
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.rows import AttackRow
-from keras_mmc.evaluation.suites import Suite, make_suite
+from keras_mmc.evaluation.suites import Suite, custom_suite, make_suite
 
 
 def audit(
@@ -31,7 +32,7 @@ def audit(
     x: Any,
     y: ArrayLike | None,
     eps: float,
-    suite: str | Suite = "standard",
+    suite: str | Suite | Sequence[Attack] | Mapping[str, Attack] = "standard",
     *,
     norm: str = "linf",
     box: tuple[float, float] = (0.0, 1.0),
@@ -64,7 +65,8 @@ def audit(
         eps: radius of the ball, in input units, above 0.
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
             made against center losses), or a paper, `"gce"`, `"mmc"`, `"differential"`, `"emr"`;
-            or a `keras_mmc.evaluation.Suite` of your own, the naive control first.
+            or attacks of your own, a list or a dict by name, which run in that order after the
+            naive control; or a `keras_mmc.evaluation.Suite`, the naive control first.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         substitute: a second Keras model of the same images and classes; `"adaptive"` and
@@ -113,9 +115,7 @@ def audit(
     labels, num_classes = runner.labels(y, first), first.shape[1]
     if isinstance(substitute, keras.Model):
         substitute = _checked_substitute(substitute, x[:batch_size], num_classes)
-    made = suite
-    if not isinstance(made, Suite):
-        made = make_suite(made, ball, x.shape[1:], num_classes, substitute)
+    made = _suite(suite, ball, x.shape[1:], num_classes, substitute)
     settings = {"suite": made.name, **dataclasses.asdict(ball), "seed": int(seed)}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
     digests = digests_of(runner.model, substitute, x, labels)
@@ -169,6 +169,18 @@ def audit(
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         command=_command(),
     )
+
+
+def _suite(suite, ball, image_shape, num_classes, substitute):
+    if isinstance(suite, Suite):
+        return suite
+    if isinstance(suite, str):
+        return make_suite(suite, ball, image_shape, num_classes, substitute)
+    if substitute is not None:
+        raise ValueError(
+            "A list of attacks does not use `substitute`; put Transfer(attack, substitute) into it."
+        )
+    return custom_suite(suite, ball)
 
 
 def _command():
