@@ -1,37 +1,22 @@
 """What an audit found, for people and for files."""
 
-import contextlib
 import dataclasses
 import json
-import pathlib
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from keras_mmc import _files
-from keras_mmc.evaluation._report_files import (
-    ARRAY_FIELDS,
-    ARRAYS,
-    FACTS,
-    PAGE,
-    read_fields,
-    write_files,
-)
+from keras_mmc.evaluation._report_files import ARRAY_FIELDS
 from keras_mmc.evaluation._report_text import report_text
-from keras_mmc.evaluation.checkpoint import check_state_directory
+from keras_mmc.evaluation._saved_report import SavedReport
 from keras_mmc.evaluation.intervals import wilson_interval
+from keras_mmc.evaluation.per_class import PerClass, per_class
+from keras_mmc.evaluation.robustbench import robustbench_record
 from keras_mmc.evaluation.rows import MASKED, AttackRow, Diagnostic, TrialRow
-
-_KIND = _files.Kind(
-    "report",
-    marker=FACTS,
-    signature='"keras_mmc":',
-    files=(FACTS, PAGE, ARRAYS),
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AuditReport:
+class AuditReport(SavedReport):
     """Result of `keras_mmc.audit`. Reports are equal if all their fields are.
 
     Attributes:
@@ -93,6 +78,11 @@ class AuditReport:
         return self.rows[-1].accuracy
 
     @property
+    def robust(self) -> np.ndarray:
+        """Boolean `(N,)`: no attack broke the image."""
+        return np.array([name is None for name in self.broken_by])
+
+    @property
     def interval(self) -> tuple[float, float]:
         """95 % Wilson interval of the robust accuracy."""
         return wilson_interval(self.broken_by.count(None), self.num_images)
@@ -110,6 +100,37 @@ class AuditReport:
     def __str__(self):
         return report_text(self)
 
+    def per_class(self) -> PerClass:
+        """Clean and robust accuracy of each class, and what it is broken into most often.
+
+        Example:
+        >>> print(report.per_class())
+        """
+        return per_class(self)
+
+    def to_robustbench(self, **metadata: Any) -> dict[str, Any]:
+        """One record in RobustBench's keys, ready for JSON; percentages are texts, as theirs.
+
+        `autoattack_acc` is there only if the attacks were AutoAttack `"standard"` as published. The
+        naive control ran before it and counts, so that it can only be lower. `reported` is the
+        robust accuracy under whatever suite ran; `unreliable` says whether gradients are masked.
+
+        Args:
+            **metadata: what an audit cannot know, `None` where it is left out: `name` of the paper,
+                `authors`, `venue`, `link`, `architecture`, `dataset`, `additional_data`,
+                `number_forward_passes`; also `reported`, `footnote` and `unreliable` of your own.
+
+        Raises:
+            ValueError: for other keys.
+
+        Source: Croce et al., *RobustBench*, 2021, arXiv 2010.09670, `model_info/*.json`.
+
+        Example:
+        >>> record = report.to_robustbench(architecture="ResNet-29", dataset="cifar10")
+        >>> json.dumps(record)
+        """
+        return robustbench_record(self, **metadata)
+
     def __eq__(self, other):
         if not isinstance(other, AuditReport):
             return NotImplemented
@@ -117,8 +138,6 @@ class AuditReport:
         same = json.dumps(self.to_dict()) == json.dumps(other.to_dict())
         pairs = ((getattr(self, name), getattr(other, name)) for name in ARRAY_FIELDS)
         return same and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
-
-    __hash__ = None
 
     def to_dict(self) -> dict:
         """Everything but images, labels and predictions, ready for JSON."""
@@ -138,96 +157,3 @@ class AuditReport:
             "interval": list(self.interval),
             "findings": list(self.findings),
         }
-
-    def save(self, directory: _files.PathLike, overwrite: bool = False) -> pathlib.Path:
-        """Write a directory that appears only once it is complete.
-
-        It holds `report.json`, the page `report.html` to open in a browser, and `adversarial.npz`
-        with the arrays `x`, `labels`, `x_adv` and `predictions`. `load` reads it.
-
-        Args:
-            directory: directory to create.
-            overwrite: replace the report of an earlier audit; nothing else is ever deleted.
-
-        Returns:
-            The directory.
-
-        Raises:
-            FileExistsError, BlockingIOError, OSError: see `reserve`.
-        """
-        with self.reserve(directory, overwrite) as complete:
-            self.write(complete)
-        return pathlib.Path(directory)
-
-    @classmethod
-    def load(cls, directory: _files.PathLike) -> "AuditReport":
-        """Read what `save` wrote; the report equals the one that was saved.
-
-        Args:
-            directory: directory that `save` or `write` has filled.
-
-        Raises:
-            FileNotFoundError: if it holds no report.
-            ValueError: if a file is damaged, or of a version that left something out.
-
-        Example:
-        >>> report = AuditReport.load("runs/audit")
-        """
-        return cls(**read_fields(directory, [field.name for field in dataclasses.fields(cls)]))
-
-    def write(self, directory: pathlib.Path) -> None:
-        """Write the files of `save` to a directory that `reserve` has made."""
-        write_files(self, directory)
-
-    @staticmethod
-    @contextlib.contextmanager
-    def reserve(
-        directory: _files.PathLike,
-        overwrite: bool = False,
-        state_directory: _files.PathLike | None = None,
-    ) -> Iterator[pathlib.Path]:
-        """Check the place of a report before a long audit, and keep it from other processes.
-
-        Args:
-            directory: directory to create.
-            overwrite: whether the report of an earlier audit may be replaced.
-            state_directory: where the audit keeps its finished batches, if anywhere.
-
-        Yields:
-            The directory to `write` to; it takes its place when the block ends well.
-
-        Raises:
-            BlockingIOError: if another process writes there.
-            FileExistsError, ValueError, OSError: see `check_directory`.
-
-        Example:
-        >>> with AuditReport.reserve("runs/audit") as directory:
-        ...     keras_mmc.audit(model, x_test, y_test, eps=8 / 255).write(directory)
-        """
-        AuditReport.check_directory(directory, overwrite, state_directory)
-        with _files.results_directory(directory, _KIND, overwrite) as complete:
-            yield complete
-
-    @staticmethod
-    def check_directory(
-        directory: _files.PathLike,
-        overwrite: bool = False,
-        state_directory: _files.PathLike | None = None,
-    ) -> None:
-        """Refuse a directory that `save` would refuse, before a long audit; changes nothing.
-
-        Args:
-            directory: directory to create.
-            overwrite: whether the report of an earlier audit may be replaced.
-            state_directory: where the audit keeps its finished batches, if anywhere.
-
-        Raises:
-            FileExistsError: if it exists and `overwrite` is not set, or if it holds other files
-                than a report.
-            OSError: if one of the two cannot be written.
-            ValueError: if one lies inside the other, or the state directory holds other files.
-        """
-        _files.check_results_directory(directory, _KIND, overwrite)
-        if state_directory is not None:
-            _files.check_apart(directory, state_directory)
-            check_state_directory(state_directory)

@@ -139,7 +139,7 @@ def custom_suite(attacks: Sequence[Attack] | Mapping[str, Attack], within: Ball)
     return Suite("custom", {NAIVE: naive, **attacks})
 
 
-def _naive(within) -> Attack:
+def _naive(within: Ball) -> Attack:
     return PGD(**dataclasses.asdict(within), steps=20, objective="cross_entropy")
 
 
