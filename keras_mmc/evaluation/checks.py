@@ -140,15 +140,16 @@ def more_steps(
     return diagnostic(figures, _above(iterated - single, 0.01), grade, text)
 
 
-def falls_with_eps(radii: list[float], accuracy: list[float]) -> Diagnostic:
-    """The same attack in ever larger balls; radius 0 is the clean accuracy."""
+def falls_with_eps(radii: list[float], accuracy: list[float], count: int) -> Diagnostic:
+    """The same attack in ever larger balls, on `count` images; radius 0 is the clean accuracy."""
     text = (
-        "Accuracy under the same attack rises with eps ("
+        "Robust accuracy under the same attack rises with eps ("
         + ", ".join(f"{_percent(a)} at {r:.3g}" for r, a in zip(radii, accuracy, strict=True))
         + "): the attack fails, the model does not resist."
     )
+    figures = {"eps": radii, "accuracy": accuracy, "images": count}
     rises = _above(np.max(np.diff(accuracy)), 0.02)
-    return diagnostic({"eps": radii, "accuracy": accuracy}, rises, WEAK, text)
+    return diagnostic(figures, rises, WEAK, text)
 
 
 def whole_box_breaks(accuracy: float) -> Diagnostic:

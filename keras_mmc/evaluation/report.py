@@ -100,6 +100,12 @@ class AuditReport(SavedReport):
     def __str__(self):
         return report_text(self)
 
+    def _repr_html_(self):
+        # Notebooks alone need it.
+        from keras_mmc.plotting import audit_summary
+
+        return audit_summary(self.to_dict())
+
     def per_class(self) -> PerClass:
         """Clean and robust accuracy of each class, and what it is broken into most often.
 
@@ -153,6 +159,7 @@ class AuditReport(SavedReport):
         return {
             **fields,
             "image_shape": list(self.x.shape[1:]),
+            "per_class": [dataclasses.asdict(row) for row in self.per_class().rows],
             "robust_accuracy": self.robust_accuracy,
             "interval": list(self.interval),
             "findings": list(self.findings),

@@ -61,7 +61,9 @@ def make_report(
         "trials": (TrialRow("fgsm", "FGSM(0.1)", "a paper", count, 4, 0.5, 0.25, 0.125, 2.5),),
         "diagnostics": {
             "naive_minus_best": Diagnostic({"naive": 0.5}, "Masked.", "masked gradients"),
-            "accuracy_against_eps": Diagnostic({"eps": [0.0, 0.1], "accuracy": [0.9, 0.1]}),
+            "accuracy_against_eps": Diagnostic(
+                {"eps": [0.0, 0.1], "accuracy": [0.9, 0.1], "images": 4}
+            ),
         },
         "notes": ("A note.", "Another."),
         "x": x,
