@@ -82,9 +82,10 @@ def audit(
         An `AuditReport`; `print` it for a table and the findings, `save` it for a page.
 
     Raises:
-        ValueError: for `eps <= 0` or one beyond the box, an unknown suite, images, labels or a data
-            set that do not fit, a model that returns probabilities or NaN, a substitute that the
-            suite does not use or that knows other classes, or a `state_directory` of another audit.
+        ValueError: for `eps <= 0` or one beyond the box, an unknown suite, attacks of your own that
+            are none or search another ball, images, labels or a data set that do not fit, a model
+            that returns probabilities or NaN, a substitute that the suite does not use or that
+            knows other classes, or a `state_directory` of another audit.
         OSError: if `state_directory` cannot be written.
 
     Source: the protocol of Croce & Hein, ICML 2020 (arXiv 2003.01690), and the checks of
