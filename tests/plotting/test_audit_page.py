@@ -1,152 +1,11 @@
 """The page of an audit: complete, self-contained, escaped, and drawn."""
 
-import base64
-import html.parser
-import io
 import re
 
-import matplotlib.image
 import numpy as np
-import pytest
 
 from keras_mmc.plotting import audit_page, audit_summary
-from keras_mmc.plotting._templates import unbroken
-from keras_mmc.plotting.image_data import image_data
-from tests.conftest import ROOT
-
-VOID = {"meta", "img", "br"}
-STYLE = (ROOT / "keras_mmc/plotting/templates/audit_page.css").read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def facts():
-    ran = {"attacked": 100, "error": None}
-    return {
-        "suite": "mmc",
-        "eps": 0.1,
-        "norm": "linf",
-        "box": [0.0, 1.0],
-        "seed": 7,
-        "num_images": 123,
-        "image_shape": [6, 5, 1],
-        "class_names": None,
-        "model_name": "net",
-        "date": "2030-01-02T03:04:05+00:00",
-        "command": "audit.py --eps=0.1",
-        "digests": {"model": "abcdef0123456789" * 4, "images": "9876543210fedcba" * 4},
-        "per_class": [
-            {"label": 0, "name": "cat", "count": 61, "clean_accuracy": 0.75}
-            | {"robust_accuracy": 0.25, "broken_into": "dog", "broken_into_count": 7},
-            {"label": 1, "name": "dog", "count": 62, "clean_accuracy": 0.0}
-            | {"robust_accuracy": 0.0, "broken_into": None, "broken_into_count": 0},
-        ],
-        "clean_accuracy": 0.9,
-        "naive_accuracy": 0.8,
-        "robust_accuracy": 0.0123,
-        "interval": [0.0045, 0.0678],
-        "rows": [
-            {"name": "naive", "parameters": "PGD(0.1)", "accuracy": 0.8, "seconds": 1.5} | ran,
-            {"name": "strong", "parameters": "APGD(0.1)", "accuracy": 0.0123, "seconds": 2.5} | ran,
-        ],
-        "trials": [
-            {
-                "name": "c&w",
-                "parameters": "CarliniWagner()",
-                "source": "Pang et al.",
-                "num_images": 50,
-                "attacked": 45,
-                "accuracy": 0.0124,
-                "error": None,
-                "success_rate": 0.9876,
-                "mean_l2": 0.567,
-                "seconds": 3.5,
-            },
-            {
-                "name": "noise",
-                "parameters": "GaussianNoise(0.0)",
-                "source": "Pang et al.",
-                "num_images": 50,
-                "attacked": 45,
-                "accuracy": 0.9,
-                "error": None,
-                "success_rate": 0.0,
-                "mean_l2": None,
-                "seconds": 0.5,
-            },
-        ],
-        "diagnostics": {
-            "naive_minus_best": {
-                "figures": {"difference": 0.7877},
-                "fired": True,
-                "finding": "Masked.",
-                "grade": "masked gradients",
-            },
-            "accuracy_against_eps": {
-                "figures": {"eps": [0.0, 0.1, 1.0], "accuracy": [0.9, 0.05, 0.0], "images": 88},
-                "fired": False,
-                "finding": None,
-                "grade": None,
-            },
-        },
-        "notes": ["A note."],
-        "versions": {"keras": "3.99"},
-    }
-
-
-@pytest.fixture
-def example(rng):
-    return {
-        "row": 17,
-        "clean": rng.uniform(size=(6, 5, 1)).astype("float32"),
-        "adversarial": rng.uniform(size=(6, 5, 1)).astype("float32"),
-        "label": 3,
-        "prediction": 8,
-        "broken_by": "strong",
-    }
-
-
-class Reader(html.parser.HTMLParser):
-    """Checks nesting and collects elements, texts and addresses."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.texts, self.addresses, self.elements = [], [], [], []
-        self.feed(page)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.addresses += [value for name, value in attributes if name in ("src", "href")]
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def of(self, tag, kind=None):
-        """Attributes of the elements of a tag, and of a class."""
-        found = [attributes for name, attributes in self.elements if name == tag]
-        return [a for a in found if kind is None or kind in (a.get("class") or "").split()]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-        if tag in ("td", "th", "dt", "dd"):
-            self.texts.append(" ")
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.texts.append(data)
-
-
-def text_of(page):
-    """The words of a page with single spaces."""
-    return " ".join("".join(Reader(page).texts).split())
-
-
-def decoded(address):
-    prefix = "data:image/png;base64,"
-    assert address.startswith(prefix)
-    return base64.b64decode(address[len(prefix) :])
+from tests.plotting.conftest import STYLE, Reader, text_of
 
 
 def test_everything_is_on_the_page(facts, example):
@@ -254,24 +113,6 @@ def test_only_pictures_are_shown_as_pictures(facts, example):
     assert "becomes NaN scores" in page
 
 
-def test_images_are_drawn_to_the_pixel():
-    """Fails if the box is mapped to other gray values, or rows and columns are swapped."""
-    image = np.array([[[-1.0], [0.0], [1.0]], [[0.5], [-0.5], [2.0]]])
-    content = decoded(image_data(image, (-1.0, 1.0)))
-    pixels = matplotlib.image.imread(io.BytesIO(content))[..., :3]
-    expected = np.array([[0, 0.5, 1], [0.75, 0.25, 1]])
-    assert pixels.shape == (2, 3, 3)
-    np.testing.assert_allclose(pixels, expected[..., None] * np.ones(3), atol=1 / 255)
-
-
-def test_colors_are_kept():
-    """Fails if red, green and blue change places."""
-    image = np.array([[[1.0, 0.5, 0.0]]])
-    content = decoded(image_data(image, (0.0, 1.0)))
-    pixel = matplotlib.image.imread(io.BytesIO(content))[0, 0, :3]
-    np.testing.assert_allclose(pixel, [1, 0.5, 0], atol=1 / 255)
-
-
 def test_bars_are_as_long_as_the_accuracies(facts):
     """Fails if a bar shows another figure than its row, or the naive one looks like the others."""
     reader = Reader(audit_page(facts))
@@ -326,63 +167,6 @@ def test_parameters_are_folded(facts):
     assert "Parameters of strong" in text_of(audit_page(facts))
     many = facts | {"per_class": facts["per_class"] * 11}
     assert not [a for a in Reader(audit_page(many)).of("details") if "open" in a]
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [
-        ("from 12.5 % to 1e-05, at 8 / 255", ["12.5 %", "1e-05", "8 / 255"]),
-        ("PGD(eps=0.0313, steps=50)", ["0.0313", "50"]),
-        ("took 3.5 s so far, 1,000 images, -0.5", ["3.5 s", "1,000", "-0.5"]),
-        ("<b> & no number", []),
-    ],
-)
-def test_no_line_ends_inside_a_number(text, numbers):
-    """Fails if a number may be broken, or wrapping it changes the text."""
-    made = str(unbroken(text))
-    assert re.findall('<span class="n">(.*?)</span>', made) == numbers
-    assert "".join(Reader(made).texts) == text
-    assert ".n { white-space: nowrap;" in STYLE
-
-
-def luminance(color):
-    """Relative luminance of `#rrggbb`, as WCAG 2 defines it."""
-    parts = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return linear @ [0.2126, 0.7152, 0.0722]
-
-
-def contrast(one, other):
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def test_contrast_in_both_schemes():
-    """Fails if a color of text falls below 4.5 to 1, or one of a bar or outline below 3 to 1."""
-    assert contrast("#ffffff", "#000000") == pytest.approx(21)
-    light, dark = (
-        dict(re.findall(r"--(\w+): (#\w{6})", part))
-        for part in re.findall(r":root {(.*?)}", STYLE, re.S)
-    )
-    assert light.keys() == dark.keys() and "prefers-color-scheme: dark" in STYLE
-    for colors in (light, dark):
-        for name in ("text", "muted", "naive"):
-            assert contrast(colors[name], colors["paper"]) >= 4.5, name
-        assert contrast(colors["text"], colors["finding"]) >= 4.5
-        for name in ("attack", "naive", "clean"):
-            assert contrast(colors[name], colors["track"]) >= 3, name
-        assert contrast(colors["focus"], colors["paper"]) >= 3
-    rest = STYLE[STYLE.index("body {") :]
-    assert not re.search(r"#[0-9a-f]{3,6}\b", rest)  # every color is one of these
-
-
-def test_text_is_large_enough_and_nothing_has_a_fixed_width():
-    """Fails if text of a chart is below 11 px, or a width in pixels may overflow a phone."""
-    sizes = re.findall(r"font-size: ([\d.]+)(px|rem)", STYLE)
-    assert min(float(size) * {"px": 1, "rem": 16}[unit] for size, unit in sizes) >= 11
-    widths = re.findall(r"[^-]width: ([^;}]+)", STYLE)
-    assert set(widths) <= {"1px", "100%", "32%", "fit-content"}
-    assert ":focus-visible { outline:" in STYLE
 
 
 def test_the_summary_of_a_notebook(facts):
