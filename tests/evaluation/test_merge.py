@@ -1,6 +1,7 @@
 """Reports of parts become one: figures by hand, and what does not belong together."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -104,8 +105,8 @@ def test_what_does_not_belong_together(parts):
     assert "2 images occur in more than one part" in merge([first, shared]).notes[0]
 
 
-def test_parts_have_the_digests_and_rows_of_the_whole(mmc_model, held_out, tmp_path):
-    """Fails if an attack without random choices gives other figures on parts than on the whole."""
+def test_parts_that_were_saved_have_the_digests_of_the_whole(mmc_model, held_out, tmp_path):
+    """Fails if the merged report names other images than one audit of all, or cannot be saved."""
     attacks = {"pgd": PGD(0.1, steps=3, random_start=False)}
     x, y = (part[:30] for part in held_out)
     whole, *parts = (
@@ -116,4 +117,8 @@ def test_parts_have_the_digests_and_rows_of_the_whole(mmc_model, held_out, tmp_p
     merged = merge([*again, *parts[1:]])
     assert merged.digests == whole.digests
     assert merged.clean_accuracy == whole.clean_accuracy
-    assert merged.save(tmp_path / "whole") and "part 1" in str(merged.notes) + str(merged.to_dict())
+    assert (merged.labels == whole.labels).all() and (merged.x == whole.x).all()
+    path = merged.save(tmp_path / "whole")
+    assert keras_mmc.evaluation.AuditReport.load(path) == merged
+    page = (path / "report.html").read_text(encoding="utf-8")
+    assert "of part 1." in " ".join(re.sub("<.*?>", "", page).split())
