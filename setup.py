@@ -20,14 +20,16 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["keras_mmc", "keras_mmc.*"]),
-    package_data={"keras_mmc": ["py.typed"]},
+    package_data={"keras_mmc": ["py.typed"], "keras_mmc.plotting": ["templates/*"]},
     install_requires=[
         "absl-py>=1.4",
         "cleverhans>=4.0.0",
         "filelock>=3.16",
         # tensorflow-datasets imports importlib_resources without requiring it.
         "importlib_resources",
+        "jinja2>=3.1",
         "keras>=3.10",
+        "markupsafe>=2.0",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "scikit-learn>=1.4",

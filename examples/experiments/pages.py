@@ -5,18 +5,16 @@ import io
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from experiments.base import Experiment, Table
-from keras_mmc.plotting import _html
+import jinja2
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f23; max-width: 70rem; margin: 2rem auto;
-       padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #d8dce0; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; } .facts { color: #57606a; }
-.truth { border-left: 4px solid #1f4e79; background: #eef4fa; padding: .6rem .9rem; }
-"""
+from experiments.base import Experiment, Table
+
+_PAGE = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+)
 
 
 def markdown(tables: Iterable[Table]) -> str:
@@ -64,26 +62,8 @@ def html(
     experiment: Experiment, tables: Iterable[Table], truth: str, pictures: Sequence[str]
 ) -> str:
     """The page of an experiment; pictures are files beside it."""
-    paper, escape = experiment.paper, _html.escape
-    parts = [
-        f"<h1>{escape(experiment.name)}</h1>",
-        f'<p class="facts">{escape(paper.authors)}, <i>{escape(paper.title)}</i>, '
-        f"{escape(paper.venue)}, {escape(paper.link)}</p>",
-        f"<p>{escape(experiment.question)}</p>",
-        f'<p class="truth">{escape(truth)}</p>',
-    ]
-    for table in tables:
-        rows = [_html.table_row([escape(cell) for cell in row]) for row in table.rows]
-        header = [escape(cell) for cell in table.header]
-        parts += [f"<h2>{escape(table.title)}</h2>", _html.table(header, rows)]
-        parts += [f"<p>{escape(table.note)}</p>"] if table.note else []
-    parts += [f'<p><img src="{escape(name)}" alt="{escape(name)}"></p>' for name in pictures]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(experiment.name)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    values = {"tables": list(tables), "truth": truth, "pictures": pictures}
+    return _PAGE.get_template("page.html").render(experiment=experiment, **values)
 
 
 def write(experiment: Experiment, records: dict[str, dict], directory: pathlib.Path) -> list[Table]:

@@ -21,6 +21,7 @@ from keras_mmc.attacks.gaussian_noise import GaussianNoise
 from keras_mmc.attacks.jsma import JSMA
 from keras_mmc.attacks.mim import MIM
 from keras_mmc.attacks.multi_targeted import MultiTargeted
+from keras_mmc.attacks.names import named
 from keras_mmc.attacks.nearest_wrong import NearestWrongCenter
 from keras_mmc.attacks.penalty import PenaltyAttack
 from keras_mmc.attacks.pgd import PGD
@@ -63,6 +64,7 @@ __all__ = [
     "Transfer",
     "image_seeds",
     "misclassified",
+    "named",
     "reached",
     "score_function",
 ]

@@ -15,6 +15,7 @@ from keras_mmc.attacks._engine.predictions import misclassified
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.base import Attack, BallAttack
 from keras_mmc.attacks.fab import FAB
+from keras_mmc.attacks.names import named
 from keras_mmc.attacks.result import AttackResult
 from keras_mmc.attacks.runner import Runner
 from keras_mmc.attacks.square import Square
@@ -94,7 +95,7 @@ class AutoAttack(BallAttack):
             num_classes: number of classes K of the model.
         """
         if not isinstance(self.version, str):
-            return _named(self.version), ()
+            return named(self.version), ()
         targeted = "targeted_dlr" if num_classes > 3 else "targeted_margin"
         untargeted = "dlr" if num_classes > 2 else "margin"
         ball: dict[str, Any] = {"eps": self.eps, "norm": self.norm, "box": self.box}
@@ -194,12 +195,3 @@ class AutoAttack(BallAttack):
                 lambda found=found, rows=rows: (found, rows),
             )
         return found
-
-
-def _named(attacks):
-    """Attacks by the name of their class, numbered where a class comes twice."""
-    names = [type(attack).__name__.lower() for attack in attacks]
-    return {
-        name if names.count(name) == 1 else f"{name}-{names[:i].count(name) + 1}": attack
-        for i, (name, attack) in enumerate(zip(names, attacks, strict=True))
-    }

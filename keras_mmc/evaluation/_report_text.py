@@ -27,7 +27,7 @@ def report_text(report: Any) -> str:
 
 def _trials(rows: tuple[TrialRow, ...], width: int) -> Iterator[str]:
     if rows:
-        yield "The attacks of the paper, each on its own: accuracy on the true labels."
+        yield "The attacks of the paper, each on its own: robust accuracy under this attack alone."
     for row in rows:
         yield f"  {row.name.ljust(width)}  {_trial(row)}"
     if rows:

@@ -2,7 +2,11 @@
 
 import contextlib
 import dataclasses
+import datetime
 import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,14 +17,14 @@ from numpy.typing import ArrayLike
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import is_number
 from keras_mmc._version import __version__
-from keras_mmc.attacks import Ball, Runner, Transfer
+from keras_mmc.attacks import Attack, Ball, Runner, Transfer
 from keras_mmc.evaluation._inputs import labeled_arrays
 from keras_mmc.evaluation._trials import said, trial_row
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.rows import AttackRow
-from keras_mmc.evaluation.suites import Suite, make_suite
+from keras_mmc.evaluation.suites import Suite, custom_suite, make_suite
 
 
 def audit(
@@ -28,7 +32,7 @@ def audit(
     x: Any,
     y: ArrayLike | None,
     eps: float,
-    suite: str | Suite = "standard",
+    suite: str | Suite | Sequence[Attack] | Mapping[str, Attack] = "standard",
     *,
     norm: str = "linf",
     box: tuple[float, float] = (0.0, 1.0),
@@ -61,7 +65,8 @@ def audit(
         eps: radius of the ball, in input units, above 0.
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
             made against center losses), or a paper, `"gce"`, `"mmc"`, `"differential"`, `"emr"`;
-            or a `keras_mmc.evaluation.Suite` of your own, the naive control first.
+            or attacks of your own, a list or a dict by name, which run in that order after the
+            naive control; or a `keras_mmc.evaluation.Suite`, the naive control first.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
         substitute: a second Keras model of the same images and classes; `"adaptive"` and
@@ -77,9 +82,10 @@ def audit(
         An `AuditReport`; `print` it for a table and the findings, `save` it for a page.
 
     Raises:
-        ValueError: for `eps <= 0` or one beyond the box, an unknown suite, images, labels or a data
-            set that do not fit, a model that returns probabilities or NaN, a substitute that the
-            suite does not use or that knows other classes, or a `state_directory` of another audit.
+        ValueError: for `eps <= 0` or one beyond the box, an unknown suite, attacks of your own that
+            are none or search another ball, images, labels or a data set that do not fit, a model
+            that returns probabilities or NaN, a substitute that the suite does not use or that
+            knows other classes, or a `state_directory` of another audit.
         OSError: if `state_directory` cannot be written.
 
     Source: the protocol of Croce & Hein, ICML 2020 (arXiv 2003.01690), and the checks of
@@ -99,15 +105,13 @@ def audit(
         check_state_directory(state_directory)
     # Plain numbers, so that the report can be written as JSON.
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
-    runner = Runner(model, batch_size, seed, verbose=verbose)
+    runner, model_name = Runner(model, batch_size, seed, verbose=verbose), model.name
     x, y, class_names = labeled_arrays(x, y, box)
     first = runner.scores(x)
     labels, num_classes = runner.labels(y, first), first.shape[1]
     if isinstance(substitute, keras.Model):
         substitute = _checked_substitute(substitute, x[:batch_size], num_classes)
-    made = suite
-    if not isinstance(made, Suite):
-        made = make_suite(made, ball, x.shape[1:], num_classes, substitute)
+    made = _suite(suite, ball, x.shape[1:], num_classes, substitute)
     settings = {"suite": made.name, **dataclasses.asdict(ball), "seed": int(seed)}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
     digests = digests_of(runner.model, substitute, x, labels)
@@ -157,7 +161,27 @@ def audit(
         predictions=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
         broken_by=result.broken_by,
         class_names=class_names if class_names and len(class_names) == num_classes else None,
+        model_name=model_name,
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        command=_command(),
     )
+
+
+def _suite(suite, ball, image_shape, num_classes, substitute):
+    if isinstance(suite, Suite):
+        return suite
+    if isinstance(suite, str):
+        return make_suite(suite, ball, image_shape, num_classes, substitute)
+    if substitute is not None:
+        raise ValueError(
+            "A list of attacks does not use `substitute`; put Transfer(attack, substitute) into it."
+        )
+    return custom_suite(suite, ball)
+
+
+def _command():
+    """The command line of this process; `None` where no script runs, as in a notebook."""
+    return shlex.join(sys.argv) if hasattr(sys.modules["__main__"], "__file__") else None
 
 
 def _said_of_names(class_names, num_classes):

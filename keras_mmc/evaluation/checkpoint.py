@@ -157,15 +157,15 @@ def digests_of(
         y: labels, NumPy.
     """
     return {
-        "images": _digest(x),
-        "labels": _digest(y),
-        "model": _digest(*model.get_weights()),
-        "substitute": None if substitute is None else _digest(*substitute.get_weights()),
+        "images": digest_of(x),
+        "labels": digest_of(y),
+        "model": digest_of(*model.get_weights()),
+        "substitute": None if substitute is None else digest_of(*substitute.get_weights()),
     }
 
 
-def _digest(*arrays):
-    """A hash of the shapes, types and bytes of arrays."""
+def digest_of(*arrays: np.ndarray) -> str:
+    """SHA-256 of the shapes, types and bytes of arrays, in hexadecimal digits."""
     state = hashlib.sha256()
     for array in arrays:
         array = np.ascontiguousarray(array)

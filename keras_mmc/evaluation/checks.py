@@ -75,7 +75,10 @@ def naive_minus_best(naive: float, final: float, masked: bool = False) -> Diagno
         final: robust accuracy under the whole suite.
         masked: whether another check shows that gradients are masked.
     """
-    numbers = f"PGD on the cross-entropy leaves {_percent(naive)}, the suite {_percent(final)}."
+    numbers = (
+        f"the robust accuracy is {_percent(naive)} under PGD on the cross-entropy, and "
+        f"{_percent(final)} under the suite."
+    )
     if masked:
         text = f"The naive number is masked: {numbers} Do not report the former."
     else:
@@ -130,8 +133,8 @@ def more_steps(
         only_iterated: number of images that 20 steps break and one does not.
     """
     text = (
-        f"On {count} images one step (FGSM) leaves {_percent(single)} and 20 steps of PGD "
-        f"{_percent(iterated)}: more steps on the cross-entropy find less."
+        f"On {count} images the robust accuracy is {_percent(single)} under one step (FGSM) and "
+        f"{_percent(iterated)} under 20 steps of PGD: more steps on the cross-entropy find less."
     )
     figures = {"single_step": single, "iterative": iterated, "images": count}
     trials = only_single + only_iterated
@@ -140,22 +143,23 @@ def more_steps(
     return diagnostic(figures, _above(iterated - single, 0.01), grade, text)
 
 
-def falls_with_eps(radii: list[float], accuracy: list[float]) -> Diagnostic:
-    """The same attack in ever larger balls; radius 0 is the clean accuracy."""
+def falls_with_eps(radii: list[float], accuracy: list[float], count: int) -> Diagnostic:
+    """The same attack in ever larger balls, on `count` images; radius 0 is the clean accuracy."""
     text = (
-        "Accuracy under the same attack rises with eps ("
+        "Robust accuracy under the same attack rises with eps ("
         + ", ".join(f"{_percent(a)} at {r:.3g}" for r, a in zip(radii, accuracy, strict=True))
         + "): the attack fails, the model does not resist."
     )
+    figures = {"eps": radii, "accuracy": accuracy, "images": count}
     rises = _above(np.max(np.diff(accuracy)), 0.02)
-    return diagnostic({"eps": radii, "accuracy": accuracy}, rises, WEAK, text)
+    return diagnostic(figures, rises, WEAK, text)
 
 
 def whole_box_breaks(accuracy: float) -> Diagnostic:
     """What is left although every image of the box may be chosen."""
     text = (
-        f"With the whole box to move in, PGD still leaves {_percent(accuracy)}: no classifier "
-        "withstands that, so its gradients mislead the attack."
+        f"With the whole box to move in, the robust accuracy under PGD is still "
+        f"{_percent(accuracy)}: no classifier withstands that, so its gradients mislead the attack."
     )
     return diagnostic({"accuracy": accuracy}, _above(accuracy, 0.01), MASKED, text)
 

@@ -178,7 +178,7 @@ def _probes(runner, ball, x, y, first):
             len(np.setdiff1d(single, iterated)),
         ),
         "accuracy_against_eps": checks.falls_with_eps(
-            [0.0, *radii], [len(rows) / len(drawn), *curve]
+            [0.0, *radii], [len(rows) / len(drawn), *curve], len(drawn)
         ),
         "whole_box": checks.whole_box_breaks(curve[-1]),
     }

@@ -1,31 +1,23 @@
 """What an audit found, for people and for files."""
 
-import contextlib
 import dataclasses
 import json
-import pathlib
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from keras_mmc import _files
+from keras_mmc.evaluation._report_files import ARRAY_FIELDS
 from keras_mmc.evaluation._report_text import report_text
-from keras_mmc.evaluation.checkpoint import check_state_directory
+from keras_mmc.evaluation._saved_report import SavedReport
 from keras_mmc.evaluation.intervals import wilson_interval
+from keras_mmc.evaluation.per_class import PerClass, per_class
+from keras_mmc.evaluation.robustbench import robustbench_record
 from keras_mmc.evaluation.rows import MASKED, AttackRow, Diagnostic, TrialRow
 
-_EXAMPLES = 9
-_KIND = _files.Kind(
-    "report",
-    marker="report.json",
-    signature='"keras_mmc":',
-    files=("report.json", "report.html", "adversarial.npz"),
-)
 
-
-@dataclasses.dataclass(frozen=True)
-class AuditReport:
-    """Result of `keras_mmc.audit`.
+@dataclasses.dataclass(frozen=True, eq=False)
+class AuditReport(SavedReport):
+    """Result of `keras_mmc.audit`. Reports are equal if all their fields are.
 
     Attributes:
         suite: name of the suite.
@@ -50,6 +42,9 @@ class AuditReport:
         broken_by: for every image the attack that broke it, `"clean"` if it was misclassified as
             it is, `None` if no attack broke it.
         class_names: names of the classes, if the data knew them.
+        model_name: name of the Keras model.
+        date: when the audit ended, in UTC, as ISO 8601.
+        command: the command line of the process, `None` in a notebook.
     """
 
     suite: str
@@ -73,11 +68,19 @@ class AuditReport:
     predictions: np.ndarray
     broken_by: tuple[str | None, ...]
     class_names: tuple[str, ...] | None = None
+    model_name: str | None = None
+    date: str | None = None
+    command: str | None = None
 
     @property
     def robust_accuracy(self) -> float:
         """Fraction of the images that no attack broke."""
         return self.rows[-1].accuracy
+
+    @property
+    def robust(self) -> np.ndarray:
+        """Boolean `(N,)`: no attack broke the image."""
+        return np.array([name is None for name in self.broken_by])
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -97,10 +100,55 @@ class AuditReport:
     def __str__(self):
         return report_text(self)
 
+    def _repr_html_(self):
+        # Notebooks alone need it.
+        from keras_mmc.plotting import audit_summary
+
+        return audit_summary(self.to_dict())
+
+    def per_class(self) -> PerClass:
+        """Clean and robust accuracy of each class, and what it is broken into most often.
+
+        Example:
+        >>> print(report.per_class())
+        """
+        return per_class(self)
+
+    def to_robustbench(self, **metadata: Any) -> dict[str, Any]:
+        """One record in RobustBench's keys, ready for JSON; percentages are texts, as theirs.
+
+        `autoattack_acc` is there only if the attacks were AutoAttack `"standard"` as published. The
+        naive control ran before it and counts, so that it can only be lower. `reported` is the
+        robust accuracy under whatever suite ran; `unreliable` says whether gradients are masked.
+
+        Args:
+            **metadata: what an audit cannot know, `None` where it is left out: `name` of the paper,
+                `authors`, `venue`, `link`, `architecture`, `dataset`, `additional_data`,
+                `number_forward_passes`; also `reported`, `footnote` and `unreliable` of your own.
+
+        Raises:
+            ValueError: for other keys.
+
+        Source: Croce et al., *RobustBench*, 2021, arXiv 2010.09670, `model_info/*.json`.
+
+        Example:
+        >>> record = report.to_robustbench(architecture="ResNet-29", dataset="cifar10")
+        >>> json.dumps(record)
+        """
+        return robustbench_record(self, **metadata)
+
+    def __eq__(self, other):
+        if not isinstance(other, AuditReport):
+            return NotImplemented
+        # As text, in which a figure that is NaN equals itself.
+        same = json.dumps(self.to_dict()) == json.dumps(other.to_dict())
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ARRAY_FIELDS)
+        return same and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
+
     def to_dict(self) -> dict:
         """Everything but images, labels and predictions, ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for name in ("x", "labels", "x_adv", "predictions"):
+        for name in ARRAY_FIELDS:
             del fields[name]
         for name in ("rows", "trials"):
             fields[name] = [dataclasses.asdict(row) for row in fields[name]]
@@ -110,107 +158,9 @@ class AuditReport:
         }
         return {
             **fields,
+            "image_shape": list(self.x.shape[1:]),
+            "per_class": [dataclasses.asdict(row) for row in self.per_class().rows],
             "robust_accuracy": self.robust_accuracy,
             "interval": list(self.interval),
             "findings": list(self.findings),
         }
-
-    def save(self, directory: _files.PathLike, overwrite: bool = False) -> pathlib.Path:
-        """Write a directory that appears only once it is complete.
-
-        It holds `report.json`, the page `report.html` to open in a browser, and `adversarial.npz`
-        with the key `x_adv`.
-
-        Args:
-            directory: directory to create.
-            overwrite: replace the report of an earlier audit; nothing else is ever deleted.
-
-        Returns:
-            The directory.
-
-        Raises:
-            FileExistsError, BlockingIOError, OSError: see `reserve`.
-        """
-        with self.reserve(directory, overwrite) as complete:
-            self.write(complete)
-        return pathlib.Path(directory)
-
-    def write(self, directory: pathlib.Path) -> None:
-        """Write the files of `save` to a directory that `reserve` has made."""
-        # Draws pictures, so it imports matplotlib, which nothing else here needs.
-        from keras_mmc.plotting import audit_page
-
-        facts = self.to_dict()
-        text = json.dumps(facts, indent=2) + "\n"
-        (directory / "report.json").write_text(text, encoding="utf-8")
-        page = audit_page(facts, self._examples())
-        (directory / "report.html").write_text(page, encoding="utf-8")
-        np.savez_compressed(directory / "adversarial.npz", x_adv=self.x_adv)
-
-    @staticmethod
-    @contextlib.contextmanager
-    def reserve(
-        directory: _files.PathLike,
-        overwrite: bool = False,
-        state_directory: _files.PathLike | None = None,
-    ) -> Iterator[pathlib.Path]:
-        """Check the place of a report before a long audit, and keep it from other processes.
-
-        Args:
-            directory: directory to create.
-            overwrite: whether the report of an earlier audit may be replaced.
-            state_directory: where the audit keeps its finished batches, if anywhere.
-
-        Yields:
-            The directory to `write` to; it takes its place when the block ends well.
-
-        Raises:
-            BlockingIOError: if another process writes there.
-            FileExistsError, ValueError, OSError: see `check_directory`.
-
-        Example:
-        >>> with AuditReport.reserve("runs/audit") as directory:
-        ...     keras_mmc.audit(model, x_test, y_test, eps=8 / 255).write(directory)
-        """
-        AuditReport.check_directory(directory, overwrite, state_directory)
-        with _files.results_directory(directory, _KIND, overwrite) as complete:
-            yield complete
-
-    @staticmethod
-    def check_directory(
-        directory: _files.PathLike,
-        overwrite: bool = False,
-        state_directory: _files.PathLike | None = None,
-    ) -> None:
-        """Refuse a directory that `save` would refuse, before a long audit; changes nothing.
-
-        Args:
-            directory: directory to create.
-            overwrite: whether the report of an earlier audit may be replaced.
-            state_directory: where the audit keeps its finished batches, if anywhere.
-
-        Raises:
-            FileExistsError: if it exists and `overwrite` is not set, or if it holds other files
-                than a report.
-            OSError: if one of the two cannot be written.
-            ValueError: if one lies inside the other, or the state directory holds other files.
-        """
-        _files.check_results_directory(directory, _KIND, overwrite)
-        if state_directory is not None:
-            _files.check_apart(directory, state_directory)
-            check_state_directory(state_directory)
-
-    def _examples(self):
-        """The first images that an attack broke, as the page shows them."""
-        broken = [i for i, name in enumerate(self.broken_by) if name not in (None, "clean")]
-        return [
-            {
-                "row": i,
-                "clean": self.x[i],
-                "adversarial": self.x_adv[i],
-                "label": int(self.labels[i]),
-                "prediction": int(self.predictions[i]),
-                "broken_by": self.broken_by[i],
-            }
-            for i in broken[:_EXAMPLES]
-        ]

@@ -1,7 +1,8 @@
 """Which attacks a suite runs, and in which order."""
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_mmc.attacks import (
@@ -13,6 +14,7 @@ from keras_mmc.attacks import (
     MultiTargeted,
     NearestWrongCenter,
     Transfer,
+    named,
 )
 from keras_mmc.evaluation.protocols import PROTOCOLS, Trial, make_protocol
 
@@ -68,12 +70,11 @@ def make_suite(
             f"The suite {suite!r} does not use a substitute model. Leave `substitute` out, or "
             f"choose one of {list(_SUITES_WITH_SUBSTITUTE)}."
         )
-    ball = dataclasses.asdict(within)
-    naive: dict[str, Attack] = {NAIVE: PGD(**ball, steps=20, objective="cross_entropy")}
+    ball, naive = dataclasses.asdict(within), {NAIVE: _naive(within)}
     if suite == "quick":
         restarted = {"pgd-50 (margin) x 5": PGD(**ball, steps=50, restarts=5)}
-        attacks = naive | restarted | {"nearest wrong center": _nearest_wrong(ball, steps=100)}
-        made = Suite(suite, attacks)
+        nearest = {"nearest wrong center": _nearest_wrong(ball, steps=100)}
+        made = Suite(suite, {**naive, **restarted, **nearest})
     else:
         strong, notes = AutoAttack(**ball).attacks(num_classes)
         if len(image_shape) != 3:
@@ -82,7 +83,7 @@ def make_suite(
         if suite == "adaptive":
             strong["nearest wrong center"] = _nearest_wrong(ball, steps=600)
             strong["multi-targeted pgd (margin)"] = MultiTargeted(**ball, steps=50)
-        made = Suite(suite, naive | strong, notes=notes)
+        made = Suite(suite, {**naive, **strong}, notes=notes)
     if suite in PROTOCOLS:
         protocol = make_protocol(suite, within, image_shape, substitute)
         return Suite(suite, made.attacks, protocol.trials, (*protocol.notes, *made.notes))
@@ -90,6 +91,56 @@ def make_suite(
         return made
     transfer = {TRANSFER: Transfer(MIM(**ball, steps=10), substitute)}
     return dataclasses.replace(made, attacks=made.attacks | transfer)
+
+
+def custom_suite(attacks: Sequence[Attack] | Mapping[str, Attack], within: Ball) -> Suite:
+    """The naive control, then attacks of your own.
+
+    Args:
+        attacks: attacks by name; or a list, which gets the names of `keras_mmc.attacks.named`. An
+            attack that comes twice in a list, or is the naive control, runs once.
+        within: the ball that all of them must search.
+
+    Raises:
+        ValueError: if there is no attack, something is none, one searches another ball, or a name
+            is taken.
+
+    Example:
+    >>> ball = keras_mmc.attacks.Ball(8 / 255)
+    >>> custom_suite([keras_mmc.attacks.APGD(8 / 255)], ball).attacks
+    """
+    naive = _naive(within)
+    listed = list(attacks.values()) if isinstance(attacks, Mapping) else attacks
+    listed = list(listed) if isinstance(listed, Sequence) else [listed]
+    wrong = [attack for attack in listed if not isinstance(attack, Attack)]
+    if wrong or not listed:
+        raise ValueError(
+            f"`suite` must be one of {list(SUITES)}, or hold attacks, as [PGD(8 / 255)] or "
+            f"{{'pgd': PGD(8 / 255)}}; received {wrong[0] if wrong else attacks!r}."
+        )
+    for attack in listed:
+        if attack.ball != within:
+            raise ValueError(
+                f"Every attack of an audit must search the ball that the audit is about, {within}; "
+                f"received {attack!r}. Give it the same values. `attack_table` measures attacks "
+                "of other balls, or of none."
+            )
+    if not isinstance(attacks, Mapping):
+        own = named([a for i, a in enumerate(listed) if a != naive and a not in listed[:i]])
+        return Suite("custom", {NAIVE: naive, **own})
+    # Finished batches are kept in files named after these letters and digits.
+    names = [re.sub(r"[^a-z0-9.]+", "-", str(name).lower()) for name in (NAIVE, "clean", *attacks)]
+    taken = sorted({name for name in names if names.count(name) > 1})
+    if taken:
+        raise ValueError(
+            f"Names of attacks must differ in letters or digits, from each other and from 'clean' "
+            f"and {NAIVE!r}, which runs first by itself; received {list(attacks)}."
+        )
+    return Suite("custom", {NAIVE: naive, **attacks})
+
+
+def _naive(within: Ball) -> Attack:
+    return PGD(**dataclasses.asdict(within), steps=20, objective="cross_entropy")
 
 
 def _nearest_wrong(ball, steps):

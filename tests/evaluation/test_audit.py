@@ -1,5 +1,6 @@
 """The audit: honest numbers, findings that fire where they should, and refusals."""
 
+import datetime
 import json
 import pathlib
 import sys
@@ -220,6 +221,33 @@ def two_attacks(eps):
     """A suite of two short attacks."""
     naive = PGD(eps, 3, objective="cross_entropy")
     return Suite("two", {NAIVE: naive, "pgd": PGD(eps, steps=20)})
+
+
+def test_a_list_of_attacks(mmc_model, held_out, no_probes):
+    """Fails if attacks of a list are not those of the rows, or a substitute is passed over."""
+    x, y, attack = held_out[0][:20], held_out[1][:20], PGD(0.1, steps=5)
+    report = keras_mmc.audit(mmc_model, x, y, 0.1, [attack], verbose=0)
+    assert [(row.name, row.parameters) for row in report.rows[1:]] == [("pgd", repr(attack))]
+    assert report.rows[0].name == NAIVE and report.suite == "custom"
+    alone = Runner(mmc_model).robust_accuracy(attack, x, y)
+    assert report.robust_accuracy <= alone
+    with pytest.raises(ValueError, match=r"put Transfer\(attack, substitute\) into it"):
+        keras_mmc.audit(mmc_model, x, y, 0.1, [attack], substitute=mmc_model, verbose=0)
+
+
+def test_a_report_says_what_it_is_about(mmc_model, held_out, no_probes, monkeypatch):
+    """Fails if model, date or command line are not those of the audit, or a notebook gets one."""
+    x, y = held_out[0][:4], held_out[1][:4]
+    monkeypatch.setattr(sys, "argv", ["audit.py", "--model=my model.keras"])
+    report = keras_mmc.audit(mmc_model, x, y, 0.1, two_attacks(0.1), verbose=0)
+    assert report.model_name == mmc_model.name
+    assert report.command == "audit.py '--model=my model.keras'"
+    age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(
+        report.date
+    )
+    assert datetime.timedelta(0) <= age < datetime.timedelta(hours=1)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    assert keras_mmc.audit(mmc_model, x, y, 0.1, two_attacks(0.1), verbose=0).command is None
 
 
 def test_progress_names_each_attack_and_what_is_left(mmc_model, held_out, capsys, no_probes):

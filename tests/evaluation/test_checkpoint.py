@@ -47,9 +47,9 @@ def run(mmc_model, held_out):
 
 
 def without_times(report):
-    """The report as data, and its images; times are set to 0."""
+    """The report as data, and its images; times are left out."""
     rows = tuple(dataclasses.replace(row, seconds=0.0) for row in (*report.rows, *report.trials))
-    rest = {k: v for k, v in report.to_dict().items() if k not in ("rows", "trials")}
+    rest = {k: v for k, v in report.to_dict().items() if k not in ("rows", "trials", "date")}
     return rows, rest, report.x_adv.tobytes(), report.predictions.tobytes(), report.labels.tobytes()
 
 

@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 
 from keras_mmc.attacks import (
+    FGSM,
     MIM,
     PGD,
     AutoAttack,
     Ball,
+    GaussianNoise,
     MultiTargeted,
     NearestWrongCenter,
     Transfer,
 )
 from keras_mmc.evaluation.protocols import PROTOCOLS, make_protocol
-from keras_mmc.evaluation.suites import NAIVE, SUITES, TRANSFER, make_suite
+from keras_mmc.evaluation.suites import NAIVE, SUITES, TRANSFER, custom_suite, make_suite
 
 EPS, BOX = 8 / 255, (0.0, 1.0)
 
@@ -94,3 +96,47 @@ def test_few_classes_are_noted(num_classes, objective):
     suite = made("standard", num_classes=num_classes)
     assert suite.attacks["apgd-t"].objective == objective
     assert np.sum(["not defined" in note for note in suite.notes]) == 1
+
+
+WITHIN = Ball(EPS, "linf", BOX)
+CONTROL = PGD(EPS, steps=20, objective="cross_entropy")
+
+
+def test_a_list_is_named_by_classes_and_runs_once():
+    """Fails if an attack runs twice, two share a name, or the naive control does not come first."""
+    few, many = PGD(EPS, steps=2), PGD(EPS, steps=9)
+    suite = custom_suite([many, FGSM(EPS), few, many, CONTROL], WITHIN)
+    expected = {NAIVE: CONTROL, "pgd-1": many, "fgsm": FGSM(EPS), "pgd-2": few}
+    assert list(suite.attacks.items()) == list(expected.items())
+    assert (suite.name, suite.trials) == ("custom", {})
+
+
+def test_a_dict_keeps_its_names_and_order():
+    """Fails if names are made up where they were given."""
+    attacks = {"strong": PGD(EPS, steps=9), "one step": FGSM(EPS)}
+    assert list(custom_suite(attacks, WITHIN).attacks.items()) == [
+        (NAIVE, CONTROL),
+        *attacks.items(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attacks", "message"),
+    [
+        ([], r"hold attacks.*received \[\]"),
+        ({}, r"hold attacks.*received \{\}"),
+        (5, "hold attacks.*received 5"),
+        ([PGD(EPS), "fgsm"], r"as \[PGD\(8 / 255\)\].*received 'fgsm'"),
+        ([PGD], "hold attacks.*received <class"),
+        ([PGD(2 * EPS)], "must search the ball.*same values.*attack_table"),
+        ([PGD(EPS, norm="l2")], "must search the ball"),
+        ([GaussianNoise(0.1)], r"must search the ball.*received GaussianNoise"),
+        ({"clean": PGD(EPS)}, "must differ.*from 'clean'"),
+        ({NAIVE: FGSM(EPS)}, "which runs first by itself"),
+        ({"a b": PGD(EPS), "A-B": FGSM(EPS)}, r"must differ.*received \['a b', 'A-B'\]"),
+    ],
+)
+def test_what_is_no_list_of_attacks(attacks, message):
+    """Fails if something is audited that says nothing about the ball, or overwrites another."""
+    with pytest.raises(ValueError, match=message):
+        custom_suite(attacks, WITHIN)

@@ -133,6 +133,17 @@ def test_pages_escape_what_they_show(package):
     assert pages.comma_separated(table) == '"x, %",a_b\n<1>,2 & 3\n'
     assert r"x, \% & a\_b \\" in pages.latex(table) and r"<1> & 2 \& 3 \\" in pages.latex(table)
     assert "| x, % | a_b |\n|---|---|\n| <1> | 2 & 3 |" in pages.markdown([table])
+    paper = base.Paper("A & B", "<T>", "ICLR", "arXiv")
+    experiment = base.Experiment("e", paper, "Why?", dict, list, str)
+    page = pages.html(experiment, [table], "<true>", ["a b.png"])
+    for part in (
+        "A &amp; B, <i>&lt;T&gt;</i>",
+        "&lt;true&gt;",
+        '<img src="a b.png"',
+        "<p>note</p>",
+    ):
+        assert part in page
+    assert "<th>x, %</th><th>a_b</th>" in page and "<td>&lt;1&gt;</td><td>2 &amp; 3</td>" in page
 
 
 def test_a_record_is_whole_or_absent(package, tmp_path):

@@ -1,135 +1,16 @@
 """The page of an audit: complete, self-contained, escaped, and drawn."""
 
-import base64
-import html.parser
-import io
 import re
-import xml.etree.ElementTree as ElementTree
 
-import matplotlib.image
 import numpy as np
-import pytest
 
-from keras_mmc.plotting import audit_page
-from keras_mmc.plotting.audit_pictures import accuracy_bars, accuracy_curve, image_data
-
-VOID = {"meta", "img", "br"}
-
-
-@pytest.fixture
-def facts():
-    ran = {"attacked": 100, "error": None}
-    return {
-        "suite": "mmc",
-        "eps": 0.1,
-        "norm": "linf",
-        "box": [0.0, 1.0],
-        "seed": 7,
-        "num_images": 123,
-        "clean_accuracy": 0.9,
-        "naive_accuracy": 0.8,
-        "robust_accuracy": 0.0123,
-        "interval": [0.0045, 0.0678],
-        "rows": [
-            {"name": "naive", "parameters": "PGD(0.1)", "accuracy": 0.8, "seconds": 1.5} | ran,
-            {"name": "strong", "parameters": "APGD(0.1)", "accuracy": 0.0123, "seconds": 2.5} | ran,
-        ],
-        "trials": [
-            {
-                "name": "c&w",
-                "parameters": "CarliniWagner()",
-                "source": "Pang et al.",
-                "num_images": 50,
-                "attacked": 45,
-                "accuracy": 0.0124,
-                "error": None,
-                "success_rate": 0.9876,
-                "mean_l2": 0.567,
-                "seconds": 3.5,
-            },
-            {
-                "name": "noise",
-                "parameters": "GaussianNoise(0.0)",
-                "source": "Pang et al.",
-                "num_images": 50,
-                "attacked": 45,
-                "accuracy": 0.9,
-                "error": None,
-                "success_rate": 0.0,
-                "mean_l2": None,
-                "seconds": 0.5,
-            },
-        ],
-        "diagnostics": {
-            "naive_minus_best": {
-                "figures": {"difference": 0.7877},
-                "fired": True,
-                "finding": "Masked.",
-                "grade": "masked gradients",
-            },
-            "accuracy_against_eps": {
-                "figures": {"eps": [0.0, 0.1, 1.0], "accuracy": [0.9, 0.05, 0.0]},
-                "fired": False,
-                "finding": None,
-                "grade": None,
-            },
-        },
-        "notes": ["A note."],
-        "versions": {"keras": "3.99"},
-    }
-
-
-@pytest.fixture
-def example(rng):
-    return {
-        "row": 17,
-        "clean": rng.uniform(size=(6, 5, 1)).astype("float32"),
-        "adversarial": rng.uniform(size=(6, 5, 1)).astype("float32"),
-        "label": 3,
-        "prediction": 8,
-        "broken_by": "strong",
-    }
-
-
-class Reader(html.parser.HTMLParser):
-    """Checks nesting and collects texts and addresses."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.texts, self.addresses = [], [], []
-        self.feed(page)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.addresses += [value for name, value in attributes if name in ("src", "href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.texts.append(data)
-
-
-def svg(address):
-    return ElementTree.fromstring(decoded(address, "image/svg+xml"))
-
-
-def decoded(address, kind):
-    prefix = f"data:{kind};base64,"
-    assert address.startswith(prefix)
-    return base64.b64decode(address[len(prefix) :])
-
-
-def paths_of_color(picture, color):
-    return sum(color in element.get("style", "") for element in picture.iter())
+from keras_mmc.plotting import audit_page, audit_summary
+from tests.plotting.conftest import STYLE, Reader, text_of
 
 
 def test_everything_is_on_the_page(facts, example):
     """Fails if a figure, a finding, a note or a version is missing."""
-    text = " ".join(Reader(audit_page(facts, [example])).texts)
+    text = text_of(audit_page(facts, [example]))
     for part in (
         *("suite 'mmc'", "L-infinity", "0.1", "123 images", "seed 7", "90.00 %", "80.00 %"),
         *("1.23 %", "0.45 %", "6.78 %", "naive", "strong", "PGD(0.1)", "1.5 s", "2.5 s"),
@@ -147,6 +28,9 @@ def test_everything_is_on_the_page(facts, example):
         ),
         *("difference 0.7877", "Masked gradients.", "masked gradients", "passed"),
         *("image 17", "class 3 becomes class 8", "by strong"),
+        *("net, weights abcdef012345", "6 \u00d7 5 \u00d7 1", "values from 0 to 1, 9876543210fe"),
+        *("2030-01-02 03:04:05 UTC", "audit.py --eps=0.1", "abcdef0123456789" * 4),
+        *("cat 61 75.00 % 25.00 % dog (7)", "dog 62 0.00 % 0.00 % none"),
     ):
         assert part in text, part
 
@@ -155,7 +39,7 @@ def test_nothing_is_loaded_from_elsewhere(facts, example):
     """Fails if the page needs a file, a script or the network."""
     page = audit_page(facts, [example])
     reader = Reader(page)
-    assert len(reader.addresses) == 5
+    assert len(reader.addresses) == 3
     assert all(address.startswith("data:image/") for address in reader.addresses)
     assert "default-src 'none'" in page
     for word in ("<script", "<link", "http:", "https:", "@import", "url("):
@@ -172,19 +56,34 @@ def test_texts_cannot_become_markup(facts, example):
     facts["diagnostics"] = {
         evil: {"figures": {evil: 1.0}, "fired": True, "finding": evil, "grade": evil},
     }
+    facts |= {"model_name": evil, "command": evil, "class_names": (evil,) * 9, "date": evil}
+    facts["per_class"] = [row | {"name": evil, "broken_into": evil} for row in facts["per_class"]]
     page = audit_page(facts, [example | {"broken_by": evil}])
     assert "<script" not in page
-    # Title and heading 2, norm, 2 rows and 2 trials twice, check with figure and grade, finding
-    # with grade, note, version twice, caption; the chart holds it in SVG of its own.
-    assert "".join(Reader(page).texts).count(evil) == 2 + 1 + 8 + 3 + 2 + 1 + 2 + 1
+    # Title and heading 2, norm, 3 of the model, 9 names, 2 + 2 attacks by name, parameters and
+    # summary, and 2 bars, 4 of classes, check with figure, grade and finding with grade, note,
+    # version twice, caption with two names.
+    expected = 2 + 1 + 3 + 9 + 4 * 3 + 2 + 4 + 3 + 2 + 1 + 2 + 3
+    assert "".join(Reader(page).texts).count(evil) == expected
+    summary = audit_summary(facts)
+    assert "<script" not in summary and evil in "".join(Reader(summary).texts)
 
 
 def test_a_page_without_findings_trials_or_examples(facts):
     """Fails if empty parts leave a heading, or an audit without findings does not say so."""
-    facts |= {"trials": [], "notes": [], "diagnostics": {}}
-    text = " ".join(Reader(audit_page(facts)).texts)
+    facts |= {"trials": [], "notes": [], "diagnostics": {}, "per_class": []}
+    facts |= dict.fromkeys(("model_name", "command", "date"))
+    text = text_of(audit_page(facts))
     assert "found nothing that contradicts" in text
-    for heading in ("attacks of the paper", "Adversarial examples", "Notes"):
+    for heading in (
+        "attacks of the paper",
+        "Adversarial examples",
+        "Notes",
+        "Classes",
+        "Model",
+        "Command",
+        "Date",
+    ):
         assert heading not in text
 
 
@@ -194,12 +93,12 @@ def test_attacks_that_failed_or_met_no_image_say_so(facts):
     facts["trials"][0] |= {"error": "ValueError: no gradient", "accuracy": None, "mean_l2": None}
     facts["trials"][0] |= {"success_rate": None}
     facts["trials"][1] |= {"attacked": 0, "accuracy": 0.0, "success_rate": None}
-    text = " ".join(Reader(audit_page(facts)).texts)
+    text = text_of(audit_page(facts))
     assert "1.23 % (no image was left)" in text
-    assert "c&w none 45 none none" in text and "ValueError: no gradient" in text
+    assert "c&w none 45 none none" in text and "failed: ValueError: no gradient" in text
     assert "noise 0.00 % 0 none none" in text
     facts["rows"][1] |= {"error": "OSError: full"}
-    assert "APGD(0.1) failed: OSError: full" in " ".join(Reader(audit_page(facts)).texts)
+    assert "failed: OSError: full" in text_of(audit_page(facts))
 
 
 def test_only_pictures_are_shown_as_pictures(facts, example):
@@ -214,50 +113,71 @@ def test_only_pictures_are_shown_as_pictures(facts, example):
     assert "becomes NaN scores" in page
 
 
-def test_images_are_drawn_to_the_pixel():
-    """Fails if the box is mapped to other gray values, or rows and columns are swapped."""
-    image = np.array([[[-1.0], [0.0], [1.0]], [[0.5], [-0.5], [2.0]]])
-    content = decoded(image_data(image, (-1.0, 1.0)), "image/png")
-    pixels = matplotlib.image.imread(io.BytesIO(content))[..., :3]
-    expected = np.array([[0, 0.5, 1], [0.75, 0.25, 1]])
-    assert pixels.shape == (2, 3, 3)
-    np.testing.assert_allclose(pixels, expected[..., None] * np.ones(3), atol=1 / 255)
+def test_bars_are_as_long_as_the_accuracies(facts):
+    """Fails if a bar shows another figure than its row, or the naive one looks like the others."""
+    reader = Reader(audit_page(facts))
+    assert [a["class"] for a in reader.of("div", "bar")] == ["bar clean", "bar naive", "bar attack"]
+    widths = [float(a["width"].removesuffix("%")) for a in reader.of("rect", "value")]
+    np.testing.assert_allclose(widths, [90, 80, 1.23])
+    fills = re.findall(r"\.(attack|naive|clean) \.value { fill: var\(--(.+?)\)", STYLE)
+    assert fills == [(kind, kind) for kind in ("attack", "naive", "clean")]
 
 
-def test_colors_are_kept():
-    """Fails if red, green and blue change places."""
-    image = np.array([[[1.0, 0.5, 0.0]]])
-    content = decoded(image_data(image, (0.0, 1.0)), "image/png")
-    pixel = matplotlib.image.imread(io.BytesIO(content))[0, 0, :3]
-    np.testing.assert_allclose(pixel, [1, 0.5, 0], atol=1 / 255)
+def test_the_curve_by_hand(facts):
+    """Fails if a point lies elsewhere, or the audit is marked where it is none of the radii."""
+    reader = Reader(audit_page(facts))
+    points = [(float(a["cx"].removesuffix("%")), float(a["cy"])) for a in reader.of("circle")]
+    # A radius a step from 12 to 92 percent; 184 pixels down is 0, 24 is all.
+    np.testing.assert_allclose(points, [(12, 184 - 144), (52, 184 - 8), (92, 184)])
+    assert [a["x1"] for a in reader.of("line", "here")] == ["52.0%"]
+    assert len(reader.of("line", "path")) == 2
+    (curve,) = reader.of("svg", "curve")
+    assert "90.00 % at radius 0, 5.00 % at radius 0.1, 0.00 % at radius 1." in curve["aria-label"]
+    facts["eps"] = 0.2
+    assert not Reader(audit_page(facts)).of("line", "here")
 
 
-def test_the_naive_bar_stands_out():
-    """Fails if the number that must not be believed looks like the others."""
-    picture = svg(accuracy_bars(["clean", "naive", "a", "b"], [0.9, 0.8, 0.5, 0.1], "naive"))
-    assert paths_of_color(picture, "#c05a00") == 1
-    assert paths_of_color(picture, "#1f4e79") == 2
-    assert paths_of_color(picture, "#8c959f") == 1
+def test_the_curve_says_on_which_images(facts):
+    """Fails if a figure of some images, or of a part, passes as one of all."""
+    curve = facts["diagnostics"]["accuracy_against_eps"]
+    assert "Measured on 88 of the 123 images of this audit, drawn with seed 7." in text_of(
+        audit_page(facts)
+    )
+    curve["figures"]["images"] = 123
+    assert "Measured on all 123 images of this audit." in text_of(audit_page(facts))
+    facts["diagnostics"] = {f"part {i}: accuracy_against_eps": curve for i in (1, 2)}
+    text = text_of(audit_page(facts))
+    assert "Measured on 123 images of part 1." in text and "of part 2." in text
 
 
-def test_bars_are_as_long_as_the_accuracies():
-    """Fails if a bar shows another figure than its row."""
-    picture = svg(accuracy_bars(["naive", "a", "b"], [0.8, 0.4, 0.2], "naive"))
-    lengths = []
-    for element in picture.iter():
-        if re.search("#c05a00|#1f4e79", element.get("style", "")):
-            points = re.findall(r"[-\d.]+", element.get("d"))
-            xs = [float(x) for x in points[::2]]
-            lengths.append(max(xs) - min(xs))
-    np.testing.assert_allclose(np.array(lengths) / lengths[0], [1, 0.5, 0.25], rtol=1e-3)
+def test_classes_go_by_their_names(facts, example):
+    """Fails if a number is shown where the data know a name."""
+    names = tuple("abcdefghij")
+    text = text_of(audit_page(facts | {"class_names": names}, [example]))
+    assert "Classes a, b, c, d" in text and "d becomes i, by strong" in text
+    nan = audit_page(facts | {"class_names": names}, [example | {"prediction": -1}])
+    assert "d becomes NaN scores" in text_of(nan)
 
 
-def test_the_curve_marks_the_audit():
-    """Fails if the radius of the audit is marked where there is none, or not marked."""
-    radii, accuracies = [0.0, 0.1, 1.0], [0.9, 0.5, 0.0]
-    marked = svg(accuracy_curve(radii, accuracies, 0.1))
-    assert paths_of_color(marked, "#c05a00") == 1
-    assert paths_of_color(svg(accuracy_curve(radii, accuracies, 0.2)), "#c05a00") == 0
+def test_parameters_are_folded(facts):
+    """Fails if parameters push the figures off a phone, or a fold cannot be told from another."""
+    reader = Reader(audit_page(facts))
+    folded = [a for a in reader.of("details") if "open" not in a]
+    assert len(folded) == 2 + 2 + 1 and len(reader.of("summary")) == len(folded) + 1
+    assert "Parameters of strong" in text_of(audit_page(facts))
+    many = facts | {"per_class": facts["per_class"] * 11}
+    assert not [a for a in Reader(audit_page(many)).of("details") if "open" in a]
+
+
+def test_the_summary_of_a_notebook(facts):
+    """Fails if a notebook does not show the figures, the findings or the notes."""
+    text = text_of(audit_summary(facts))
+    for part in ("suite 'mmc' of net: 123 images", "clean accuracy 90.00 %", "strong 1.23 %"):
+        assert part in text
+    assert "Robust accuracy 1.23 %, 95 % interval 0.45 % to 6.78 %" in text
+    assert "Masked gradients. Masked. Note: A note." in text
+    facts["rows"][1] |= {"error": "OSError: full"}
+    assert "1.23 % (failed: OSError: full)" in text_of(audit_summary(facts))
 
 
 def test_the_same_report_gives_the_same_page(facts, example):
