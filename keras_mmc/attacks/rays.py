@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from keras_mmc.attacks._engine.loops import per_image, repeat
+from keras_mmc.attacks._engine.loops import compiled, per_image, repeat
 from keras_mmc.attacks._engine.predictions import misclassified
 from keras_mmc.attacks._engine.projections import clip_to_box, shape_of
 from keras_mmc.attacks.base import BallAttack
@@ -77,15 +77,20 @@ class RayS(BallAttack):
         """
         width = self.box[1] - self.box[0]
 
-        def step(i, state):
-            clean, signs, (radius, low, halving), block = state
-            x, y, eps = clean
+        @compiled
+        def propose(state):
+            (x, _, _), signs, (radius, low, halving), block = state
             reach = tf.minimum(radius, width)
             turned = tf.where(_in_block(x, numbers, *block), -signs, signs)
             tried = tf.where(per_image(halving, x), signs, turned)
             size = tf.where(halving, (low + reach) / 2, reach)
-            hit = misclassified(score_fn(self._on_ray(x, tried, size)), y)
+            return self._on_ray(x, tried, size), tried, size
 
+        @compiled
+        def keep(state, tried, size, scores):
+            clean, signs, (radius, low, halving), block = state
+            x, y, eps = clean
+            hit = misclassified(scores, y)
             signs = tf.where(per_image(hit, x), tried, signs)
             radius = tf.where(hit, size, radius)
             low = tf.where(halving, tf.where(hit, low, size), 0.0)
@@ -96,6 +101,10 @@ class RayS(BallAttack):
                 lambda now, then: tf.where(still, now, then), block, _next_block(numbers, *block)
             )
             return (clean, signs, (radius, low, still), moved), radius <= eps
+
+        def step(i, state):
+            images, tried, size = propose(state)
+            return keep(state, tried, size, score_fn(images))
 
         return step
 

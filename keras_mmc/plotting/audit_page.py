@@ -90,9 +90,14 @@ def _result(heading, facts):
     yield (
         "<p>This is the fraction of images that the model classifies correctly without an attack "
         "and under every attack below. Without an attack the accuracy is "
-        f"{percent(facts['clean_accuracy'])}; a weak attack, PGD on the cross-entropy, would have "
-        f"reported {percent(facts['naive_accuracy'])}.</p>"
+        f"{percent(facts['clean_accuracy'])}{_said_of_naive(facts['naive_accuracy'])}.</p>"
     )
+
+
+def _said_of_naive(accuracy):
+    if accuracy is None:  # a black box
+        return ""
+    return f"; a weak attack, PGD on the cross-entropy, would have reported {percent(accuracy)}"
 
 
 def _findings(checks):
@@ -109,8 +114,8 @@ def _findings(checks):
 
 def _attacks(facts):
     rows = facts["rows"]
-    # Every suite starts with the naive control.
-    naive = rows[0]["name"]
+    # Every suite starts with the naive control, but for a black box.
+    naive = None if facts["naive_accuracy"] is None else rows[0]["name"]
     names = ["clean", *(row["name"] for row in rows)]
     accuracies = [facts["clean_accuracy"], *(row["accuracy"] for row in rows)]
     title = "Robust accuracy after each attack"
@@ -118,8 +123,13 @@ def _attacks(facts):
     yield chart(accuracy_bars(names, accuracies, naive), title)
     yield (
         "<p>Each line gives the robust accuracy under its attack and all attacks above it: an "
-        "attack runs on the images that the model still classifies correctly. Orange marks the "
-        "naive control, a weak attack whose figure must not be reported.</p>"
+        "attack runs on the images that the model still classifies correctly."
+        + (
+            " Orange marks the naive control, a weak attack whose figure must not be reported."
+            if naive
+            else ""
+        )
+        + "</p>"
     )
     yield table(
         ("attack", "robust accuracy", "time"),

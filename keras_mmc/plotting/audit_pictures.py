@@ -24,11 +24,11 @@ _STYLE: dict[Any, Any] = {
 
 
 @matplotlib.rc_context(_STYLE)
-def accuracy_bars(names: list[str], accuracies: list[float], naive: str) -> str:
+def accuracy_bars(names: list[str], accuracies: list[float], naive: str | None) -> str:
     """Bars of the robust accuracies, fractions in `[0, 1]`, after the attacks of these names.
 
-    An SVG, the first bar on top. `"clean"` and `naive`, the row that must not be trusted, have
-    colors of their own.
+    An SVG, the first bar on top. `"clean"` and `naive`, the row that must not be trusted, if
+    there is one, have colors of their own.
     """
     figure = matplotlib.figure.Figure((5.6, 0.8 + 0.3 * len(names)))
     axes, rows = figure.subplots(), range(len(names))

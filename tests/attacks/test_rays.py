@@ -149,8 +149,8 @@ def test_asks_for_labels_once_a_query():
         return tf.one_hot(tf.cast(x[:, 0] > 0.5, tf.int32), 2)
 
     x = tf.constant([[0.0, 0.5], [0.45, 0.5], [0.0, 0.5], [0.2, 0.5]])
-    # Both numbers down, the first one, the second one: there class 1 is. Then the radii 1 / 2, 1 / 4
-    # and 1 / 8, at which the second image is broken; the others need 0.5 and 0.3.
+    # Both numbers down, the first one, the second one: there class 1 is. Then the radii 1 / 2,
+    # 1 / 4 and 1 / 8, at which the second image is broken; the others need 0.5 and 0.3.
     found = RayS(0.15, queries=7).search(score_fn, x, tf.zeros(4, tf.int32), 0).numpy()
     assert sizes == [4, 4, 4, 4, 4, 4, 3]
     np.testing.assert_allclose(found, [[0, 0.5], [0.575, 0.375], [0, 0.5], [0.2, 0.5]])
