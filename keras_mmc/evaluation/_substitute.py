@@ -24,7 +24,8 @@ def new_substitute(
     """
     middle, width = (box[0] + box[1]) / 2, box[1] - box[0]
     if len(image_shape) == 3 and min(image_shape[:2]) >= _LEAST_SIDE:
-        model = small_cnn(image_shape, num_classes, mean=middle, std=width / 4)
+        shape = (*image_shape[:2], image_shape[2])
+        model = small_cnn(shape, num_classes, mean=middle, std=width / 4, name="substitute")
     else:
         model = keras.Sequential(
             [
@@ -34,7 +35,8 @@ def new_substitute(
                 keras.layers.Dense(128, activation="relu"),
                 keras.layers.Dense(128, activation="relu"),
                 keras.layers.Dense(num_classes, dtype="float32"),
-            ]
+            ],
+            name="substitute",
         )
     rng = np.random.default_rng(seed)
     for weight in model.trainable_weights:
