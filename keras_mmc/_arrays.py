@@ -23,8 +23,9 @@ def check_call(model: Any, batch_size: Any, seed: Any) -> None:
     """
     if not isinstance(model, keras.Layer):
         raise ValueError(
-            f"A Keras model is attacked; received {model!r}. Wrap a function into "
-            "`keras.Sequential([keras.layers.Lambda(fn)])`, or call `search` with it."
+            f"A Keras model is attacked; received {model!r}. Wrap a function of tensors into "
+            "`keras.Sequential([keras.layers.Lambda(fn)])`, or call `search` with it; one of NumPy "
+            "arrays into `keras_mmc.adapters.BlackBox(fn)`."
         )
     if not is_count(batch_size):
         raise ValueError(f"`batch_size` must be a positive integer; received {batch_size!r}.")

@@ -26,6 +26,7 @@ from keras_mmc.attacks.nearest_wrong import NearestWrongCenter
 from keras_mmc.attacks.penalty import PenaltyAttack
 from keras_mmc.attacks.pgd import PGD
 from keras_mmc.attacks.random_rotation import RandomRotation
+from keras_mmc.attacks.rays import RayS
 from keras_mmc.attacks.result import AttackResult, Broken
 from keras_mmc.attacks.rotation import Rotation
 from keras_mmc.attacks.runner import Runner
@@ -58,6 +59,7 @@ __all__ = [
     "NearestWrongCenter",
     "PenaltyAttack",
     "RandomRotation",
+    "RayS",
     "Rotation",
     "Runner",
     "Square",

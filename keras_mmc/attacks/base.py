@@ -219,8 +219,8 @@ class Attack(Configurable):
         if not self.targeted:
             targets = y
         elif targets is None:
-            # Only the static shape of these scores is used: in a graph they are never computed.
-            targets = draw_targets(y, score_fn(x).shape[-1], seeds)
+            # Only the static shape is used: never computed in a graph, one image of a black box.
+            targets = draw_targets(y, score_fn(x[:1]).shape[-1], seeds)
         budget = self.budget(x, eps, steps)
         found = self.run(score_fn, x, y, seeds, targets, early_stop, **budget)
         return tf.stop_gradient(tf.ensure_shape(found, x.shape))

@@ -6,6 +6,19 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
+class Asked:
+    """What an attack asked a black box; zeros of a model that is no black box.
+
+    Attributes:
+        queries: number of images it was asked about, an image asked twice counting twice.
+        most: largest number of queries for one image.
+    """
+
+    queries: int = 0
+    most: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Broken:
     """What an attack broke.
 
@@ -13,11 +26,13 @@ class Broken:
         rows: the images that are misclassified now, `(m,)`.
         x_adv: their adversarial examples, `(m, ...)`.
         seconds: wall time, tracing included.
+        asked: what it asked a black box, the check of the result included.
     """
 
     rows: np.ndarray
     x_adv: np.ndarray
     seconds: float
+    asked: Asked = Asked()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +47,7 @@ class AttackResult:
             they ran; `"clean"` comes first.
         seconds: wall time of each attack, by name, tracing included.
         attacked: number of images that each attack ran on, by name.
+        asked: what each attack asked a black box, by name.
     """
 
     x_adv: np.ndarray
@@ -39,6 +55,7 @@ class AttackResult:
     accuracy: dict[str, float]
     seconds: dict[str, float]
     attacked: dict[str, int]
+    asked: dict[str, Asked]
 
     @property
     def robust(self) -> np.ndarray:

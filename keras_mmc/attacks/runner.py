@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._tracing import CLASSES, INDEX, NUMBERS, SEED, batches, images_spec, traced
+from keras_mmc.adapters.black_box import NO_GRADIENTS, BlackBox
 from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, score_function
 from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.attacks.ball import check_inside
-from keras_mmc.attacks.result import AttackResult, Broken
+from keras_mmc.attacks.result import Asked, AttackResult, Broken
 
 Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
 _SAME_SCORES = 1e-4
@@ -32,7 +33,8 @@ class Runner:
 
     Args:
         model: Keras classifier; it runs in inference mode. What it returns becomes scores `(N, K)`
-            as `keras_mmc.to_scores` says.
+            as `keras_mmc.to_scores` says. A `keras_mmc.adapters.BlackBox` is asked eagerly, by
+            attacks without gradients only.
         batch_size: images attacked at a time.
         seed: integer; the same seed gives the same bits on CPU.
         first_index: number of the first image in the whole set; random choices of an attack depend
@@ -163,6 +165,7 @@ class Runner:
         broken_by[~robust] = "clean"
         accuracy = {"clean": robust.mean().item()}
         seconds, attacked = dict[str, float](), dict[str, int]()
+        asked = dict[str, Asked]()
         for name, attack in attacks.items():
             rows = np.flatnonzero(robust)
             attacked[name] = len(rows)
@@ -176,8 +179,8 @@ class Runner:
             x_adv[broken.rows], broken_by[broken.rows] = broken.x_adv, name
             robust[broken.rows] = False
             accuracy[name] = robust.mean().item()
-            seconds[name] = broken.seconds
-        return AttackResult(x_adv, tuple(broken_by), accuracy, seconds, attacked)
+            seconds[name], asked[name] = broken.seconds, broken.asked
+        return AttackResult(x_adv, tuple(broken_by), accuracy, seconds, attacked, asked)
 
     def run(
         self,
@@ -214,11 +217,13 @@ class Runner:
         self._forget_if_edited(x[rows])
 
         def judged(batch):
-            began = time.perf_counter()
+            began, before = time.perf_counter(), self._asked()
             x_adv = self._craft(attack, x, labels, batch, eps=eps, early_stop=early_stop)
             broken = misclassified(self.scores(x_adv), labels[batch]).numpy()
             seconds = np.asarray(time.perf_counter() - began)
-            return {"rows": batch[broken], "x_adv": x_adv[broken], "seconds": seconds}
+            found = {"rows": batch[broken], "x_adv": x_adv[broken], "seconds": seconds}
+            queries, calls = self._asked() - before
+            return found | {"asked": np.array([queries, max(calls, -(-queries // len(batch)))])}
 
         parts, done = [], 0
         for batch in self._batches(rows):
@@ -227,10 +232,22 @@ class Runner:
             progress.update(done)
         found, x_adv = (np.concatenate([part[key] for part in parts]) for key in ("rows", "x_adv"))
         check_inside(attack, x_adv, x[found], None if eps is None else eps[found])
-        return Broken(found, x_adv, float(sum(part["seconds"] for part in parts)))
+        queries, most = np.stack([part["asked"] for part in parts]).T
+        asked = Asked(int(queries.sum()), int(most.max()))
+        return Broken(found, x_adv, float(sum(part["seconds"] for part in parts)), asked)
+
+    def _asked(self):
+        """How many images a black box was asked about so far, in how many calls; else zeros."""
+        model = self.model
+        return np.array([model.queries, model.calls] if isinstance(model, BlackBox) else [0, 0])
 
     def _craft(self, attack, x, labels, rows, *, targets=None, eps=None, early_stop=True):
         """Adversarial examples of one batch, in the dtype of `x`."""
+        if isinstance(self.model, BlackBox):
+            if attack.uses_gradients:
+                raise ValueError(f"{type(attack).__name__} needs gradients. {NO_GRADIENTS}")
+            found = self._ask(attack, x, labels, rows, targets, eps, early_stop)
+            return arrays.as_precise_as(x[rows], found, attack.box)
         key = attack, early_stop, x.shape[1:], targets is None, eps is None
         if key not in self._graphs:
             spec, scores_key = images_spec(x.shape), ("scores", x.shape[1:])
@@ -242,6 +259,14 @@ class Runner:
         index = self.first_index + rows
         found = self._graphs[key](x[rows], labels[rows], self.seed, index, *given)
         return arrays.as_precise_as(x[rows], found, attack.box)
+
+    def _ask(self, attack, x, labels, rows, targets, eps, early_stop):
+        """What `_trace` makes, outside graphs: a function that runs one itself may wait there."""
+        view = attack.search if early_stop else attack.generate
+        images, index = tf.constant(x[rows], tf.float32), tf.constant(self.first_index + rows)
+        options = {"targets": targets, "eps": eps}
+        given = {name: tf.constant(v[rows]) for name, v in options.items() if v is not None}
+        return view(self._open(x), images, labels[rows], self.seed, index=index, **given).numpy()
 
     def _trace(self, attack, score_fn, images, targets, eps, early_stop):
         given = {"targets": (targets, CLASSES), "eps": (eps, NUMBERS)}

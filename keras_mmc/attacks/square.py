@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_mmc import objectives
 from keras_mmc._validation import check
 from keras_mmc.attacks._engine.layout import sees_channels_last
-from keras_mmc.attacks._engine.loops import per_image, repeat
+from keras_mmc.attacks._engine.loops import compiled, per_image, repeat
 from keras_mmc.attacks._engine.predictions import misclassified
 from keras_mmc.attacks._engine.projections import project
 from keras_mmc.attacks._engine.random import fold_in, signs
@@ -112,21 +112,26 @@ class Square(BallAttack):
         bumps = tf.constant(_padded_bumps(sides))
         sides, kinds = tf.constant(sides, tf.int32), tf.constant(kinds, tf.int32)
 
-        def try_square(best, x0, kind, seed, eps):
+        @compiled
+        def propose(i, clean, best):
+            x0, _, eps, seed = clean
+            seed, kind = fold_in(seed, i), kinds[i]
             if self.norm == "linf":
                 return paint_square(best, x0, sides[kind], seed, eps, self.box)
             return move_bump(best, x0, sides[kind], bumps[kind], seed, eps, self.box)
 
-        def step(i, state):
-            clean, best, margin, fooled = state
-            x0, y, eps, seed = clean
-            tried = try_square(best, x0, kinds[i], fold_in(seed, i), eps)
-            scores = score_fn(tried)
+        @compiled
+        def keep(tried, scores, y, best, margin, fooled):
             tried_margin, won = objectives.margin(scores, y), misclassified(scores, y)
             better = ~fooled & (won | (tried_margin > margin))
             best = tf.where(per_image(better, best), tried, best)
-            margin = tf.where(better, tried_margin, margin)
-            return (clean, best, margin, fooled | won), fooled | won
+            return best, tf.where(better, tried_margin, margin), fooled | won
+
+        def step(i, state):
+            clean, *found = state
+            tried = propose(tf.convert_to_tensor(i), clean, found[0])
+            best, margin, fooled = keep(tried, score_fn(tried), clean[1], *found)
+            return (clean, best, margin, fooled), fooled
 
         return step
 

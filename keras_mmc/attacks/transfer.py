@@ -68,9 +68,9 @@ class Transfer(Attack):
 
     def run(self, score_fn, x, y, seed, targets, early_stop, **budget):
         """What the attack makes on the substitute; scores of the attacked model are not used."""
-        # Only static shapes are used: in a graph these scores are never computed.
+        # Only static shapes are used: never computed in a graph, one image of a black box.
         substitute_fn = score_function(self.substitute)
-        expected, received = score_fn(x).shape[-1], substitute_fn(x).shape[-1]
+        expected, received = score_fn(x[:1]).shape[-1], substitute_fn(x[:1]).shape[-1]
         if expected != received:
             raise ValueError(
                 f"Transfer: the substitute must know the classes of the attacked model, "

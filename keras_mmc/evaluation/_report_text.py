@@ -38,7 +38,12 @@ def _attack(row: AttackRow) -> str:
     text = f"{100 * row.accuracy:6.2f} %  {row.seconds:8.1f} s"
     if row.error:
         return f"{text}  FAILED: {row.error}"
-    return text if row.attacked else f"{text}  (no image was left to attack)"
+    if not row.attacked:
+        return f"{text}  (no image was left to attack)"
+    if row.queries is None:
+        return text
+    mean = row.queries / row.attacked
+    return f"{text}  ({mean:.1f} queries per attacked image, at most {row.most_queries})"
 
 
 def _trial(row: TrialRow) -> str:

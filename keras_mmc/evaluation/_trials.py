@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_mmc.adapters import BlackBoxError
 from keras_mmc.attacks import Ball, Runner, misclassified
 from keras_mmc.evaluation.checkpoint import DamagedStateError
 from keras_mmc.evaluation.protocols import Trial
@@ -10,7 +11,7 @@ from keras_mmc.evaluation.rows import TrialRow
 
 def said(error: Exception) -> str:
     """What an attack that failed leaves in its row; what is no fault of the attack is raised."""
-    if isinstance(error, (OSError, DamagedStateError)):
+    if isinstance(error, (OSError, DamagedStateError, BlackBoxError)):
         raise error
     return f"{type(error).__name__}: {error}"
 

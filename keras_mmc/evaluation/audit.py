@@ -6,7 +6,7 @@ import datetime
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,8 +17,11 @@ from numpy.typing import ArrayLike
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import is_number
 from keras_mmc._version import __version__
+from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import Attack, Ball, Runner, Transfer
+from keras_mmc.evaluation._black_box import BLACK_BOX, as_black_box, said_of_queries
 from keras_mmc.evaluation._inputs import labeled_arrays
+from keras_mmc.evaluation._substitute import distill, new_substitute
 from keras_mmc.evaluation._trials import said, trial_row
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
@@ -28,7 +31,7 @@ from keras_mmc.evaluation.suites import Suite, custom_suite, make_suite
 
 
 def audit(
-    model: keras.Model,
+    model: keras.Model | Callable[[np.ndarray], Any],
     x: Any,
     y: ArrayLike | None,
     eps: float,
@@ -37,6 +40,7 @@ def audit(
     norm: str = "linf",
     box: tuple[float, float] = (0.0, 1.0),
     substitute: keras.Model | None = None,
+    queries: int | None = None,
     batch_size: int = 128,
     seed: int = 0,
     state_directory: str | os.PathLike[str] | None = None,
@@ -54,23 +58,30 @@ def audit(
     with its settings, each on its own, then `"standard"`: the figures of the paper's kind stand
     beside the robust accuracy and do not count for it.
 
+    A function, or a `keras_mmc.adapters.BlackBox`, is audited by the suite `"black_box"` without
+    gradients: Square, RayS, and transfer from `substitute`, or else from a small network that is
+    trained on its answers. The report says that it is an upper bound, and what was asked.
+
     An attack that fails after another has finished loses nothing: its row holds the error.
 
     Args:
         model: Keras classifier; what it returns becomes scores `(N, K)` as `keras_mmc.to_scores`
-            says, and a note of the report says how.
+            says, and a note of the report says how. With `"black_box"` also any function from NumPy
+            images to scores, probabilities or labels; `keras_mmc.adapters.BlackBox` says which.
         x: images `(N, H, W, C)` inside the box; or a data set of batches with labels, in any form
             that `keras_mmc.datasets.to_arrays` reads.
         y: labels `(N,)`, or one-hot rows `(N, K)`; `None` beside a data set.
         eps: radius of the ball, in input units, above 0.
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
             made against center losses), or a paper, `"gce"`, `"mmc"`, `"differential"`, `"emr"`;
-            or attacks of your own, a list or a dict by name, which run in that order after the
-            naive control; or a `keras_mmc.evaluation.Suite`, the naive control first.
+            or `"black_box"`; or attacks of your own, a list or a dict by name, which run in that
+            order after the naive control; or a `keras_mmc.evaluation.Suite`, the naive control
+            first.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
-        substitute: a second Keras model of the same images and classes; `"adaptive"` and
-            `"mmc"` then also try adversarial examples crafted on it.
+        substitute: a second Keras model of the same images and classes; `"adaptive"`, `"mmc"` and
+            `"black_box"` then also try adversarial examples crafted on it.
+        queries: queries per image of Square and of RayS in `"black_box"`, 5000 if left out.
         batch_size: images attacked at a time.
         seed: integer; the same seed gives the same report on CPU, times aside.
         state_directory: where finished batches are kept. An audit that was interrupted goes on
@@ -83,9 +94,12 @@ def audit(
 
     Raises:
         ValueError: for `eps <= 0` or one beyond the box, an unknown suite, attacks of your own that
-            are none or search another ball, images, labels or a data set that do not fit, a model
-            that returns probabilities or NaN, a substitute that the suite does not use or that
-            knows other classes, or a `state_directory` of another audit.
+            are none or search another ball, a function with another suite than `"black_box"`,
+            images, labels or a data set that do not fit, a model that returns probabilities or NaN,
+            a substitute that the suite does not use or that knows other classes, or a
+            `state_directory` of another audit.
+        BlackBoxError: if a call of a black box fails; with a `state_directory` the same audit goes
+            on from the batches before.
         OSError: if `state_directory` cannot be written.
 
     Source: the protocol of Croce & Hein, ICML 2020 (arXiv 2003.01690), and the checks of
@@ -105,13 +119,19 @@ def audit(
         check_state_directory(state_directory)
     # Plain numbers, so that the report can be written as JSON.
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
+    model = as_black_box(model, suite)
     runner, model_name = Runner(model, batch_size, seed, verbose=verbose), model.name
     x, y, class_names = labeled_arrays(x, y, box)
     first = runner.scores(x)
     labels, num_classes = runner.labels(y, first), first.shape[1]
     if isinstance(substitute, keras.Model):
         substitute = _checked_substitute(substitute, x[:batch_size], num_classes)
-    made = _suite(suite, ball, x.shape[1:], num_classes, substitute)
+    is_black_box = isinstance(runner.model, BlackBox)
+    distilled = None
+    if suite == BLACK_BOX and substitute is None:
+        distilled = new_substitute(x.shape[1:], num_classes, ball.box, seed)
+    options = {"queries": queries, "labels_only": is_black_box and runner.model.labels_only}
+    made = _suite(suite, ball, x.shape[1:], num_classes, distilled or substitute, options)
     settings = {"suite": made.name, **dataclasses.asdict(ball), "seed": int(seed)}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
     digests = digests_of(runner.model, substitute, x, labels)
@@ -124,33 +144,37 @@ def audit(
             trial_row(runner, name, trial, x, labels, first) for name, trial in made.trials.items()
         )
         errors: dict[str, str] = {}
+        asked = distill(distilled, runner, ball, x, first) if distilled else 0
         result = runner.in_turn(
             made.attacks, x, labels, first, lambda name, error: errors.update({name: said(error)})
         )
         after = runner.scores(result.x_adv)
         diagnostics = diagnose(runner, ball, x, labels, first, after, made.attacks, result)
+    rows = tuple(
+        AttackRow(
+            name,
+            repr(attack),
+            result.accuracy[name],
+            result.seconds[name],
+            result.attacked[name],
+            errors.get(name),
+            *(dataclasses.astuple(result.asked[name]) if is_black_box else ()),
+        )
+        for name, attack in made.attacks.items()
+    )
     return AuditReport(
         **settings,
         digests=digests,
         num_images=len(x),
         clean_accuracy=result.accuracy["clean"],
-        naive_accuracy=result.accuracy[next(iter(made.attacks))],
-        rows=tuple(
-            AttackRow(
-                name,
-                repr(attack),
-                result.accuracy[name],
-                result.seconds[name],
-                result.attacked[name],
-                errors.get(name),
-            )
-            for name, attack in made.attacks.items()
-        ),
+        naive_accuracy=None if is_black_box else rows[0].accuracy,
+        rows=rows,
         trials=trials,
         diagnostics=diagnostics,
         notes=runner.notes
         + _said_of_names(class_names, num_classes)
         + made.notes
+        + (said_of_queries(rows, len(x), asked) if is_black_box else ())
         + tuple(
             f"{name} failed and broke nothing: without it the robust accuracy is an upper bound."
             for name in errors
@@ -167,11 +191,13 @@ def audit(
     )
 
 
-def _suite(suite, ball, image_shape, num_classes, substitute):
+def _suite(suite, ball, image_shape, num_classes, substitute, options):
+    if isinstance(suite, str):
+        return make_suite(suite, ball, image_shape, num_classes, substitute, **options)
+    if options["queries"] is not None:
+        raise ValueError("`queries` is a budget of suite='black_box'; set it in your own attacks.")
     if isinstance(suite, Suite):
         return suite
-    if isinstance(suite, str):
-        return make_suite(suite, ball, image_shape, num_classes, substitute)
     if substitute is not None:
         raise ValueError(
             "A list of attacks does not use `substitute`; put Transfer(attack, substitute) into it."

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_mmc import _files
+from keras_mmc.adapters import BlackBox
 
 _FACTS, _PARTIAL = "audit.json", ".partial"
 _HASHED = ("images", "labels", "model", "substitute")
@@ -114,9 +115,9 @@ class AuditState:
         stored = self("clean scores", lambda: {"scores": scores})["scores"]
         if not np.allclose(stored, scores, rtol=1e-3, atol=1e-4 * np.abs(scores).max()):
             raise ValueError(
-                f"{self.directory} holds the audit of another model: its weights are the same, "
-                "its scores of clean images are not. A model that is random at inference cannot "
-                "be audited in parts. Pass another `state_directory`."
+                f"{self.directory} holds the audit of another model: its weights are the same, or "
+                "it has none, and its scores of clean images are not. A model that is random at "
+                "inference cannot be audited in parts. Pass another `state_directory`."
             )
 
 
@@ -145,13 +146,20 @@ def check_state_directory(directory: _files.PathLike) -> pathlib.Path:
     return directory
 
 
+def digest_of_weights(model: keras.Layer) -> str:
+    """SHA-256 of the weights of a Keras model."""
+    return digest_of(*model.get_weights())
+
+
 def digests_of(
-    model: keras.Model, substitute: keras.Model | None, x: np.ndarray, y: np.ndarray
+    model: keras.Layer, substitute: keras.Model | None, x: np.ndarray, y: np.ndarray
 ) -> dict[str, str | None]:
     """SHA-256 of images, labels and the weights of the models: what an audit was about.
 
+    A black box says itself what its digest is: that of its file or files, or `None`.
+
     Args:
-        model: Keras model.
+        model: Keras model or `BlackBox`.
         substitute: a second one, or `None`.
         x: images, NumPy.
         y: labels, NumPy.
@@ -159,8 +167,8 @@ def digests_of(
     return {
         "images": digest_of(x),
         "labels": digest_of(y),
-        "model": digest_of(*model.get_weights()),
-        "substitute": None if substitute is None else digest_of(*substitute.get_weights()),
+        "model": model.digest if isinstance(model, BlackBox) else digest_of_weights(model),
+        "substitute": None if substitute is None else digest_of_weights(substitute),
     }
 
 

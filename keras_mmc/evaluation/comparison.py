@@ -19,7 +19,7 @@ class ComparisonRow:
         name: its name.
         num_images: number of images.
         clean_accuracy: fraction of images classified correctly as they are.
-        naive_accuracy: robust accuracy under PGD on the cross-entropy alone.
+        naive_accuracy: robust accuracy under PGD on the cross-entropy alone; `None` of a black box.
         robust_accuracy: fraction of images that no attack broke.
         interval: its 95 % Wilson interval.
         difference: its robust accuracy minus that of the first audit, image by image; `None` for
@@ -30,7 +30,7 @@ class ComparisonRow:
     name: str
     num_images: int
     clean_accuracy: float
-    naive_accuracy: float
+    naive_accuracy: float | None
     robust_accuracy: float
     interval: tuple[float, float]
     difference: float | None

@@ -11,6 +11,7 @@ from keras_mmc import _arrays as arrays
 from keras_mmc import objectives
 from keras_mmc._gradients import value_gradient_aux
 from keras_mmc._tracing import CLASSES, batches, images_spec, traced
+from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import (
     FGSM,
     PGD,
@@ -99,16 +100,14 @@ def diagnose(
         result: what they did.
 
     Returns:
-        Diagnostics by name, in the order a report shows them.
+        Diagnostics by name, in the order a report shows them. Of a black box those that take
+        gradients, or look at the size of its scores, are left out.
     """
     again, turned = runner.scores(x), runner.scores(x[::-1])[::-1]
-    seeds = image_seeds(runner.seed, runner.first_index + np.arange(len(x)))
-    starts = ball.random_start(tf.constant(x), seeds).numpy()
     model_checks = {
         "nan_scores": checks.nan_scores(after),
         "random_at_inference": checks.random_at_inference(first, again),
         "depends_on_batch": checks.depends_on_batch(first, again, turned),
-        "probabilities": checks.probabilities(first),
         "confirmed_once_more": checks.confirmed(after, y, ~result.robust),
         "broken_weights": mistakes.broken_weights(runner.model),
         "tiny_ball": mistakes.tiny_ball(ball),
@@ -117,6 +116,11 @@ def diagnose(
             runner.given, x[: runner.batch_size], first[: runner.batch_size].argmax(axis=1)
         ),
     }
+    if isinstance(runner.model, BlackBox):
+        return model_checks
+    model_checks["probabilities"] = checks.probabilities(first)
+    seeds = image_seeds(runner.seed, runner.first_index + np.arange(len(x)))
+    starts = ball.random_start(tf.constant(x), seeds).numpy()
     evidence = {
         "zero_gradients": checks.zero_gradients(
             _zero_gradients(runner.model, x, y, runner.batch_size),

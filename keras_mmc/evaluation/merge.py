@@ -55,7 +55,7 @@ def merge(reports: Sequence[AuditReport]) -> AuditReport:
         digests=first.digests | {"images": digest_of(x), "labels": digest_of(labels)},
         num_images=count,
         clean_accuracy=clean_accuracy,
-        naive_accuracy=rows[0].accuracy,
+        naive_accuracy=None if parts[0].naive_accuracy is None else rows[0].accuracy,
         rows=tuple(rows),
         trials=tuple(map(_merged_trial, zip(*(part.trials for part in parts), strict=True))),
         notes=(_said(parts), *dict.fromkeys(note for part in parts for note in part.notes)),
@@ -105,7 +105,17 @@ def _facts(part: AuditReport) -> dict[str, Any]:
 
 def _merged_row(rows, accuracy):
     seconds, attacked = sum(row.seconds for row in rows), sum(row.attacked for row in rows)
-    return AttackRow(rows[0].name, rows[0].parameters, accuracy, seconds, attacked, _errors(rows))
+    counted = [row for row in rows if row.queries is not None]  # those of black boxes
+    return AttackRow(
+        rows[0].name,
+        rows[0].parameters,
+        accuracy,
+        seconds,
+        attacked,
+        _errors(rows),
+        sum(row.queries for row in counted) if counted else None,
+        max(row.most_queries for row in counted) if counted else None,
+    )
 
 
 def _merged_trial(rows):
@@ -149,9 +159,9 @@ def _diagnostics(merged: AuditReport, parts: list[AuditReport]) -> dict[str, Dia
         for name, check in part.diagnostics.items()
         if name not in anew and name != "naive_minus_best"
     }
-    if any("naive_minus_best" in part.diagnostics for part in parts):
+    naive, final = merged.naive_accuracy, merged.robust_accuracy
+    if naive is not None:
         masked = any(check.grade == MASKED for check in (*anew.values(), *kept.values()))
-        naive, final = merged.naive_accuracy, merged.robust_accuracy
         anew["naive_minus_best"] = checks.naive_minus_best(naive, final, masked)
     return anew | kept
 

@@ -27,10 +27,12 @@ class AuditReport(SavedReport):
         seed: seed of the attacks.
         batch_size: images attacked at a time; with the seed it fixes the results.
         versions: versions of the libraries.
-        digests: SHA-256 of images, labels and weights.
+        digests: SHA-256 of images, labels and weights, or of the files of a black box; `None`
+            where there is nothing to hash.
         num_images: number of images.
         clean_accuracy: fraction of images classified correctly as they are.
-        naive_accuracy: robust accuracy under PGD on the cross-entropy alone.
+        naive_accuracy: robust accuracy under PGD on the cross-entropy alone; `None` of a black
+            box, which has no gradient for it.
         rows: one `AttackRow` per attack, in the order they ran.
         trials: one `TrialRow` per attack of a paper's protocol.
         diagnostics: one `Diagnostic` per check, by name.
@@ -57,7 +59,7 @@ class AuditReport(SavedReport):
     digests: dict[str, str | None]
     num_images: int
     clean_accuracy: float
-    naive_accuracy: float
+    naive_accuracy: float | None
     rows: tuple[AttackRow, ...]
     trials: tuple[TrialRow, ...]
     diagnostics: dict[str, Diagnostic]

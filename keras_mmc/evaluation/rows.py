@@ -14,6 +14,9 @@ class AttackRow:
         seconds: wall time, tracing included.
         attacked: number of images it ran on; 0 if those before it left none.
         error: why it could not run, if it could not: then it broke nothing.
+        queries: number of images that it asked a black box about, an image asked twice counting
+            twice; `None` of a model that is no black box.
+        most_queries: largest number of them for one image.
     """
 
     name: str
@@ -22,6 +25,8 @@ class AttackRow:
     seconds: float
     attacked: int
     error: str | None = None
+    queries: int | None = None
+    most_queries: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

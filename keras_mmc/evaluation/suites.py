@@ -16,13 +16,13 @@ from keras_mmc.attacks import (
     Transfer,
     named,
 )
+from keras_mmc.evaluation._black_box import BLACK_BOX, TRANSFER, black_box_attacks
 from keras_mmc.evaluation.protocols import PROTOCOLS, Trial, make_protocol
 
-SUITES = ("quick", "standard", "adaptive", *PROTOCOLS)
+SUITES = ("quick", "standard", "adaptive", *PROTOCOLS, BLACK_BOX)
 NAIVE = "naive pgd (cross-entropy)"
-TRANSFER = "transfer (mim)"
 
-_SUITES_WITH_SUBSTITUTE = ("adaptive", "mmc")
+_SUITES_WITH_SUBSTITUTE = ("adaptive", "mmc", BLACK_BOX)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Suite:
 
     Attributes:
         name: name of the suite.
-        attacks: attacks inside the ball by name, the naive control first; each runs on the images
-            that those before it did not break.
+        attacks: attacks inside the ball by name, the naive control first, if the model has
+            gradients for it; each runs on the images that those before it did not break.
         trials: attacks of a paper by name; each runs on its own.
         notes: sentences a report must show.
     """
@@ -49,19 +49,26 @@ def make_suite(
     image_shape: Sequence[int],
     num_classes: int,
     substitute: Any = None,
+    *,
+    queries: int | None = None,
+    labels_only: bool = False,
 ) -> Suite:
     """The attacks of a suite.
 
     Args:
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
-            made against center losses), or a paper of `PROTOCOLS`: its attacks, then `"standard"`.
+            made against center losses), a paper of `PROTOCOLS`: its attacks, then `"standard"`,
+            or `"black_box"`: Square, RayS and, with a substitute, a transfer.
         within: the ball that the attacks search.
         image_shape: shape of an image, such as `(H, W, C)`.
         num_classes: number of classes K.
-        substitute: a second model to craft adversarial examples on, for `"adaptive"` and `"mmc"`.
+        substitute: a second model to craft adversarial examples on, for `"adaptive"`, `"mmc"` and
+            `"black_box"`.
+        queries: queries per image of Square and of RayS in `"black_box"`; `None` means 5000.
+        labels_only: whether the black box returns labels; then Square is left out.
 
     Raises:
-        ValueError: for an unknown suite, or a substitute that the suite does not use.
+        ValueError: for an unknown suite, or a substitute or queries that the suite does not use.
     """
     if suite not in SUITES:
         raise ValueError(f"`suite` must be one of {list(SUITES)}; received {suite!r}.")
@@ -69,6 +76,15 @@ def make_suite(
         raise ValueError(
             f"The suite {suite!r} does not use a substitute model. Leave `substitute` out, or "
             f"choose one of {list(_SUITES_WITH_SUBSTITUTE)}."
+        )
+    if suite == BLACK_BOX:
+        options = queries, labels_only
+        attacks, notes = black_box_attacks(within, image_shape, substitute, *options)
+        return Suite(suite, attacks, notes=notes)
+    if queries is not None:
+        raise ValueError(
+            f"`queries` is a budget of the suite {BLACK_BOX!r}; received {queries!r} for "
+            f"{suite!r}. Leave it out."
         )
     ball, naive = dataclasses.asdict(within), {NAIVE: _naive(within)}
     if suite == "quick":

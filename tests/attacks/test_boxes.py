@@ -23,6 +23,7 @@ SHORTER = {
     "EAD": {"steps": 100, "binary_search_steps": 6},
     "FAB": {"steps": 10},
     "MultiTargeted": {"steps": 10},
+    "RayS": {"queries": 400},
     "Square": {"queries": 200},
 }
 

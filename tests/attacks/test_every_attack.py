@@ -44,6 +44,7 @@ ATTACKS = {
     "pgd-near": attacks.PGD(**IN_BALL, steps=4, random_start=0.01),
     "pgd-targeted": attacks.PGD(**IN_BALL, steps=4, targeted=True),
     "rotation": attacks.Rotation(box=BOX),
+    "rays": attacks.RayS(**IN_BALL, queries=60),
     "random rotation": attacks.RandomRotation(box=BOX),
     "spsa": attacks.SPSA(**IN_BALL, steps=3, samples=8, learning_rate=0.2),
     "square": attacks.Square(**IN_BALL, queries=15),
@@ -51,7 +52,7 @@ ATTACKS = {
     "transfer": attacks.Transfer(attacks.PGD(**IN_BALL, steps=4), keras.Sequential()),
 }
 # What they return where they find nothing is the image itself.
-MINIMAL = ("carlini-wagner", "deepfool", "ead", "fab", "fab-free", "jsma")
+MINIMAL = ("carlini-wagner", "deepfool", "ead", "fab", "fab-free", "jsma", "rays")
 # cleverhans draws a random start itself, from no seed.
 SEEDED = [name for name in ATTACKS if name != "cleverhans"]
 TRAINED = [name for name in SEEDED if ATTACKS[name].trains]
@@ -69,6 +70,7 @@ LONGER = {
     "multi": {"steps": 30},
     "nearest": {"steps": 30},
     "pgd-l2": {"steps": 30, "restarts": 7},
+    "rays": {"queries": 200},
     "rotation": {"num_angles": 91},
     "spsa": {"steps": 30, "samples": 64},
     "square": {"queries": 200},

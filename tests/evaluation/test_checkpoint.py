@@ -29,7 +29,7 @@ def short(monkeypatch):
     attacks = {NAIVE: PGD(EPS, steps=3, objective="cross_entropy"), "pgd": PGD(EPS, steps=3)}
     suite = Suite("quick", attacks, {"noise": Trial(GaussianNoise(0.2), "this test")})
     named = functools.partial(dataclasses.replace, suite)
-    monkeypatch.setattr(audit_module, "make_suite", lambda name, *_: named(name=name))
+    monkeypatch.setattr(audit_module, "make_suite", lambda name, *_, **__: named(name=name))
     monkeypatch.setattr(audit_module, "diagnose", lambda *_, **__: {})
 
 

@@ -60,6 +60,16 @@ def repeat(
     return write_rows(kept, rows, outcome(state))
 
 
+def compiled(fn: Callable) -> Callable:
+    """A function of tensors as one graph where an attack runs eagerly, as on a black box.
+
+    Inside a graph it is the function itself. What lies between two queries of an attack is many
+    small operations; one by one they take ten times as long.
+    """
+    graph = tf.function(fn, autograph=False, reduce_retracing=True)
+    return lambda *args: (graph if tf.executing_eagerly() else fn)(*args)
+
+
 def in_turn(count: Any, attempt: Callable, x: tf.Tensor, samples: Any) -> tf.Tensor:
     """Makes several attempts, each on the images that no earlier one succeeded on.
 

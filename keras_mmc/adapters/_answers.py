@@ -1,0 +1,101 @@
+"""What a black box answers, as scores: labels, probabilities or scores, in NumPy."""
+
+import numpy as np
+
+LABELS, PROBABILITIES, SCORES = "labels", "probabilities", "scores"
+KINDS = (LABELS, PROBABILITIES, SCORES)
+# Probabilities that were rounded to 8 bits sum to 1 within a few hundredths.
+_CLOSE = 0.02
+# As in the other adapters: the smallest normal float32.
+_TINY = 1.1754944e-38
+
+
+def kind_of(answer: np.ndarray) -> str:
+    """What an answer holds: whole numbers `(n,)` or `(n, 1)` are labels, floats the rest.
+
+    Rows in [0, 1] that sum to 1, and single numbers in [0, 1], are probabilities.
+    """
+    if answer.dtype.kind in "iub" and answer.ndim in (1, 2) and _is_single(answer):
+        return LABELS
+    inside = (answer >= 0).all() and (answer <= 1).all()
+    if inside and (_is_single(answer) or (abs(answer.sum(axis=-1) - 1) < _CLOSE).all()):
+        return PROBABILITIES
+    return SCORES
+
+
+def scores_of(
+    answer: np.ndarray, count: int, kind: str, num_classes: int | None = None
+) -> np.ndarray:
+    """Scores `(n, K)` in float32, whose largest is that of the class that was answered.
+
+    Labels get 0, all other classes -1; probabilities their logarithm. A single logit `s` becomes
+    `[0, s]`, a single probability `p` becomes `[log(1 - p), log p]`.
+
+    Args:
+        answer: numbers `(n, K)`, `(n, 1)` or `(n,)`.
+        count: number n of images that were asked about.
+        kind: one of `KINDS`.
+        num_classes: number of classes K; `None` takes that of the answer, which labels do not
+            tell.
+
+    Raises:
+        ValueError: saying what came and what was expected.
+    """
+    if answer.dtype.kind not in "iubf" or answer.ndim not in (1, 2) or len(answer) != count:
+        raise ValueError(
+            f"it returned {_described(answer)} for {count} images. Expected scores or "
+            f"probabilities ({count}, K), or labels ({count},), one row an image in their order"
+        )
+    broken = np.flatnonzero(np.isnan(answer.reshape(count, -1)).any(axis=1))
+    if broken.size:
+        raise ValueError(
+            f"it returned NaN for {broken.size} of {count} images, the first at index {broken[0]} "
+            "of the batch. An audit counts no image as broken by an answer that is missing"
+        )
+    if kind == LABELS:
+        return _of_labels(answer, num_classes)
+    rows = answer.reshape(count, -1).astype("float64")
+    if kind == PROBABILITIES and not ((rows >= 0) & (rows <= 1)).all():
+        raise ValueError(
+            f"it returned numbers from {rows.min():g} to {rows.max():g}, where probabilities were "
+            "expected because the first answer lay in [0, 1] or `returns` says so. Pass "
+            "`returns='scores'` if they are scores"
+        )
+    single = rows.shape[1] == 1
+    if kind == PROBABILITIES:
+        rows = np.concatenate([1 - rows, rows], axis=1) if single else rows
+        rows = np.log(np.maximum(rows, _TINY))
+    elif single:
+        rows = np.concatenate([np.zeros_like(rows), rows], axis=1)
+    if num_classes is not None and rows.shape[1] != num_classes:
+        raise ValueError(
+            f"it returned {rows.shape[1]} numbers for an image, where {num_classes} classes were "
+            "expected"
+        )
+    return rows.astype("float32")
+
+
+def _of_labels(answer, num_classes):
+    if num_classes is None:
+        raise ValueError(
+            "it returned labels, which do not tell how many classes there are. Pass "
+            "`BlackBox(predict, num_classes=K)`"
+        )
+    labels = answer.reshape(len(answer))
+    whole = labels.astype("int64")
+    if (whole != labels).any() or (whole < 0).any() or (whole >= num_classes).any():
+        raise ValueError(
+            f"it returned labels from {labels.min()} to {labels.max()}; expected integers in "
+            f"[0, {num_classes})"
+        )
+    return np.eye(num_classes, dtype="float32")[whole] - 1
+
+
+def _is_single(answer):
+    return answer.ndim == 1 or answer.shape[-1] == 1
+
+
+def _described(answer):
+    if answer.dtype.kind in "iubf":
+        return f"an array of shape {answer.shape}"
+    return f"no numbers but {answer.dtype.name} of shape {answer.shape}"
