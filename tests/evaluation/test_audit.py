@@ -239,6 +239,7 @@ def test_a_report_says_what_it_is_about(mmc_model, held_out, no_probes, monkeypa
     """Fails if model, date or command line are not those of the audit, or a notebook gets one."""
     x, y = held_out[0][:4], held_out[1][:4]
     monkeypatch.setattr(sys, "argv", ["audit.py", "--model=my model.keras"])
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "audit.py", raising=False)
     report = keras_mmc.audit(mmc_model, x, y, 0.1, two_attacks(0.1), verbose=0)
     assert report.model_name == mmc_model.name
     assert report.command == "audit.py '--model=my model.keras'"
