@@ -40,13 +40,17 @@ def environment(*libraries: str) -> dict[str, Any]:
 
 def commit() -> str | None:
     """The commit of the checkout that this file is in, with `+` if files differ from it."""
+    # Where the package is installed, the nearest repository may be that of somebody else's project.
+    if not _git("ls-files", pathlib.Path(__file__).name):
+        return None
+    return _git("describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*")
+
+
+def _git(*arguments):
+    """What git prints in the folder of this file; `None` for nothing, or without git."""
+    place = pathlib.Path(__file__).parent
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"],
-            cwd=pathlib.Path(__file__).parent,
-            capture_output=True,
-            text=True,
-        )
+        done = subprocess.run(["git", *arguments], cwd=place, capture_output=True, text=True)
     except OSError:
         return None
     return done.stdout.strip() or None

@@ -56,4 +56,10 @@ class Experiment:
     jobs: Callable[[str], Mapping[str, Callable[[pathlib.Path], dict[str, Any]]]]
     tables: Callable[[Mapping[str, dict]], Iterator[Table]]
     conclusion: Callable[[Mapping[str, dict]], str]
-    pictures: Callable[[Mapping[str, dict], pathlib.Path], None] = lambda records, directory: None
+    pictures: Callable[[Mapping[str, dict], pathlib.Path], None] = dataclasses.field(
+        default_factory=lambda: _no_pictures
+    )
+
+
+def _no_pictures(records, directory):
+    """Draw nothing."""

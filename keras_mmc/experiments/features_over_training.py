@@ -4,14 +4,14 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import features
 import keras
 import numpy as np
 
-from experiments.base import Table
-from experiments.jobs import Plan, job_name
-from experiments.training import Method, train
 from keras_mmc import datasets, plotting
+from keras_mmc.experiments import features
+from keras_mmc.experiments.base import Table
+from keras_mmc.experiments.jobs import Plan, job_name
+from keras_mmc.experiments.training import Method, train
 
 NAME = "features-over-training"
 
@@ -64,9 +64,9 @@ def job(methods: Mapping[str, Method], plan: Plan, directory: pathlib.Path) -> d
     for name, method in methods.items():
         network = job_name(name, seed)
 
-        def draw(epoch, *found, name=name, network=network):
+        def draw(epoch, z, y, centers, name=name, network=network):
             path = directory.parent / f"{NAME}-{network}-epoch-{epoch:0{len(str(epochs))}}.png"
-            plotting.plot_features(path, *found, f"{name}, epoch {epoch}")
+            plotting.plot_features(path, z, y, centers, f"{name}, epoch {epoch}")
 
         follow = FollowFeatures(images, labels, draw, shown_epochs(epochs))
         path = directory / f"{network}.keras"

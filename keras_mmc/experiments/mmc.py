@@ -4,13 +4,15 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 import keras_mmc
-from experiments import features_over_training, transfer_and_detection
-from experiments.base import Experiment, Paper, Table
-from experiments.jobs import (
+from keras_mmc import attacks, defenses, layers, losses, models, plotting
+from keras_mmc.experiments import features_over_training, transfer_and_detection
+from keras_mmc.experiments.base import Experiment, Paper, Table
+from keras_mmc.experiments.jobs import (
     Plan,
     adam,
     cosine,
@@ -22,10 +24,9 @@ from experiments.jobs import (
     train_and_attack,
     weak_and_strong,
 )
-from experiments.measuring import Budget
-from experiments.summaries import by_method
-from experiments.training import Method, Setting
-from keras_mmc import attacks, defenses, layers, losses, models, plotting
+from keras_mmc.experiments.measuring import Budget
+from keras_mmc.experiments.summaries import by_method
+from keras_mmc.experiments.training import Method, Setting
 
 PAPER = Paper(
     "Pang, Xu, Dong, Du, Chen, Zhu",
@@ -70,7 +71,7 @@ _TARGETED = {"SCE": "cross_entropy", "MMC-10": "distance"}
 
 def _adversarial(name, targeted):
     """A method with adversarial training, towards random targets or away from the label."""
-    goal = {"objective": _TARGETED[name], "targeted": True} if targeted else {}
+    goal: dict[str, Any] = {"objective": _TARGETED[name], "targeted": True} if targeted else {}
     attack = attacks.PGD(EPS, steps=10, step_size=2 / 255, **goal)
     make = functools.partial(
         defenses.AdversarialTraining,

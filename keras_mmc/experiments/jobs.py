@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 
-from experiments.base import Table
-from experiments.measuring import Budget, measure
-from experiments.summaries import by_method, first_radius, percent, standard, trial
-from experiments.training import Method, Setting, describe, tiny, train
 from keras_mmc import datasets
+from keras_mmc.experiments.base import Table
+from keras_mmc.experiments.measuring import Budget, measure
+from keras_mmc.experiments.summaries import by_method, first_radius, percent, standard, trial
+from keras_mmc.experiments.training import Method, Setting, describe, tiny, train
 
 _FAR = 10  # points between a measured and a published accuracy that a page must speak of
 Job = Callable[[pathlib.Path], dict[str, Any]]

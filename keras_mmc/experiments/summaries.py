@@ -43,6 +43,10 @@ def standard(record: dict, eps: float, what: str = "robust") -> float | None:
     return None
 
 
+def _robust(record, eps):
+    return standard(record, eps)
+
+
 def paired_difference(
     ours: Sequence[dict], theirs: Sequence[dict], eps: float, level: float = 0.95
 ) -> tuple[float, float, float]:
@@ -57,9 +61,9 @@ def paired_difference(
     Returns:
         Mean, low and high, as fractions; infinite bounds for a single seed.
     """
-    seeds = {record["seed"]: standard(record, eps) for record in theirs}
+    seeds = {record["seed"]: _robust(record, eps) for record in theirs}
     differences = [
-        standard(record, eps) - seeds[record["seed"]] for record in ours if record["seed"] in seeds
+        _robust(record, eps) - seeds[record["seed"]] for record in ours if record["seed"] in seeds
     ]
     mean = float(np.mean(differences))
     if len(differences) < 2:

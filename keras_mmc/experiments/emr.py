@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -11,12 +11,27 @@ import numpy as np
 import tensorflow as tf
 
 import keras_mmc
-from experiments.base import Experiment, Paper, Table
-from experiments.jobs import Plan, adam, audit_table, cosine, sgd, smoke, tenths, train_and_attack
-from experiments.measuring import Budget
-from experiments.summaries import by_method, first_radius, paired_difference, percent, standard
-from experiments.training import Method, Setting
 from keras_mmc import attacks, datasets, defenses, evaluation, models, plotting, regularizers
+from keras_mmc.experiments.base import Experiment, Paper, Table
+from keras_mmc.experiments.jobs import (
+    Plan,
+    adam,
+    audit_table,
+    cosine,
+    sgd,
+    smoke,
+    tenths,
+    train_and_attack,
+)
+from keras_mmc.experiments.measuring import Budget
+from keras_mmc.experiments.summaries import (
+    by_method,
+    first_radius,
+    paired_difference,
+    percent,
+    standard,
+)
+from keras_mmc.experiments.training import Method, Setting
 
 PAPER = Paper(
     "Liu, Chan",
@@ -31,7 +46,7 @@ def _methods(eps, steps, step_size):
     """AT, TRADES, MART and MAIL, each without the regularizer and with the paper's weight."""
     attack = attacks.PGD(eps, steps=steps, step_size=step_size)
     at = functools.partial(defenses.AdversarialTraining, attack, objective="training_loss")
-    plain = {
+    plain: dict[str, tuple[Callable, float, float]] = {
         "AT": (at, 3.0, 40.0),
         "TRADES": (functools.partial(defenses.TRADES, attack, beta=6.0), 1.0, 1.0),
         "MART": (functools.partial(defenses.MART, attack), 1.0, 1.0),

@@ -5,7 +5,7 @@ import io
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from experiments.base import Experiment, Table
+from keras_mmc.experiments.base import Experiment, Table
 from keras_mmc.plotting import _html
 
 _STYLE = """

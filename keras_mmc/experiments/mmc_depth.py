@@ -9,13 +9,13 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
-from experiments.base import Experiment, Table
-from experiments.jobs import Job, Plan, adam, cosine, job_name, one_job, smoke
-from experiments.measuring import Budget
-from experiments.mmc import EPS, METHODS, PAPER, RELEASED
-from experiments.summaries import first_radius, percent, standard
-from experiments.training import Setting, tiny
 from keras_mmc import models
+from keras_mmc.experiments.base import Experiment, Table
+from keras_mmc.experiments.jobs import Job, Plan, adam, cosine, job_name, one_job, smoke
+from keras_mmc.experiments.measuring import Budget
+from keras_mmc.experiments.mmc import EPS, METHODS, PAPER, RELEASED
+from keras_mmc.experiments.summaries import first_radius, percent, standard
+from keras_mmc.experiments.training import Setting, tiny
 
 _COMPARED = ("SCE", "MMC-10")
 _SHORT = Setting("fashion_mnist", models.resnet_v1, 64, 1, 128, adam, 1e-3, cosine)
@@ -111,8 +111,12 @@ def _pictures(records: Mapping[str, dict], directory: pathlib.Path) -> None:
         depths = [depth for depth, found in grouped.items() if name in found]
         for line, what in zip(("-", "--", ":"), ("clean", "PGD-20", "robust"), strict=True):
             seeds = [[_accuracies(r)[what] for r in grouped[depth][name]] for depth in depths]
-            means = [100 * np.mean(values) for values in seeds]
-            style = {"color": f"C{number}", "linestyle": line, "marker": "os"[number]}
+            means = [100 * np.mean(np.array(values, float)) for values in seeds]
+            style: dict[str, Any] = {
+                "color": f"C{number}",
+                "linestyle": line,
+                "marker": "os"[number],
+            }
             axes.plot(depths, means, label=f"{name}: {what}", **style)
     axes.set_xticks(list(grouped))
     axes.set_xlabel("depth")

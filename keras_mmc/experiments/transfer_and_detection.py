@@ -4,14 +4,14 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import features
 import keras
 import matplotlib.figure
 import numpy as np
 
-from experiments.base import Table
-from experiments.jobs import Plan, job_name
 from keras_mmc import attacks, datasets, evaluation, plotting
+from keras_mmc.experiments import features
+from keras_mmc.experiments.base import Table
+from keras_mmc.experiments.jobs import Plan, job_name
 
 NAME = "transfer-and-detection"
 EPS = 8 / 255
@@ -30,11 +30,11 @@ def job(methods: tuple[str, ...], plan: Plan, directory: pathlib.Path) -> dict[s
     count = plan.cost.num_images
     images = datasets.load_arrays(plan.setting.dataset, "test")
     x, y = (part[:count] for part in images)
-    steps = {"steps": 2 if plan.cost.short else 10, "step_size": 2 / 256}
+    steps: dict[str, Any] = {"steps": 2 if plan.cost.short else 10, "step_size": 2 / 256}
     record: dict[str, Any] = {"networks": methods, "num_images": len(x), "eps": EPS, "transfer": {}}
     for objective, targeted in (("distance", False), ("targeted_distance", True)):
-        attack = attacks.MIM(EPS, **steps, objective=objective, targeted=targeted)
-        matrix = evaluation.transfer_matrix(found, x, y, attack)
+        mim = attacks.MIM(EPS, **steps, objective=objective, targeted=targeted)
+        matrix = evaluation.transfer_matrix(found, x, y, mim)
         record["transfer"][objective] = matrix.accuracy
     auc, density = {}, {}
     first, labels = (part[:1000] for part in images)

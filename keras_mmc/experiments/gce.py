@@ -6,8 +6,9 @@ from typing import Any
 import keras
 
 import keras_mmc
-from experiments.base import Experiment, Paper
-from experiments.jobs import (
+from keras_mmc import attacks, defenses, models
+from keras_mmc.experiments.base import Experiment, Paper
+from keras_mmc.experiments.jobs import (
     Plan,
     adam,
     paper_tables,
@@ -17,9 +18,8 @@ from experiments.jobs import (
     train_and_attack,
     weak_and_strong,
 )
-from experiments.measuring import Budget
-from experiments.training import Method, Setting
-from keras_mmc import attacks, defenses, models
+from keras_mmc.experiments.measuring import Budget
+from keras_mmc.experiments.training import Method, Setting
 
 PAPER = Paper(
     "Chen, Liang, Chang, Pan, Chen, Wei, Juan",

@@ -11,9 +11,9 @@ import matplotlib.figure
 import numpy as np
 
 import keras_mmc
-from experiments.base import Experiment, Table
-from experiments.differential_margin import PAPER
 from keras_mmc import attacks, datasets, defenses, evaluation, layers, losses, plotting
+from keras_mmc.experiments.base import Experiment, Table
+from keras_mmc.experiments.differential_margin import PAPER
 
 
 def network(input_shape: tuple[int, ...], head: keras.layers.Layer) -> keras.Model:

@@ -14,7 +14,13 @@ from keras_mmc.attacks import Attack, Ball
 from keras_mmc.evaluation import Protocol, Suite, make_protocol, make_suite
 
 # What the fields of a shortened attack are at most.
-_SHORT = {"steps": 3, "binary_search_steps": 2, "samples": 8, "restarts": 1, "num_targets": 2}
+_SHORT: dict[str, float] = {
+    "steps": 3,
+    "binary_search_steps": 2,
+    "samples": 8,
+    "restarts": 1,
+    "num_targets": 2,
+}
 _SHORT |= {"queries": 20, "gamma": 0.1}
 
 

@@ -11,13 +11,28 @@ import matplotlib.figure
 import numpy as np
 
 import keras_mmc
-from experiments import records as files
-from experiments.base import Experiment, Paper, Table
-from experiments.jobs import Plan, adam, audit_table, cosine, job_name, one_job, rehearsed, smoke
-from experiments.measuring import Budget
-from experiments.summaries import by_method, first_radius, paired_difference, percent, standard
-from experiments.training import Method, Setting, train
 from keras_mmc import attacks, datasets, defenses, layers, losses, models
+from keras_mmc.experiments import records as files
+from keras_mmc.experiments.base import Experiment, Paper, Table
+from keras_mmc.experiments.jobs import (
+    Plan,
+    adam,
+    audit_table,
+    cosine,
+    job_name,
+    one_job,
+    rehearsed,
+    smoke,
+)
+from keras_mmc.experiments.measuring import Budget
+from keras_mmc.experiments.summaries import (
+    by_method,
+    first_radius,
+    paired_difference,
+    percent,
+    standard,
+)
+from keras_mmc.experiments.training import Method, Setting, train
 
 PAPER = Paper("keras_mmc", "Losses under the same adversarial training", "this package", "-")
 
@@ -62,7 +77,7 @@ def _contest(attack: attacks.PGD, setting: Setting) -> _Contest:
     def plan(num_images, seeds):
         return Plan(setting, Budget(num_images, 0), seeds, (attack.eps,))
 
-    defended = {
+    defended: dict[str, functools.partial] = {
         "AT": functools.partial(defenses.AdversarialTraining, attack),
         "TRADES": functools.partial(defenses.TRADES, attack, beta=6.0),
     }
@@ -121,7 +136,7 @@ def _choose_rate(loss: str, contest: _Contest, plan: Plan, directory: pathlib.Pa
     grid = []
     for factor in _RATES[:2] if plan.cost.short else _RATES:
         tried = dataclasses.replace(method, rate=factor)
-        row = {"rate": factor * plan.setting.rate, "clean": 0.0, "robust": 0.0}
+        row: dict[str, Any] = {"rate": factor * plan.setting.rate, "clean": 0.0, "robust": 0.0}
         try:
             model, _ = train(tried, plan.setting, _GRID_SEED, directory / f"{factor:.3g}.keras")
         except FloatingPointError as error:
@@ -145,7 +160,9 @@ def _at_chosen_rate(
     name: str, loss: str, method: Method, plan: Plan, seed: int, directory: pathlib.Path
 ) -> dict:
     """Train a network at the rate chosen for its loss, and audit it."""
-    rate = files.read(directory.parent / _rate_job_name(loss))["rate"] / plan.setting.rate
+    chosen = files.read(directory.parent / _rate_job_name(loss))
+    assert chosen is not None  # that job came first
+    rate = chosen["rate"] / plan.setting.rate
     return one_job(None, name, dataclasses.replace(method, rate=rate), plan, seed, directory)
 
 
@@ -215,7 +232,7 @@ def _pictures(records: Mapping[str, dict], directory: pathlib.Path) -> None:
     for number, (name, seeds) in enumerate(by_method(records).items()):
         clean = 100 * np.array([record["clean_acc"] for record in seeds])
         robust = 100 * np.array([standard(record, eps) for record in seeds])
-        marks = {"color": f"C{number // 2}", "marker": "os"[number % 2]}
+        marks: dict[str, Any] = {"color": f"C{number // 2}", "marker": "os"[number % 2]}
         axes.scatter(clean, robust, s=18, alpha=0.4, linewidths=0, **marks)
         axes.scatter(clean.mean(), robust.mean(), s=90, edgecolors="black", label=name, **marks)
     axes.set_xlabel("clean accuracy, %")

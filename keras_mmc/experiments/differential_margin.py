@@ -9,7 +9,7 @@ import matplotlib.figure
 import numpy as np
 from sklearn.svm import SVC
 
-from experiments.base import Experiment, Paper, Table
+from keras_mmc.experiments.base import Experiment, Paper, Table
 from keras_mmc.layers import best_threshold
 
 PAPER = Paper(
