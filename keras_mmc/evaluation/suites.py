@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from keras_mmc._choices import SUITES
 from keras_mmc.attacks import (
     MIM,
     PGD,
@@ -16,7 +17,6 @@ from keras_mmc.attacks import (
 )
 from keras_mmc.evaluation.protocols import PROTOCOLS, Trial, make_protocol
 
-SUITES = ("quick", "standard", "adaptive", *PROTOCOLS)
 NAIVE = "naive pgd (cross-entropy)"
 TRANSFER = "transfer (mim)"
 
