@@ -21,6 +21,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["keras_mmc", "keras_mmc.*"]),
     package_data={"keras_mmc": ["py.typed"]},
+    entry_points={"console_scripts": ["keras-mmc = keras_mmc.commands.line:main"]},
     install_requires=[
         "absl-py>=1.4",
         "cleverhans>=4.0.0",

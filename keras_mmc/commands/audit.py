@@ -1,27 +1,45 @@
-r"""Audit a trained .keras file: its robust accuracy under weak and under strong attacks.
+r"""Measure how robust trained classifiers are, under weak and under strong attacks.
 
-python examples/audit.py --model=runs/train/mmc/model.keras --dataset=digits --eps=0.1
-python examples/audit.py --model=runs/mnist/mmc/model.keras --dataset=mnist --eps=0.3 \
-      --suite=adaptive --substitute=runs/mnist/softmax/model.keras --num_images=500 \
-      --state_dir=runs/mnist_audit_state --output_dir=runs/mnist_audit
+  keras-mmc audit --model=runs/train/mmc/model.keras --data=digits --eps=0.1
+  keras-mmc audit --model=net.keras --data=photos --box=0,255 --eps=4 --min_robust=0.3 \
+      --junit=audit.xml
+  keras-mmc audit --model=mmc=runs/mnist/mmc/model.keras --model=runs/mnist/softmax/model.keras \
+      --data=mnist --eps=0.3 --suite=adaptive --substitute=runs/mnist/softmax/model.keras \
+      --num_images=500 --state_dir=runs/mnist_audit_state --output_dir=runs/mnist_audit
+
+Several models end in one table; each then has a folder of its own, by its name, in --output_dir and
+in --state_dir. The exit code is 1 if a model is less robust than --min_robust, and 2 after a
+mistake in the flags or files.
 """
 
-import contextlib
-import sys
+from __future__ import annotations
 
-import evaluation_flags
-import keras
-from absl import app, flags, logging
+import contextlib
+import pathlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from absl import flags
 
 import keras_mmc
+from keras_mmc._choices import SUITES
+from keras_mmc.commands import evaluation_flags, image_flags, junit, saved_models, tables
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_mmc.evaluation import AuditReport
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
-flags.DEFINE_string("model", None, "A .keras file written by examples/train.py.", required=True)
+flags.DEFINE_multi_string(
+    "model", None, "A .keras file, as path or name=path; may be given several times.", required=True
+)
 flags.DEFINE_enum(
     "suite",
     "quick",
-    list(keras_mmc.evaluation.SUITES),
+    SUITES,
     "Suite of attacks; gce, mmc, differential and emr are the protocols of papers, then standard.",
 )
 flags.DEFINE_string(
@@ -30,6 +48,14 @@ flags.DEFINE_string(
     "A second .keras file of the same classes: --suite=adaptive and mmc also try adversarial "
     "examples crafted on it.",
 )
+flags.DEFINE_float(
+    "min_robust",
+    None,
+    "Robust accuracy, from 0 to 1, that every model must have; else the exit code is 1.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+flags.DEFINE_string("junit", None, "JUnit XML file with a test case for each model.")
 flags.DEFINE_boolean("progress", True, "Show progress bars.")
 flags.DEFINE_string(
     "state_dir",
@@ -42,40 +68,71 @@ flags.DEFINE_string(
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier report in --output_dir.")
 
 
-def run_audit() -> keras_mmc.evaluation.AuditReport:
-    """The audit that the flags ask for."""
-    model = keras.models.load_model(FLAGS.model)
-    substitute = keras.models.load_model(FLAGS.substitute) if FLAGS.substitute else None
-    return keras_mmc.audit(
-        model,
-        *evaluation_flags.test_images(),
-        FLAGS.eps,
-        FLAGS.suite,
-        norm=FLAGS.norm,
-        substitute=substitute,
-        batch_size=FLAGS.batch_size,
-        seed=FLAGS.seed,
-        state_directory=FLAGS.state_dir,
-        verbose=int(FLAGS.progress),
-    )
+def main() -> int:
+    """Load, audit, print and save; returns the exit code."""
+    paths = saved_models.named_paths(FLAGS.model)
+    _check_places(paths)
+    models = {name: saved_models.load(path) for name, path in paths.items()}
+    substitute = saved_models.load(FLAGS.substitute) if FLAGS.substitute else None
+    audits = []
+    for name, model in models.items():
+        began = time.perf_counter()
+        report = _audited(name, paths, model, substitute)
+        audits.append(junit.Audit(name, report, time.perf_counter() - began))
+    if len(audits) > 1:
+        print(f"\n{tables.aligned([_row(audit) for audit in audits])}")
+    if FLAGS.junit:
+        junit.write(FLAGS.junit, audits, FLAGS.min_robust)
+    weak = [audit for audit in audits if audit.is_below(FLAGS.min_robust)]
+    for audit in weak:
+        print(f"{audit.name}: {audit.shortfall(FLAGS.min_robust)}", file=sys.stderr)
+    return 1 if weak else 0
 
 
-def main(argv: list[str]) -> None:
-    """Load, audit, print and save."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+def _place(flag: str, name: str, paths: dict[str, str]) -> pathlib.Path | None:
+    """The directory of a model in that of a flag, which is its own where it is the only one."""
+    directory = FLAGS[flag].value
+    if not directory:
+        return None
+    return pathlib.Path(directory, name) if len(paths) > 1 else pathlib.Path(directory)
+
+
+def _check_places(paths):
+    """Refuse what could not be written, before anything takes time."""
+    for name in paths:
+        output, state = _place("output_dir", name, paths), _place("state_dir", name, paths)
+        if output:
+            keras_mmc.evaluation.AuditReport.check_directory(output, FLAGS.overwrite, state)
+    if FLAGS.junit:
+        junit.check_writable(FLAGS.junit)
+
+
+def _audited(
+    name: str, paths: dict[str, str], model: keras.Model, substitute: keras.Model | None
+) -> AuditReport:
+    """The report of one model, printed and saved."""
     report = None
+    output, state = _place("output_dir", name, paths), _place("state_dir", name, paths)
     place: contextlib.AbstractContextManager = contextlib.nullcontext()
-    if FLAGS.output_dir:
-        place = keras_mmc.evaluation.AuditReport.reserve(
-            FLAGS.output_dir, FLAGS.overwrite, FLAGS.state_dir
-        )
+    if output:
+        place = keras_mmc.evaluation.AuditReport.reserve(output, FLAGS.overwrite, state)
     try:
         with place as directory:
-            report = run_audit()
-            print(
-                f"\n{FLAGS.model} on the first {report.num_images} test images of {FLAGS.dataset}"
+            report = keras_mmc.audit(
+                model,
+                evaluation_flags.test_images(model),
+                None,
+                FLAGS.eps,
+                FLAGS.suite,
+                norm=FLAGS.norm,
+                box=image_flags.box(),
+                substitute=substitute,
+                batch_size=FLAGS.batch_size,
+                seed=FLAGS.seed,
+                state_directory=state,
+                verbose=int(FLAGS.progress),
             )
+            print(f"\n{paths[name]} on {evaluation_flags.described(report.num_images)}")
             print(report, flush=True)
             if directory:
                 report.write(directory)
@@ -83,16 +140,26 @@ def main(argv: list[str]) -> None:
         if report is None:
             raise
         kept = "With --state_dir the next audit can be saved without attacking again."
-        if FLAGS.state_dir:
+        if state:
             kept = (
-                f"Its batches are kept in {FLAGS.state_dir}: the same command with another "
+                f"Its batches are kept in {state}: the same command with another "
                 "--output_dir makes the report from them."
             )
-        sys.exit(f"The report above could not be saved: {error}. {kept}")
-    if FLAGS.output_dir:
-        print(f"Saved to {FLAGS.output_dir}")
+        raise OSError(f"The report above could not be saved: {error}. {kept}") from error
+    if output:
+        print(f"Saved to {output}")
+    return report
 
 
-if __name__ == "__main__":
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+def _row(audit: junit.Audit) -> dict[str, str]:
+    """The row of a model in the table of all."""
+    report = audit.report
+    low, high = (100 * bound for bound in report.interval)
+    return {
+        "model": audit.name,
+        "clean %": f"{100 * report.clean_accuracy:.2f}",
+        "naive %": f"{100 * report.naive_accuracy:.2f}",
+        "robust %": f"{100 * report.robust_accuracy:.2f}",
+        "95 % interval": f"{low:.2f} to {high:.2f}",
+        "findings": str(len(report.findings)),
+    }

@@ -1,19 +1,18 @@
 """The flags of the data that a network is trained on."""
 
-import numpy as np
-import tensorflow as tf
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from absl import flags
 
-from keras_mmc import datasets
-from keras_mmc.datasets.arrays import DATASETS, SPLITS
+from keras_mmc.commands import image_flags
+
+if TYPE_CHECKING:
+    from keras_mmc.commands.training_data import TrainingData
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum(
-    "dataset",
-    "digits",
-    list(DATASETS),
-    "Data set; TensorFlow Datasets loads all but digits (see TFDS_DATA_DIR).",
-)
+flags.adopt_module_key_flags(image_flags)
 flags.DEFINE_list(
     "classes",
     None,
@@ -29,33 +28,14 @@ flags.register_validator(
 )
 
 
-def num_classes() -> int:
-    """The number of classes that are told apart."""
-    return 2 if FLAGS.classes else datasets.info(FLAGS.dataset).num_classes
+def load() -> TrainingData:
+    """The training, validation and test images of the flags, in batches."""
+    from keras_mmc.commands import images, training_data
 
-
-def load() -> dict[str, tf.data.Dataset]:
-    """Batches of the training, validation and test images."""
-    info = datasets.info(FLAGS.dataset)
-    augment = info.augmentable if FLAGS.augment is None else FLAGS.augment
-    if not FLAGS.classes:
-        return {
-            split: datasets.load(
-                FLAGS.dataset, split, FLAGS.batch_size, augment and split == "train", FLAGS.seed
-            )
-            for split in SPLITS
-        }
-    per_class = max(1, FLAGS.batch_size // 2)
-    data = {"train": datasets.balanced_batches(*arrays("train"), per_class, FLAGS.seed)}
-    held_out = [split for split in SPLITS if split != "train"]
-    return data | {s: datasets.batches(*arrays(s), 2, FLAGS.batch_size) for s in held_out}
-
-
-def arrays(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of a split; with --classes those of the two, which become 0 and 1."""
-    x, y = datasets.load_arrays(FLAGS.dataset, split, FLAGS.seed)
-    if not FLAGS.classes:
-        return x, y
-    first, second = map(int, FLAGS.classes)
-    rows = np.isin(y, (first, second))
-    return x[rows], (y[rows] == second).astype("int32")
+    splits = images.training_splits(
+        FLAGS.data, image_flags.box(), image_flags.image_size(), FLAGS.seed
+    )
+    classes = FLAGS.classes and tuple(map(int, FLAGS.classes))
+    return training_data.prepare(
+        FLAGS.data, splits, image_flags.box(), classes, FLAGS.batch_size, FLAGS.augment, FLAGS.seed
+    )

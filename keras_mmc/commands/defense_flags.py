@@ -1,16 +1,23 @@
 """The flags of defenses and regularizers, and --recipe, which sets them by name."""
 
+from __future__ import annotations
+
 import importlib
 import inspect
+import math
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
 from absl import flags
 
-from keras_mmc import attacks, callbacks, defenses, regularizers
+import keras_mmc
+from keras_mmc.commands import image_flags
 from keras_mmc.recipes import DEVIATIONS, RECIPES
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_mmc import defenses, regularizers
 
 MAIL = ("mail_at", "mail_trades", "mail_mart")
 DEFENSES = (
@@ -33,7 +40,7 @@ flags.DEFINE_enum("defense", "none", DEFENSES, _DEFENSE_HELP)
 flags.DEFINE_float(
     "attack_eps",
     None,
-    "Radius of the L-infinity ball of the defense, for pixels in [0, 1].",
+    "Radius of the L-infinity ball of the defense, in units of --box.",
     lower_bound=0.0,
 )
 flags.DEFINE_integer(
@@ -88,7 +95,7 @@ def apply_recipe() -> None:
     if FLAGS.recipe is None:
         return
     for name, value in RECIPES[FLAGS.recipe].items():
-        if FLAGS[name].using_default_value:
+        if not FLAGS[name].present:  # also true of what was given by its other name, --dataset
             FLAGS[name].value = value
     settings = {name: FLAGS[name].value for name in RECIPES[FLAGS.recipe]}
     print(f"Recipe {FLAGS.recipe}: " + ", ".join(f"{k}={v}" for k, v in settings.items()))
@@ -103,7 +110,9 @@ def build_defense() -> defenses.Defense:
         ValueError: if a defense that attacks comes without --attack_eps, or --attack_start with one
             that starts elsewhere.
     """
-    name = FLAGS.defense
+    from keras_mmc import attacks, defenses
+
+    name, box = FLAGS.defense, image_flags.box()
     if name in ("none", "cot"):
         return defenses.StandardTraining() if name == "none" else defenses.ComplementTraining()
     if name == "differential" and not FLAGS.attack_eps:
@@ -112,7 +121,7 @@ def build_defense() -> defenses.Defense:
         raise ValueError(f"--defense={name} needs --attack_eps > 0, such as 0.3 for MNIST.")
     if name == "free":
         return defenses.FreeAdversarialTraining(
-            FLAGS.attack_eps, FLAGS.attack_steps, FLAGS.attack_step_size
+            FLAGS.attack_eps, FLAGS.attack_steps, FLAGS.attack_step_size, box
         )
     if name == "cleverhans":
         return _cleverhans()
@@ -120,11 +129,14 @@ def build_defense() -> defenses.Defense:
     if FLAGS.attack_objective is not None:
         options["objective"] = FLAGS.attack_objective
     if name == "fast":
-        return defenses.FastAdversarialTraining(FLAGS.attack_eps, FLAGS.attack_step_size, **options)
+        return defenses.FastAdversarialTraining(
+            FLAGS.attack_eps, FLAGS.attack_step_size, box, **options
+        )
     attack = attacks.PGD(
         FLAGS.attack_eps,
         steps=FLAGS.attack_steps,
         step_size=FLAGS.attack_step_size,
+        box=box,
         targeted=FLAGS.attack_targeted,
     )
     if name == "differential":
@@ -158,17 +170,21 @@ def _cleverhans():
             "--cleverhans_attack=fast_gradient_method."
         ) from None
     step = FLAGS.attack_step_size or 2.5 * FLAGS.attack_eps / FLAGS.attack_steps
-    values = {"eps": FLAGS.attack_eps, "norm": np.inf}
+    values = {"eps": FLAGS.attack_eps, "norm": math.inf}
     values |= {"eps_iter": step, "nb_iter": FLAGS.attack_steps}
     known = inspect.signature(function).parameters
     arguments = {key: value for key, value in values.items() if key in known}
     objective = FLAGS.attack_objective or ("margin" if "loss_fn" in known else None)
-    return defenses.CleverHansTraining(function, attack_objective=objective, **arguments)
+    return keras_mmc.defenses.CleverHansTraining(
+        function, box=image_flags.box(), attack_objective=objective, **arguments
+    )
 
 
 def _eps_schedule():
     if FLAGS.eps_ramp < 2:
         return None
+    import keras
+
     rise = FLAGS.attack_eps / FLAGS.eps_ramp
     return keras.optimizers.schedules.PolynomialDecay(rise, FLAGS.eps_ramp - 1, FLAGS.attack_eps)
 
@@ -180,6 +196,8 @@ def steps_per_batch() -> int:
 
 def build_regularizer(loss: keras.losses.Loss | str) -> regularizers.Regularizer | None:
     """The regularizer of the flags, or `None`; `loss` is what the input gradient is taken of."""
+    from keras_mmc import regularizers
+
     if FLAGS.regularizer == "none":
         return None
     given = FLAGS.regularizer_weight
@@ -193,7 +211,9 @@ def build_regularizer(loss: keras.losses.Loss | str) -> regularizers.Regularizer
 
 def build_callbacks(directory: pathlib.Path) -> list[keras.callbacks.Callback]:
     """The callbacks of a defense: the most robust epoch is kept in best.keras."""
-    chosen = []
+    from keras_mmc import callbacks
+
+    chosen: list[Any] = []
     attacked = FLAGS.attack_eps if FLAGS.defense == "differential" else True
     if FLAGS.defense not in ("none", "cot") and attacked:
         chosen.append(callbacks.BestRobustCheckpoint(directory / "best.keras"))

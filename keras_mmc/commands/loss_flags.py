@@ -1,17 +1,21 @@
 """The flags of the loss and of its parameters."""
 
-import functools
-from collections.abc import Callable
+from __future__ import annotations
 
-import keras
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 import keras_mmc
 
+if TYPE_CHECKING:
+    import keras
+
 FLAGS = flags.FLAGS
 LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
-    "mmc": keras_mmc.MMCLoss,
-    "elastic_mmc": keras_mmc.ElasticMMCLoss,
+    "mmc": lambda: keras_mmc.MMCLoss(),
+    "elastic_mmc": lambda: keras_mmc.ElasticMMCLoss(),
     "shell_mmc": lambda: keras_mmc.ShellMMCLoss(FLAGS.radius),
     "mm_lda": lambda: keras_mmc.MMLDALoss(FLAGS.sigma, label_smoothing=FLAGS.label_smoothing),
     "center": lambda: keras_mmc.CenterLoss(FLAGS.center_weight),
@@ -19,8 +23,8 @@ LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "gce": lambda: keras_mmc.GuidedComplementEntropy(
         FLAGS.gce_alpha, FLAGS.gce_normalizer, FLAGS.gce_guard
     ),
-    "differential": keras_mmc.DifferentialLoss,
-    "softmax": functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True),
+    "differential": lambda: keras_mmc.DifferentialLoss(),
+    "softmax": lambda: _softmax(),
 }
 
 flags.DEFINE_list(
@@ -47,3 +51,9 @@ flags.register_validator(
     lambda names: bool(names) and set(names) <= set(LOSSES),
     message=f"each must be one of {', '.join(sorted(LOSSES))}",
 )
+
+
+def _softmax():
+    import keras
+
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -1,14 +1,20 @@
 """The flags of the network and of its head."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import keras
-import loss_flags
-import numpy as np
 from absl import flags
 
 import keras_mmc
+from keras_mmc._choices import MODELS
+from keras_mmc.commands import loss_flags
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
 FLAGS = flags.FLAGS
 HEADS: dict[str, Callable[[int, float], keras.layers.Layer]] = {
@@ -23,7 +29,6 @@ HEADS: dict[str, Callable[[int, float], keras.layers.Layer]] = {
     "quadratic": lambda classes, scale: keras_mmc.QuadraticHead(classes),
     "differential": lambda classes, scale: keras_mmc.layers.DifferentialHead(),
 }
-MODELS = ("small_cnn", "lenet5", "resnet_v1", "resnet_v2", "preact_resnet18", "wide_resnet")
 
 flags.DEFINE_enum(
     "head",
@@ -74,7 +79,7 @@ def own_centers(classes: int, scale: float) -> np.ndarray | None:
     if FLAGS.centers == "random":
         return keras_mmc.centers.random_centers(classes, width, scale, FLAGS.seed)
     if FLAGS.centers == "hierarchical":
-        if FLAGS.dataset != "cifar100":
+        if FLAGS.data != "cifar100":
             raise ValueError("--centers=hierarchical knows the superclasses of cifar100 alone.")
         tree = keras_mmc.centers.cifar100_tree()
         return keras_mmc.centers.hierarchical_centers(tree, width, scale)
@@ -110,10 +115,8 @@ def choose_head(name: str, head: str) -> str:
     return head
 
 
-def build_model(
-    info: keras_mmc.datasets.DatasetInfo, head: str, scale: float, num_classes: int
-) -> keras.Model:
-    """The network of the flags with the given kind of head."""
+def build_model(info: keras_mmc.datasets.DatasetInfo, head: str, scale: float) -> keras.Model:
+    """The network of the flags for some data, with the given kind of head."""
     options = {"mean": info.mean, "std": info.std}
     if FLAGS.depth is not None:
         if FLAGS.model not in ("resnet_v1", "resnet_v2", "wide_resnet"):
@@ -122,7 +125,7 @@ def build_model(
     if FLAGS.features is not None:
         options["feature_dim"] = FLAGS.features or None
     if head == "dense":
-        options["num_classes"] = num_classes
+        options["num_classes"] = info.num_classes
     else:
-        options["head"] = HEADS[head](num_classes, scale)
+        options["head"] = HEADS[head](info.num_classes, scale)
     return getattr(keras_mmc.models, FLAGS.model)(info.image_shape, **options)

@@ -1,7 +1,13 @@
 """The flags of the optimizer and of its learning rate over time."""
 
-import keras
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from absl import flags
+
+if TYPE_CHECKING:
+    import keras
 
 OPTIMIZERS = {"adam": 1e-3, "sgd": 0.01}  # and their default learning rates
 
@@ -22,7 +28,9 @@ flags.DEFINE_list("drops", None, "Epochs after which --schedule=drops divides th
 
 def build_optimizer(steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """The optimizer of the flags with its schedule."""
-    rate = FLAGS.learning_rate or OPTIMIZERS[FLAGS.optimizer]
+    import keras
+
+    rate: Any = FLAGS.learning_rate or OPTIMIZERS[FLAGS.optimizer]
     if FLAGS.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps_per_epoch * FLAGS.epochs)
     elif FLAGS.schedule == "drops":

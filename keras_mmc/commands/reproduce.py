@@ -1,8 +1,8 @@
-r"""Run an experiment of one of the papers and set its figures beside the measured ones.
+"""Run an experiment of one of the papers, its figures beside the measured ones.
 
-python examples/reproduce.py --experiment=gce_mnist --budget=smoke    # shows that it works
-python examples/reproduce.py --experiment=gce_mnist --budget=cpu      # under 45 minutes, 2 cores
-python examples/reproduce.py --experiment=gce_mnist --budget=full     # the published recipe
+  keras-mmc reproduce --experiment=gce_mnist --budget=smoke    # shows that it works
+  keras-mmc reproduce --experiment=gce_mnist --budget=cpu      # under 45 minutes, 2 cores
+  keras-mmc reproduce --experiment=gce_mnist --budget=full     # the published recipe
 
 Every run (a method and a seed) leaves record.json in <output_dir>/<budget>/<experiment>/<run>,
 with its network. Interrupted and started again with the same flags, it goes on where it stood.
@@ -12,34 +12,14 @@ index.html there, tables.md and the tables as CSV and LaTeX are made of the reco
 import pathlib
 import time
 
-from absl import app, flags, logging
-from experiments import (
-    differential_cifar10,
-    differential_margin,
-    emr,
-    gce,
-    mmc,
-    mmc_depth,
-    pages,
-    records,
-    shootout,
-)
-from experiments.base import BUDGETS, Experiment
+from absl import flags
 
-from keras_mmc import _files
-
-EXPERIMENTS: dict[str, Experiment] = {
-    **gce.EXPERIMENTS,
-    **mmc.EXPERIMENTS,
-    **mmc_depth.EXPERIMENTS,
-    **differential_margin.EXPERIMENTS,
-    **differential_cifar10.EXPERIMENTS,
-    **emr.EXPERIMENTS,
-    **shootout.EXPERIMENTS,
-}
+from keras_mmc import _files, experiments
+from keras_mmc._registration import register
+from keras_mmc.experiments.base import BUDGETS, Experiment
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("experiment", None, sorted(EXPERIMENTS), "What to run.", required=True)
+flags.DEFINE_enum("experiment", None, sorted(experiments.MODULES), "What to run.", required=True)
 flags.DEFINE_enum(
     "budget",
     "smoke",
@@ -52,6 +32,8 @@ flags.DEFINE_string("output_dir", "runs/reproduce", "Directory of networks, reco
 
 def run(experiment: Experiment, budget: str, directory: pathlib.Path) -> dict[str, dict]:
     """The records of all jobs, by name; those that are there already are not run again."""
+    from keras_mmc.experiments import records  # imports Keras, which --help does not need
+
     found = {}
     jobs = experiment.jobs(budget)
     for number, (name, job) in enumerate(jobs.items(), 1):
@@ -78,14 +60,15 @@ def run(experiment: Experiment, budget: str, directory: pathlib.Path) -> dict[st
     return found
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Run what is missing, and make the page."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    experiment = EXPERIMENTS[FLAGS.experiment]
-    directory = pathlib.Path(FLAGS.output_dir) / FLAGS.budget / experiment.name
+    directory = pathlib.Path(FLAGS.output_dir) / FLAGS.budget / FLAGS.experiment
     _files.check_writable(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    register()  # jobs load what others have trained
+    experiment = experiments.load(FLAGS.experiment)
+    from keras_mmc.experiments import pages
+
     with _files.lock(directory, directory):
         found = run(experiment, FLAGS.budget, directory)
         tables = pages.write(experiment, found, directory)
@@ -93,8 +76,3 @@ def main(argv: list[str]) -> None:
     if FLAGS.budget == "smoke":
         print("This was a rehearsal: its figures mean nothing.")
     print(f"The page is {directory / 'index.html'}")
-
-
-if __name__ == "__main__":
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)

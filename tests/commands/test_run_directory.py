@@ -1,21 +1,17 @@
 """The directory of a run: complete or absent, and nothing foreign is deleted."""
 
-import sys
-
 import pytest
 from absl import flags
 
+from keras_mmc.commands import run_directory as module
+
 
 @pytest.fixture
-def run_directory(request, monkeypatch):
-    """The context manager of the example scripts."""
-    monkeypatch.syspath_prepend(request.config.rootpath / "examples")
-    monkeypatch.delitem(sys.modules, "run_directory", raising=False)
-    import run_directory
-
+def run_directory():
+    """The context manager of the commands."""
     if not flags.FLAGS.is_parsed():
         flags.FLAGS(["test"])
-    return run_directory.run_directory
+    return module.run_directory
 
 
 def test_appears_when_complete(run_directory, tmp_path):

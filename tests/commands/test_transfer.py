@@ -1,44 +1,24 @@
-"""The transfer script as a user runs it: in a process of its own, on the embedded digits."""
+"""`keras-mmc transfer` as a user runs it: in a process of its own, on the embedded digits."""
 
 import csv
 
 import keras
 import numpy as np
-import pytest
 
 import keras_mmc
 from keras_mmc.datasets import load_arrays
 
 
-@pytest.fixture(scope="module")
-def paths(digits, tmp_path_factory):
-    """Two saved networks by name, one of them with a head of this package."""
-    folder, found = tmp_path_factory.mktemp("models"), {}
-    heads = {
-        "mmc": (keras_mmc.MaxMahalanobisCenters(10), keras_mmc.MMCLoss()),
-        "softmax": (keras.layers.Dense(10), keras.losses.SparseCategoricalCrossentropy(True)),
-    }
-    for name, (head, loss) in heads.items():
-        keras.utils.set_random_seed(0)
-        layers = [keras.layers.Flatten(), keras.layers.Dense(32, "relu"), keras.layers.Dense(16)]
-        model = keras.Sequential([keras.Input((8, 8, 1)), *layers, head])
-        model.compile(keras.optimizers.Adam(3e-3), loss)
-        model.fit(*digits, epochs=5, verbose=0)
-        found[name] = folder / f"{name}.keras"
-        model.save(found[name])
-    return found
-
-
-def test_the_table_is_true(paths, run_script, tmp_path):
+def test_the_table_is_true(networks, run_script, tmp_path):
     """Fails if the file or the text holds other figures than the function gives."""
     output = tmp_path / "transfer"
-    models = [f"--model={name}={path}" for name, path in paths.items()]
+    models = [f"--model={name}={path}" for name, path in networks.items()]
     flags = [*models, "--eps=0.15", "--attack=pgd", "--num_images=80", f"--output_dir={output}"]
     flags += ["--objective=distance", "--targeted"]  # tar1 of the paper
-    done = run_script("transfer.py", *flags)
+    done = run_script("transfer", *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     x, y = (part[:80] for part in load_arrays("digits", "test"))
-    loaded = {name: keras.models.load_model(path) for name, path in paths.items()}
+    loaded = {name: keras.models.load_model(path) for name, path in networks.items()}
     attack = keras_mmc.attacks.PGD(0.15, steps=10, objective="distance", targeted=True)
     matrix = keras_mmc.evaluation.transfer_matrix(loaded, x, y, attack)
     assert "first 80 test images of digits" in done.stdout
@@ -58,8 +38,8 @@ def test_bad_flags(refusals, tmp_path):
     more = "--eps=0.1", f"--output_dir={tmp_path / 'run'}"
     said = refusals(
         "transfer",
-        ["--model=model.keras", *more],
-        ["--model=a=x.keras", "--model=a=y.keras", *more],
+        ["--model==model.keras", *more],
+        ["--model=a=x.keras", "--model=other/a.keras", *more],
     )
-    assert "--model must be name=path" in said[0] and "each name once" in said[1]
+    assert "--model must be a path or name=path" in said[0] and "each name once" in said[1]
     assert not (tmp_path / "run").exists()

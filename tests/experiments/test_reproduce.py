@@ -2,35 +2,24 @@
 
 import importlib
 import json
-import pathlib
 import re
 
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-FAMILIES = (
-    *("gce", "mmc", "mmc_depth", "differential_margin", "differential_cifar10"),
-    *("emr", "shootout"),
-)
+from keras_mmc.experiments import MODULES, base, jobs, load, pages, records, summaries
 
 
 @pytest.fixture(scope="module")
-def package():
-    """A module of examples/experiments by name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "examples")
-        yield lambda name: importlib.import_module(f"experiments.{name}")
-
-
-@pytest.fixture(scope="module")
-def experiments(package):
-    return {k: v for name in FAMILIES for k, v in package(name).EXPERIMENTS.items()}
+def experiments():
+    """Every experiment by name."""
+    return {name: load(name) for name in MODULES}
 
 
 def test_every_budget_has_jobs(experiments):
     """Fails if an experiment has no runs for a budget, or two runs share a directory."""
-    assert len(experiments) == 15
+    found = (importlib.import_module(f"keras_mmc.experiments.{m}") for m in MODULES.values())
+    assert {name for module in found for name in module.EXPERIMENTS} == experiments.keys()
     for name, experiment in experiments.items():
         assert experiment.name == name
         for budget in ("smoke", "cpu", "full"):
@@ -50,14 +39,17 @@ def test_every_budget_has_jobs(experiments):
 def test_a_rehearsal(name, experiments, run_script, tmp_path):
     """Fails if an experiment of a family does not run to its page, or a record lacks what it is."""
     flags = (f"--experiment={name}", f"--output_dir={tmp_path}")
-    done = run_script("reproduce.py", *flags)
+    done = run_script("reproduce", *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     place = tmp_path / "smoke" / name
     paths = {job: place / job / "record.json" for job in experiments[name].jobs("smoke")}
     assert set(place.glob("*/record.json")) == set(paths.values())
     found = {job: json.loads(path.read_text(encoding="utf-8")) for job, path in paths.items()}
     for job, record in found.items():
-        assert record["name"] == f"{name}/{job}" and record["command"].endswith("--budget=smoke")
+        assert record["name"] == f"{name}/{job}"
+        assert record["command"] == (
+            f"python examples/reproduce.py --experiment={name} --budget=smoke"
+        )
         for key in ("authors", "venue", "versions", "commit", "cpu_seconds", "processor"):
             assert key in record
     assert "This was a rehearsal" in done.stdout
@@ -77,7 +69,7 @@ def test_a_rehearsal(name, experiments, run_script, tmp_path):
         assert measured["differential"]["margin"] == pytest.approx(measured["svm"], rel=1e-3)
         assert measured["cross-entropy"]["margin"] < 0.5 * measured["svm"]
     (place / "line" / "record.json").unlink()
-    again = run_script("reproduce.py", *flags)
+    again = run_script("reproduce", *flags)
     assert "1 of 2: line" in again.stdout and "2 of 2" not in again.stdout
     same = json.loads((place / "line" / "record.json").read_text())
     assert same["differential"] == found["line"]["differential"]
@@ -93,9 +85,8 @@ def record(method, seed, robust, clean=0.9, **trials):
     }
 
 
-def test_tables_set_published_beside_measured(package):
+def test_tables_set_published_beside_measured():
     """Fails if a figure of the paper or a measured one is in another cell, or missing."""
-    jobs = package("jobs")
     records = {
         "a-0": record("a", 0, 0.1, fgsm=0.5, own=0.25),
         "a-1": record("a", 1, 0.3, fgsm=0.7, own=0.35),
@@ -114,9 +105,8 @@ def test_tables_set_published_beside_measured(package):
     assert "a leads with 60.00" in words and "b 20.00" in words
 
 
-def test_paired_difference_by_hand(package):
+def test_paired_difference_by_hand():
     """Fails if seeds are not paired, or the interval is not Student's."""
-    summaries = package("summaries")
     ours = [record("a", seed, value) for seed, value in enumerate((0.50, 0.56, 0.62))]
     theirs = [record("b", seed, value) for seed, value in enumerate((0.48, 0.56, 0.58))]
     mean, low, high = summaries.paired_difference(ours, theirs[::-1], 0.1)
@@ -126,18 +116,16 @@ def test_paired_difference_by_hand(package):
     assert summaries.paired_difference(ours[:1], theirs, 0.1)[1:] == (-np.inf, np.inf)
 
 
-def test_pages_escape_what_they_show(package):
+def test_pages_escape_what_they_show():
     """Fails if a text breaks a table of a format."""
-    base, pages = package("base"), package("pages")
     table = base.Table("T", ("x, %", "a_b"), (("<1>", "2 & 3"),), "note")
     assert pages.comma_separated(table) == '"x, %",a_b\n<1>,2 & 3\n'
     assert r"x, \% & a\_b \\" in pages.latex(table) and r"<1> & 2 \& 3 \\" in pages.latex(table)
     assert "| x, % | a_b |\n|---|---|\n| <1> | 2 & 3 |" in pages.markdown([table])
 
 
-def test_a_record_is_whole_or_absent(package, tmp_path):
+def test_a_record_is_whole_or_absent(tmp_path):
     """Fails if NaN or half a record can be read as a result."""
-    records = package("records")
     assert records.read(tmp_path) is None
     with pytest.raises(ValueError, match=r"Out of range float"):
         records.write(tmp_path, {"value": float("nan")})
