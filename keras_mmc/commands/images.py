@@ -8,6 +8,7 @@ import zipfile
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_mmc import datasets
 from keras_mmc._choices import DATASETS
@@ -122,7 +123,13 @@ def _folder(folder, box, size, channels):
     found = keras.utils.image_dataset_from_directory(
         folder, color_mode=_MODES[channels], image_size=size, shuffle=False, verbose=False
     )
-    x, y, class_names = datasets.to_arrays(found)
+    try:
+        x, y, class_names = datasets.to_arrays(found)
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"--data={folder} holds a file that is no image, or a damaged one. TensorFlow says: "
+            f"{error.message}"
+        ) from error
     return Images(_scaled(x, box), np.asarray(y), class_names)
 
 

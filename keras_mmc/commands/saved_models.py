@@ -32,7 +32,7 @@ def named_paths(given: Sequence[str]) -> dict[str, str]:
         if not name or not path or name in paths:
             raise app.UsageError(
                 "--model must be a path or name=path, with each name once; received "
-                f"{', '.join(given)}."
+                f"{', '.join(given)}. Two files of one folder need names: --model=first=PATH."
             )
         paths[name] = path
     return paths

@@ -125,3 +125,12 @@ def test_a_known_name():
     assert set(np.unique(data.splits["train"].y)) == {0, 1}
     _, labels = next(iter(data.batches["train"]))
     assert int(tf.reduce_sum(labels)) == 5  # as many of either class
+
+
+def test_a_damaged_image(tmp_path):
+    """Fails if a file that is no image ends in the words of TensorFlow's graph."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="holds a file that is no image"):
+        images.test_images(str(tmp_path), (0.0, 1.0), (6, 6))
