@@ -8,8 +8,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.installed
-	$(RUN) examples/train.py --output_dir=runs/demo --overwrite
-	$(RUN) examples/audit.py --model=runs/demo/mmc/model.keras --eps=0.2 --suite=standard --noprogress
+	$(RUN) -m keras_mmc train --output_dir=runs/demo --overwrite
+	$(RUN) -m keras_mmc audit --model=runs/demo/mmc/model.keras --eps=0.2 --suite=standard --noprogress
 
 test: $(VENV)/.installed-$(EXTRAS)
 	$(RUN) -m pytest --numprocesses=auto --dist=loadfile

@@ -20,7 +20,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["keras_mmc", "keras_mmc.*"]),
-    package_data={"keras_mmc": ["py.typed"], "keras_mmc.plotting": ["templates/*"]},
+    package_data={
+        "keras_mmc": ["py.typed"],
+        "keras_mmc.experiments": ["page.html"],
+        "keras_mmc.plotting": ["templates/*"],
+    },
+    entry_points={"console_scripts": ["keras-mmc = keras_mmc.commands.line:main"]},
     install_requires=[
         "absl-py>=1.4",
         "cleverhans>=4.0.0",

@@ -37,7 +37,7 @@ def command() -> str:
 
 
 def network_flags(path: str) -> dict[str, str]:
-    """The flags that say how examples/train.py made the network in a .keras file, if it did.
+    """The flags that say how `keras-mmc train` made the network in a .keras file, if it did.
 
     The loss is the name of the folder: a run may train several.
     """

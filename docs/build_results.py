@@ -2,8 +2,8 @@
 
     python docs/build_results.py
 
-Records are docs/results/records/<experiment>/<run>/record.json, as examples/reproduce.py left them,
-and docs/results/records/benchmarks/<benchmark>/<run>.json, as benchmarks write with --record.
+Records are docs/results/records/<experiment>/<run>/record.json, as `keras-mmc reproduce` leaves
+them, and docs/results/records/benchmarks/<benchmark>/<run>.json, as benchmarks write with --record.
 """
 
 import json
@@ -14,11 +14,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 RECORDS = RESULTS / "records"
 BENCHMARK_RECORDS = RECORDS / "benchmarks"
-sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from experiments import pages  # noqa: E402
 from readers.every import BENCHMARKS  # noqa: E402
-from reproduce import EXPERIMENTS  # noqa: E402
+
+from keras_mmc import experiments  # noqa: E402
+from keras_mmc.experiments import pages  # noqa: E402
 
 INDEX = """# Results
 
@@ -52,7 +53,7 @@ def read(path: pathlib.Path) -> dict:
 def experiment_records(name: str) -> dict[str, dict]:
     """The records of an experiment by run, in the order of the experiment."""
     found = {path.parent.name: read(path) for path in (RECORDS / name).glob("*/record.json")}
-    order = EXPERIMENTS[name].jobs(next(iter(found.values()))["budget"])
+    order = experiments.load(name).jobs(next(iter(found.values()))["budget"])
     return {job: found[job] for job in order if job in found}
 
 
@@ -63,7 +64,7 @@ def benchmark_records(name: str) -> dict[str, dict]:
 
 def experiment_page(name: str) -> str:
     """The page of an experiment in Markdown."""
-    experiment, found = EXPERIMENTS[name], experiment_records(name)
+    experiment, found = experiments.load(name), experiment_records(name)
     first = next(iter(found.values()))
     planned = len(experiment.jobs(first["budget"]))
     cpu = sum(record["cpu_seconds"] for record in found.values())
@@ -96,12 +97,12 @@ def benchmark_page(name: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def index(experiments: list[str], benchmarks: list[str]) -> str:
+def index(names: list[str], benchmarks: list[str]) -> str:
     """The page that names all others, each with its conclusion."""
     lines = {
         "experiments": [
-            f"* [{name}]({name}.md): {EXPERIMENTS[name].conclusion(experiment_records(name))}"
-            for name in experiments
+            f"* [{name}]({name}.md): {experiments.load(name).conclusion(experiment_records(name))}"
+            for name in names
         ],
         "benchmarks": [
             f"* [{name}]({name}.md): {BENCHMARKS[name].conclusion(benchmark_records(name))}"
@@ -113,11 +114,10 @@ def index(experiments: list[str], benchmarks: list[str]) -> str:
 
 def every_page() -> dict[str, str]:
     """The text of every page by the name of its file."""
-    folders = {path.name for path in RECORDS.iterdir()} - {BENCHMARK_RECORDS.name}
-    experiments = sorted(folders)
+    names = sorted({path.name for path in RECORDS.iterdir()} - {BENCHMARK_RECORDS.name})
     benchmarks = sorted(path.name for path in BENCHMARK_RECORDS.iterdir())
-    found = {"README.md": index(experiments, benchmarks)}
-    found |= {f"{name}.md": experiment_page(name) for name in experiments}
+    found = {"README.md": index(names, benchmarks)}
+    found |= {f"{name}.md": experiment_page(name) for name in names}
     return found | {f"{name}.md": benchmark_page(name) for name in benchmarks}
 
 

@@ -8,6 +8,8 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 
+from absl import flags
+
 import keras_mmc
 
 REFERENCE = pathlib.Path(__file__).with_name("api.md")
@@ -16,6 +18,8 @@ REFERENCE = pathlib.Path(__file__).with_name("api.md")
 def public_objects() -> Iterator[tuple[str, Callable]]:
     """Yield the dotted name and the object of every public function, class and method."""
     for module_info in pkgutil.walk_packages(keras_mmc.__path__, "keras_mmc."):
+        for name in list(flags.FLAGS):  # commands share names of flags: one of them at a time
+            delattr(flags.FLAGS, name)
         module = importlib.import_module(module_info.name)
         for name, value in vars(module).items():
             own = getattr(value, "__module__", None) == module.__name__

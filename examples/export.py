@@ -1,33 +1,11 @@
 """Export a trained .keras file as a SavedModel that plain TensorFlow serves.
 
-python examples/export.py --model=runs/train/mmc/model.keras --output_dir=serving/1
+  python examples/export.py --model=runs/mnist/mmc/model.keras --output_dir=serving/1
+
+The same as `keras-mmc export`.
 """
 
-import keras
-from absl import app, flags
-
-import keras_mmc
-
-FLAGS = flags.FLAGS
-flags.DEFINE_string("model", None, "A .keras file written by examples/train.py.", required=True)
-flags.DEFINE_string("output_dir", None, "Directory of the SavedModel.", required=True)
-flags.DEFINE_boolean("overwrite", False, "Replace an earlier export in --output_dir.")
-
-
-def main(argv: list[str]) -> None:
-    """Load, export and say how to use the result."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    model = keras.models.load_model(FLAGS.model)
-    path = keras_mmc.export_saved_model(model, FLAGS.output_dir, overwrite=FLAGS.overwrite)
-    shape = ", ".join(map(str, model.input_shape[1:]))
-    print(
-        f"Wrote {path}. To use it without keras_mmc:\n\n"
-        "import tensorflow as tf\n"
-        f'serve = tf.saved_model.load("{path}").signatures["serving_default"]\n'
-        f"print(serve(images=tf.zeros((1, {shape})))['label'])"
-    )
-
+from keras_mmc.commands import export, line
 
 if __name__ == "__main__":
-    app.run(main)
+    line.run(export)

@@ -5,32 +5,33 @@ need TensorFlow, and say so elsewhere.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
-import keras
-
-from keras_mmc import adapters, centers, layers, losses, metrics, models, objectives
-from keras_mmc._backend import require_tensorflow
+from keras_mmc._registration import CORE, is_command_line, register
 from keras_mmc._version import __version__ as __version__
-from keras_mmc.adapters import replace_head, to_scores
-from keras_mmc.layers import (
-    DenseWithCenters,
-    DifferentialHead,
-    ElasticCenters,
-    LearnedCenters,
-    MaxMahalanobisCenters,
-    QuadraticHead,
-)
-from keras_mmc.losses import (
-    CenterLoss,
-    ComplementEntropy,
-    DifferentialLoss,
-    ElasticMMCLoss,
-    GuidedComplementEntropy,
-    LGMLoss,
-    MMCLoss,
-    MMLDALoss,
-    ShellMMCLoss,
-)
+
+if TYPE_CHECKING:
+    from keras_mmc import adapters, centers, layers, losses, metrics, models, objectives
+    from keras_mmc.adapters import replace_head, to_scores
+    from keras_mmc.layers import (
+        DenseWithCenters,
+        DifferentialHead,
+        ElasticCenters,
+        LearnedCenters,
+        MaxMahalanobisCenters,
+        QuadraticHead,
+    )
+    from keras_mmc.losses import (
+        CenterLoss,
+        ComplementEntropy,
+        DifferentialLoss,
+        ElasticMMCLoss,
+        GuidedComplementEntropy,
+        LGMLoss,
+        MMCLoss,
+        MMLDALoss,
+        ShellMMCLoss,
+    )
 
 _TENSORFLOW_MODULES = (
     "attacks",
@@ -81,13 +82,18 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name == "plotting":
-        return importlib.import_module("keras_mmc.plotting")
+    if name in (*CORE, "plotting"):
+        return importlib.import_module(f"keras_mmc.{name}")
     if name in _TENSORFLOW_MODULES:
-        require_tensorflow(f"keras_mmc.{name}")
+        # Where Keras has another backend, this says so before TensorFlow is imported.
+        backend = importlib.import_module("keras_mmc._backend")
+        backend.require_tensorflow(f"keras_mmc.{name}")
         return importlib.import_module(f"keras_mmc.{name}")
     if name in _TENSORFLOW_NAMES:
         return getattr(__getattr__(_TENSORFLOW_NAMES[name]), name)
+    if name in __all__:
+        modules = (importlib.import_module(f"keras_mmc.{part}") for part in CORE)
+        return next(getattr(module, name) for module in modules if hasattr(module, name))
     raise AttributeError(f"module 'keras_mmc' has no attribute {name!r}")
 
 
@@ -95,6 +101,5 @@ def __dir__():
     return sorted(__all__)
 
 
-if keras.config.backend() == "tensorflow":
-    # A saved AdversarialModel loads only if its parts are registered.
-    importlib.import_module("keras_mmc.training")
+if not is_command_line():
+    register()

@@ -1,4 +1,4 @@
-"""Published settings by name, as plain dictionaries of the flags of `examples/train.py`.
+"""Published settings by name, as plain dictionaries of the flags of `keras-mmc train`.
 
 `*_emr_*` are from Liu & Chan, BMVC 2022, and its released code, `trades_mnist` from Zhang et al.,
 ICML 2019, `mmc_*` from Pang et al., ICLR 2020, and its released code, `gce_mnist` from Chen et al.,
@@ -33,7 +33,7 @@ def _mail(bias: float, slope: float) -> Recipe:
 
 def _cifar10_at(epochs: int, drops: list[str], decay: float, **more: Any) -> Recipe:
     """A wide residual network on the loss at the adversarial examples of PGD-10."""
-    network = {"dataset": "cifar10", "model": "wide_resnet", "depth": 34, "features": 0}
+    network = {"data": "cifar10", "model": "wide_resnet", "depth": 34, "features": 0}
     # As published, momentum 0.9 adds the decay up tenfold; in Keras it does not.
     training = _sgd(0.1, 128, epochs, drops, weight_decay=decay / (1 - 0.9), augment=True)
     return network | training | {"loss": ["softmax"], "defense": "at"} | _PGD_10 | more
@@ -41,7 +41,7 @@ def _cifar10_at(epochs: int, drops: list[str], decay: float, **more: Any) -> Rec
 
 def _mmc(dataset: str, epochs: int, drops: list[str], augment: bool) -> Recipe:
     """The released "ResNet32v2", which has 47 layers, under the centers of norm 10."""
-    network = {"dataset": dataset, "model": "resnet_v2", "depth": 47, "features": 256}
+    network = {"data": dataset, "model": "resnet_v2", "depth": 47, "features": 256}
     # The released loss is the squared distance and its rate 0.01; here the loss is half of it.
     training = _sgd(0.02, 50, epochs, drops, augment=augment)
     return network | {"loss": ["mmc"], "scale": ["10"], "baseline": False} | training
@@ -55,7 +55,7 @@ RECIPES: dict[str, Recipe] = {
     "mmc_at_cifar10": _mmc("cifar10", 200, ["100", "150"], augment=True)
     | {"defense": "at"}
     | _PGD_10,
-    "trades_mnist": {"dataset": "mnist", "loss": ["softmax"], "augment": False}
+    "trades_mnist": {"data": "mnist", "loss": ["softmax"], "augment": False}
     | {"defense": "trades", "beta": 1.0}
     | _sgd(0.01, 128, 100, ["55", "75", "90"])
     | _pgd(0.3, 40, 0.01),
@@ -74,7 +74,7 @@ RECIPES: dict[str, Recipe] = {
     | _emr(1.0, 0.1),
     "mart_cifar10": _cifar10_at(120, ["75", "90", "100"], 3.5e-3, defense="mart", beta=5.0)
     | {"model": "preact_resnet18", "depth": None, "learning_rate": 0.01},
-    "gce_mnist": {"dataset": "mnist", "model": "lenet5", "loss": ["gce"], "optimizer": "adam"}
+    "gce_mnist": {"data": "mnist", "model": "lenet5", "loss": ["gce"], "optimizer": "adam"}
     | {"adam_beta_2": 0.99, "learning_rate": 1e-3, "schedule": "constant", "batch_size": 64}
     | {"epochs": 20, "augment": False},
 }

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import importlib.util
+import json
 import os
 import pathlib
 import subprocess
@@ -69,6 +70,33 @@ def run_python():
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_script(tmp_path_factory):
+    """Run a script, by its path from the root, or a command of `keras-mmc` by name."""
+    place = tmp_path_factory.mktemp("scripts")
+    server = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "script_server.py"],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def run(name, *flags):
+        paths = {"stdout": str(place / "stdout"), "stderr": str(place / "stderr")}
+        program = [str(ROOT / name)] if name.endswith(".py") else ["keras-mmc", name]
+        arguments = [*program, *map(str, flags)]
+        server.stdin.write(json.dumps({"arguments": arguments, **paths}) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        printed = (pathlib.Path(path).read_text(encoding="utf-8") for path in paths.values())
+        return subprocess.CompletedProcess(arguments, code, *printed)
+
+    with server:  # closes its standard input, at which it ends
+        yield run
+    assert server.returncode == 0
 
 
 @pytest.fixture(scope="session")

@@ -53,9 +53,9 @@ def owners(targets):
 
 
 def file_of(module):
-    """The file of a module of the package or of the examples, if it is one."""
+    """The file of a module of the package, if it is one."""
     path = module.replace(".", "/")
-    candidates = (f"{path}.py", f"{path}/__init__.py", f"examples/{path}.py")
+    candidates = (f"{path}.py", f"{path}/__init__.py")
     return next((file for file in candidates if (ROOT / file).is_file()), None)
 
 

@@ -7,11 +7,10 @@ import pytest
 from keras_mmc.recipes import DEVIATIONS, RECIPES
 
 CHECK = """
-import sys
-sys.path.insert(0, "examples")
-import defense_flags, keras, loss_flags, network_flags, optimizer_flags, train
 import keras_mmc.recipes
 from absl import flags
+from keras_mmc.commands import defense_flags, loss_flags, network_flags, optimizer_flags
+from keras_mmc.commands import train, training
 
 for name in keras_mmc.recipes.RECIPES:
     for flag in flags.FLAGS:
@@ -20,9 +19,9 @@ for name in keras_mmc.recipes.RECIPES:
     defense_flags.apply_recipe()
     for flag, value in keras_mmc.recipes.RECIPES[name].items():
         assert getattr(flags.FLAGS, flag) == value, flag
-    run, info = train.chosen_runs()[0], keras_mmc.datasets.info(flags.FLAGS.dataset)
-    model = network_flags.build_model(info, run.head, run.scale, info.num_classes)
-    trained = train.in_training(model, run.loss)
+    run, info = training.chosen_runs()[0], keras_mmc.datasets.info(flags.FLAGS.data)
+    model = network_flags.build_model(info, run.head, run.scale)
+    trained = training.in_training(model, run.loss)
     trained.compile(optimizer_flags.build_optimizer(100), loss_flags.LOSSES[run.loss]())
     print("built", name, model.count_params())
 """
@@ -53,7 +52,7 @@ def test_recipes_of_mmc():
         recipe = RECIPES[name]
         assert (recipe["depth"], recipe["features"]) == (9 * 5 + 2, 256)
         assert recipe["learning_rate"] == 2 * 0.01
-        assert recipe["augment"] == (recipe["dataset"] != "mnist")
+        assert recipe["augment"] == (recipe["data"] != "mnist")
         # The same fractions of the epochs everywhere.
         assert [int(drop) / recipe["epochs"] for drop in recipe["drops"]] == [0.5, 0.75]
 

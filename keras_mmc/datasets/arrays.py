@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from keras_mmc import _choices
+
 SPLITS = ("train", "validation", "test")
 _DIGITS_TEST_SIZE = 360
 
@@ -26,18 +28,17 @@ class DatasetInfo:
     augmentable: bool = False
 
 
-_KNOWN = (
-    DatasetInfo("digits", (8, 8, 1), 10, (0.3053,), (0.3760,)),
-    DatasetInfo("mnist", (28, 28, 1), 10, (0.1307,), (0.3081,)),
-    DatasetInfo("fashion_mnist", (28, 28, 1), 10, (0.2860,), (0.3530,)),
-    DatasetInfo(
-        "cifar10", (32, 32, 3), 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), True
-    ),
-    DatasetInfo(
-        "cifar100", (32, 32, 3), 100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), True
-    ),
+# Of the data sets in `_choices`, in that order: all of a `DatasetInfo` but the name.
+_FACTS: tuple[tuple, ...] = (
+    ((8, 8, 1), 10, (0.3053,), (0.3760,)),
+    ((28, 28, 1), 10, (0.1307,), (0.3081,)),
+    ((28, 28, 1), 10, (0.2860,), (0.3530,)),
+    ((32, 32, 3), 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), True),
+    ((32, 32, 3), 100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), True),
 )
-DATASETS = {item.name: item for item in _KNOWN}
+DATASETS = {
+    name: DatasetInfo(name, *facts) for name, facts in zip(_choices.DATASETS, _FACTS, strict=True)
+}
 
 
 def info(name: str) -> DatasetInfo:

@@ -83,10 +83,11 @@ def batches(
     shuffle: bool = False,
     augment: bool = False,
     seed: int = 0,
+    box: tuple[float, float] = (0.0, 1.0),
 ) -> tf.data.Dataset:
     """Batches of images and labels from a user's own arrays, checked by `check_dataset`.
 
-    Images, labels and `num_classes` are as there, with images in [0, 1]. A batch has `batch_size`
+    Images, labels, `num_classes` and `box` are as there. A batch has `batch_size`
     images, at least 1; the last one may be smaller. `shuffle` gives a new order in every epoch,
     `augment` random crops after padding with 4 pixels, and mirror images, both drawn by `seed`.
 
@@ -94,7 +95,7 @@ def batches(
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)
     """
     check("batches", "batch_size", batch_size, is_count(batch_size), "an integer of at least 1")
-    images, labels = check_dataset(images, labels, num_classes)
+    images, labels = check_dataset(images, labels, num_classes, box)
     with tf.device("CPU"):
         data = tf.data.Dataset.from_tensor_slices((images, labels))
         if shuffle:

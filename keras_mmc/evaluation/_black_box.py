@@ -6,12 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mmc._choices import BLACK_BOX
 from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import MIM, Attack, Ball, RayS, Square, Transfer
 from keras_mmc.evaluation.checkpoint import digest_of_weights
 from keras_mmc.evaluation.rows import AttackRow
 
-BLACK_BOX = "black_box"
 TRANSFER = "transfer (mim)"
 QUERIES = 5000
 UPPER_BOUND = (

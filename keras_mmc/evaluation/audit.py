@@ -15,11 +15,12 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
+from keras_mmc._choices import BLACK_BOX
 from keras_mmc._validation import is_number
 from keras_mmc._version import __version__
 from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import Attack, Ball, Runner, Transfer
-from keras_mmc.evaluation._black_box import BLACK_BOX, as_black_box, said_of_queries
+from keras_mmc.evaluation._black_box import as_black_box, said_of_queries
 from keras_mmc.evaluation._inputs import labeled_arrays
 from keras_mmc.evaluation._substitute import distill, new_substitute
 from keras_mmc.evaluation._trials import said, trial_row

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from keras_mmc import _choices
 from keras_mmc.attacks import (
     BIM,
     EAD,
@@ -196,10 +197,7 @@ def _add_jsma(trials, notes, attack, source, image_shape):
         notes.append(f"{name} suits 8 to 1024 pixels and was left out: here are {pixels}.")
 
 
-PROTOCOLS: dict[str, Callable] = {
-    "gce": _gce,
-    "mmc": _mmc,
-    "differential": _differential,
-    "emr": _emr,
-}
+PROTOCOLS: dict[str, Callable] = dict(
+    zip(_choices.PROTOCOLS, (_gce, _mmc, _differential, _emr), strict=True)
+)
 """By the name of a paper what makes its protocol."""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_mmc._choices import BLACK_BOX, SUITES
 from keras_mmc.attacks import (
     MIM,
     PGD,
@@ -16,10 +17,9 @@ from keras_mmc.attacks import (
     Transfer,
     named,
 )
-from keras_mmc.evaluation._black_box import BLACK_BOX, TRANSFER, black_box_attacks
+from keras_mmc.evaluation._black_box import TRANSFER, black_box_attacks
 from keras_mmc.evaluation.protocols import PROTOCOLS, Trial, make_protocol
 
-SUITES = ("quick", "standard", "adaptive", *PROTOCOLS, BLACK_BOX)
 NAIVE = "naive pgd (cross-entropy)"
 
 _SUITES_WITH_SUBSTITUTE = ("adaptive", "mmc", BLACK_BOX)

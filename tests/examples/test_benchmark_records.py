@@ -21,7 +21,7 @@ def module():
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    """A network for digits, where examples/train.py would have left it."""
+    """A network for digits, where `keras-mmc train` would have left it."""
     folder = tmp_path_factory.mktemp("run") / "softmax"
     folder.mkdir()
     layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
@@ -54,7 +54,7 @@ def test_the_record_is_what_was_printed(name, module, network, run_script, tmp_p
         flags += [f"--model={network}", "--dataset=digits", "--eps=0.1", "--num_images=8"]
         flags += ["--steps=4", "--rounds=2"] if name == "attack_cost" else ["--suite=quick"]
     path = tmp_path / "record.json"
-    done = run_script(f"../benchmarks/{name}.py", f"--record={path}", *flags)
+    done = run_script(f"benchmarks/{name}.py", f"--record={path}", *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     assert list(tmp_path.iterdir()) == [path]
     record = json.loads(path.read_text(encoding="utf-8"))

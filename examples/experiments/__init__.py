@@ -1,1 +1,0 @@
-"""The experiments of the papers; examples/reproduce.py runs them."""

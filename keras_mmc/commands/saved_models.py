@@ -1,0 +1,71 @@
+"""Models that `--model` names."""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absl import app
+
+from keras_mmc._registration import register
+
+if TYPE_CHECKING:
+    import keras
+
+# Names of files that `train` gives to every model: the folder says more.
+_PLAIN_NAMES = ("model", "best")
+
+
+def named_paths(given: Sequence[str]) -> dict[str, str]:
+    """Paths by name, of flags `path` or `name=path`.
+
+    A path without a name gets that of its file, or of its folder if the file is one of `train`.
+
+    Raises:
+        UsageError: where two models have one name, or a name or path is empty.
+    """
+    paths: dict[str, str] = {}
+    for text in given:
+        name, path = _split(text)
+        if not name or not path or name in paths:
+            raise app.UsageError(
+                "--model must be a path or name=path, with each name once; received "
+                f"{', '.join(given)}. Two files of one folder need names: --model=first=PATH."
+            )
+        paths[name] = path
+    return paths
+
+
+def _split(text):
+    name, equals, path = text.partition("=")
+    if equals and "/" not in name and "\\" not in name:
+        return name, path
+    file = pathlib.Path(text)
+    if file.stem in _PLAIN_NAMES and file.parent.name:
+        return file.parent.name, text
+    return file.stem, text
+
+
+def load(path: str) -> keras.Model:
+    """The model in a file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if Keras cannot read it.
+    """
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(
+            f"there is no file {path}. Pass a .keras file, such as `keras-mmc train` writes."
+        )
+    import keras
+
+    register()
+    try:
+        return keras.models.load_model(path)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} cannot be read as a Keras model; pass a .keras file that `model.save` wrote. "
+            f"Keras says: {error}"
+        ) from error

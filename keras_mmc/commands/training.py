@@ -1,0 +1,169 @@
+"""Training one network of `keras-mmc train`, and what is measured of it."""
+
+import dataclasses
+import pathlib
+import statistics
+import time
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+import keras_mmc
+from keras_mmc.commands import (
+    defense_flags,
+    loss_flags,
+    network_flags,
+    optimizer_flags,
+)
+from keras_mmc.commands.training_data import TrainingData
+from keras_mmc.experiments import features
+
+FLAGS = flags.FLAGS
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One network of the table."""
+
+    name: str
+    loss: str
+    head: str
+    scale: float
+
+
+class EpochTimes(keras.callbacks.Callback):
+    """Wall seconds of every epoch, validation included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Stop the clock."""
+        self.seconds.append(time.perf_counter() - self._start)
+
+
+def chosen_runs() -> list[Run]:
+    """The networks that the flags ask for: every loss with every scale, and the baseline."""
+    runs = []
+    for loss in FLAGS.loss:
+        head = network_flags.choose_head(loss, FLAGS.head)
+        scales = FLAGS.scale if head in ("centers", "elastic") else FLAGS.scale[:1]
+        for scale in scales:
+            name = f"{loss}_{scale}" if len(scales) > 1 else loss
+            runs.append(Run(name, loss, head, float(scale)))
+    baseline = FLAGS.defense == "none" if FLAGS.baseline is None else FLAGS.baseline
+    if baseline and "softmax" not in [run.loss for run in runs]:
+        runs.append(Run("softmax", "softmax", "dense", 1.0))
+    return runs
+
+
+def train_all(runs: list[Run], data: TrainingData, directory: pathlib.Path) -> list[dict[str, str]]:
+    """Train the networks one after the other, draw their curves; returns the rows of the table."""
+    rows, curves = [], {}
+    for run in runs:
+        print(
+            f"Training {FLAGS.model} on {FLAGS.data} with {run.name} ({run.head} head)",
+            flush=True,
+        )
+        row, curves[run.name] = train(run, data, directory / run.name)
+        rows.append(row)
+    draw_curves(curves, directory)
+    return rows
+
+
+def in_training(model: keras.Model, name: str) -> keras.Model:
+    """The network as it is trained: in an `AdversarialModel` if flags or loss ask for one."""
+    loss = loss_flags.LOSSES[name]()
+    # A loss of pairs has no gradient of single images to penalize.
+    pairwise = getattr(loss, "pairwise", False)
+    defense = defense_flags.build_defense()
+    regularizer = defense_flags.build_regularizer("cross_entropy" if pairwise else loss)
+    needs_features = getattr(loss, "needs_features", False)
+    if FLAGS.defense == "none" and regularizer is None and not needs_features:
+        return model
+    return keras_mmc.AdversarialModel(model, defense, regularizer, seed=FLAGS.seed)
+
+
+def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[str, str], tuple]:
+    """Train one network, write its files; returns its row of the table and its curve."""
+    loss, head, batches = run.loss, run.head, data.batches
+    keras.utils.set_random_seed(FLAGS.seed)
+    model = network_flags.build_model(data.info, head, run.scale)
+    trained = in_training(model, loss)
+    trained.compile(
+        optimizer=optimizer_flags.build_optimizer(
+            batches["train"].cardinality().numpy() * defense_flags.steps_per_batch()
+        ),
+        loss=loss_flags.LOSSES[loss](),
+        metrics=["accuracy"],
+    )
+    directory.mkdir()
+    times, cpu_start = EpochTimes(), time.process_time()
+    history = trained.fit(
+        batches["train"],
+        validation_data=validation_data(batches["validation"], trained is not model),
+        epochs=FLAGS.epochs,
+        shuffle=False,  # the training batches are shuffled already
+        verbose=2 if FLAGS.data != "digits" else 0,
+        callbacks=[
+            keras_mmc.callbacks.StopOnNonFinite(),
+            keras.callbacks.CSVLogger(directory / "history.csv"),
+            keras.callbacks.TensorBoard(directory / "logs"),
+            times,
+            *defense_flags.build_callbacks(directory),
+        ],
+    ).history
+    cpu_seconds = time.process_time() - cpu_start
+    if head == "differential":
+        images = data.splits["train"]
+        keras_mmc.layers.fit_threshold(model, images.x, images.y)
+    model.save(directory / "model.keras")
+    if trained is not model:
+        # For the accuracy: any loss of scores will do.
+        model.compile(loss=loss_flags.LOSSES["softmax"](), metrics=["accuracy"])
+    accuracy = model.evaluate(batches["test"], verbose=0, return_dict=True)["accuracy"]
+    labels = data.splits["test"].y
+    found = features.features_of(model, batches["test"])
+    distances = keras_mmc.metrics.class_distances(found, labels)
+    keras_mmc.plotting.plot_features(
+        directory / "features.png",
+        found,
+        labels,
+        features.centers_of(model, found, labels),
+        f"{loss}: test features of {model.name} on {pathlib.Path(FLAGS.data).name}",
+    )
+    row = {
+        "loss": run.name,
+        "head": head,
+        "defense": FLAGS.defense,
+        "test accuracy %": f"{100 * accuracy:.2f}",
+        "s/epoch": f"{statistics.median(times.seconds):.2f}",
+        "CPU s": f"{cpu_seconds:.0f}",
+        "intra": f"{distances.intra:.2f}",
+        "inter": f"{distances.inter:.2f}",
+        "inter/intra": f"{distances.inter / distances.intra:.1f}",
+    }
+    return row, (np.cumsum(times.seconds), 100 * np.asarray(history["val_accuracy"]))
+
+
+def validation_data(validation: tf.data.Dataset, attacked: bool) -> tf.data.Dataset:
+    """All validation batches, or as many as are attacked after every epoch of a defense."""
+    if not attacked:
+        return validation
+    return validation.take(-(-FLAGS.validation_images // FLAGS.batch_size))
+
+
+def draw_curves(curves: Mapping[str, tuple], directory: pathlib.Path) -> None:
+    """Validation accuracy of all networks against epochs and against seconds."""
+    by_epoch = {name: (range(1, 1 + len(y)), y) for name, (_, y) in curves.items()}
+    label = "validation accuracy, %"
+    keras_mmc.plotting.plot_curves(directory / "epochs.png", by_epoch, "epoch", label)
+    keras_mmc.plotting.plot_curves(directory / "seconds.png", curves, "seconds", label)
