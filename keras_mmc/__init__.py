@@ -101,5 +101,7 @@ def __dir__():
     return sorted(__all__)
 
 
+# `keras.models.load_model` must know every class after a plain import; a command registers them
+# when it loads a model.
 if not is_command_line():
     register()
