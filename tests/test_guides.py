@@ -40,3 +40,11 @@ def test_lines_of_a_traceback_are_those_of_the_guide():
         lines = guide.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(run_guide.code_of(guide, foreign=True).splitlines()):
             assert not line or line == lines[number]
+
+
+def test_a_day_is_twelve_lines():
+    """Fails if the way from a folder to a comparison grows beyond what the guide promises."""
+    text = (ROOT / "docs" / "guides" / "a_day.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    lines = blocks[1].strip().splitlines()
+    assert len(lines) <= 12 and max(map(len, lines)) <= 100
