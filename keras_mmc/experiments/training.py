@@ -29,6 +29,7 @@ class Method:
         defense: makes the defense; `None` for plain training.
         regularizer: makes the regularizer, if there is one.
         rate: by how much the learning rate of the setting is multiplied.
+        epochs: the same of its number of epochs: a cheaper step may be made more often.
     """
 
     loss: Callable[[], keras.losses.Loss] = SOFTMAX
@@ -36,6 +37,7 @@ class Method:
     defense: Callable[[], defenses.Defense] | None = None
     regularizer: Callable[[], Any] | None = None
     rate: float = 1.0
+    epochs: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,13 +121,14 @@ def train(
         regularizer = method.regularizer() if method.regularizer else None
         trained = keras_mmc.AdversarialModel(model, defense, regularizer, seed=seed)
     rate: Any = setting.rate * method.rate
+    epochs = round(setting.epochs * method.epochs)
     if setting.schedule is not None:
-        rate = setting.schedule(rate, setting.epochs * int(train_data.cardinality()))
+        rate = setting.schedule(rate, epochs * int(train_data.cardinality()))
     trained.compile(setting.optimizer(rate), method.loss(), metrics=["accuracy"])
     began = time.process_time()
     history = trained.fit(
         train_data,
-        epochs=setting.epochs,
+        epochs=epochs,
         shuffle=False,  # the training batches are shuffled already
         validation_data=validation.take(2),
         verbose=0,
@@ -152,7 +155,7 @@ def describe(method: Method, setting: Setting, model: keras.Model) -> dict[str, 
         "loss": type(method.loss()).__name__,
         "defense": repr(method.defense()) if method.defense else None,
         "regularizer": repr(method.regularizer()) if method.regularizer else None,
-        "epochs": setting.epochs,
+        "epochs": round(setting.epochs * method.epochs),
         "batch_size": setting.batch_size,
         "rate": setting.rate * method.rate,
         "schedule": getattr(setting.schedule, "__name__", None),
