@@ -113,7 +113,8 @@ def batch():
 
 
 def holds(attack, x_adv, x):
-    ball = attack.ball or attacks.Ball(1e30, box=attack.box)
+    low, high = attack.box
+    ball = attack.ball or attacks.Ball(high - low, box=attack.box)
     return x_adv.shape == x.shape and x_adv.dtype == x.dtype and ball.holds(x_adv, x).all()
 
 
