@@ -72,7 +72,8 @@ class AttackDefense(Defense):
                 f"or MIM; received {schedule!r} with {self.attack!r}."
             )
         try:
-            first = float(schedule(0))
+            with tf.init_scope():  # a defense may be made while a graph is traced
+                first = float(schedule(0))
         except Exception as error:
             raise ValueError(
                 f"{type(self).__name__}: `{name}_schedule` is called with the number of an epoch, "
