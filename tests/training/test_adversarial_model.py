@@ -267,7 +267,7 @@ def test_skipped_batches_move_nothing(data):
     robust.fit(good, shuffle=False, verbose=0)
     assert difference(robust.model, small_model()) > 1e-3
     with pytest.warns(UserWarning, match="160 images were not trained on"):
-        robust.fit(bad.concatenate(good), shuffle=False, verbose=0)
+        robust.fit(good.concatenate(bad), shuffle=False, verbose=0)
     again = AdversarialModel(small_model())
     again.compile(keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=0.1), LOSS)
     again.fit(good.repeat(2), shuffle=False, verbose=0)
