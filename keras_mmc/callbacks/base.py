@@ -116,7 +116,7 @@ class SubsetCallback(keras.callbacks.Callback):
         self.runner = Runner(self.model, self.batch_size)
         shape = getattr(self.model, "output_shape", None)
         if shape is not None:
-            arrays.check_classes(self.y, len(self.x), shape[-1], "y")
+            self.y = arrays.check_classes(self.y, len(self.x), shape[-1], "y")
 
     def on_train_end(self, logs=None):
         del self.runner  # and its graphs

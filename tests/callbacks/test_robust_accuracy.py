@@ -158,8 +158,8 @@ def test_bad_arguments_are_refused_at_once(change, message):
     ("y", "message"),
     [
         (np.full(60, 2), r"\[0, 2\)"),
-        (np.eye(2)[np.zeros(60, int)], "argmax"),
-        (np.zeros((60, 1), int), r"y\[:, 0\]"),
+        (np.full((60, 2), 0.5), "argmax"),
+        (np.full(60, 0.5), "whole numbers"),
     ],
 )
 def test_bad_labels_are_refused_before_the_first_batch(y, message, images):
@@ -168,3 +168,16 @@ def test_bad_labels_are_refused_before_the_first_batch(y, message, images):
     with pytest.raises(ValueError, match=message):
         model.fit(*images, verbose=0, callbacks=[RobustAccuracy(PGD(EPS), images[0], y)])
     assert model.optimizer.iterations == 0
+
+
+@pytest.mark.parametrize("form", [lambda y: y[:, None], lambda y: np.eye(2)[y]])
+def test_labels_in_other_forms(form, images):
+    """Fails if columns or one-hot rows give another figure than integers."""
+    _, model = compiled()
+    x, y = images
+    given = [
+        RobustAccuracy(PGD(EPS), x, labels, name=name)
+        for labels, name in ((y, "a"), (form(y), "b"))
+    ]
+    logs = model.fit(x, y, verbose=0, callbacks=given).history
+    assert logs["a"] == logs["b"]
