@@ -105,7 +105,7 @@ def test_refusals(models, images):
     with pytest.raises(ValueError, match=r"same classes; received \{'first': 3, 'other': 4\}"):
         pair = {"first": models["first"], "other": network(3, classes=4)}
         transfer_matrix(pair, images, y, FGSM(0.1))
-    with pytest.raises(ValueError, match="`y` must be integers of shape"):
+    with pytest.raises(ValueError, match="needed with their labels"):
         transfer_matrix(models, images, None, FGSM(0.1))
     with pytest.raises(ValueError, match="received none"):
         transfer_matrix(models, images[:0], y[:0], FGSM(0.1))
