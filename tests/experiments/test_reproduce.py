@@ -1,7 +1,7 @@
 """The experiments of the papers: they run, go on where they stood, and their tables are true."""
 
-import importlib
 import html
+import importlib
 import json
 import re
 
@@ -63,7 +63,7 @@ def test_a_rehearsal(name, experiments, run_script, tmp_path):
         grid = found["softmax-rate"]["grid"]
         best = max(grid, key=lambda row: row["robust"])["rate"]
         assert len({row["rate"] for row in grid}) == 2
-        assert {found[job]["rate"] for job in found} == {best}
+        assert found["softmax-AT-0"]["rate"] == pytest.approx(best)
     if name != "differential_margin":
         return
     for measured in found.values():
