@@ -4,23 +4,24 @@ import numpy as np
 
 LABELS, PROBABILITIES, SCORES = "labels", "probabilities", "scores"
 KINDS = (LABELS, PROBABILITIES, SCORES)
-# Probabilities that were rounded to 8 bits sum to 1 within a few hundredths.
-_CLOSE = 0.02
-# As in the other adapters: the smallest normal float32.
-_TINY = 1.1754944e-38
+# Probabilities that were rounded to 8 or 16 bits sum to 1 within this.
+CLOSE = 0.02
+# The smallest normal float32: its logarithm, about -87, is the lowest score of a probability.
+TINY = 1.1754944e-38
 
 
 def kind_of(answer: np.ndarray) -> str:
-    """What an answer holds: whole numbers `(n,)` or `(n, 1)` are labels, floats the rest.
-
-    Rows in [0, 1] that sum to 1, and single numbers in [0, 1], are probabilities.
-    """
+    """What an answer holds: whole numbers `(n,)` or `(n, 1)` are labels, floats the rest."""
     if answer.dtype.kind in "iub" and answer.ndim in (1, 2) and _is_single(answer):
         return LABELS
+    return PROBABILITIES if are_probabilities(answer) else SCORES
+
+
+def are_probabilities(answer: np.ndarray) -> bool:
+    """Whether rows lie in [0, 1] and sum to 1, or single numbers `(n,)` or `(n, 1)` in [0, 1]."""
     inside = (answer >= 0).all() and (answer <= 1).all()
-    if inside and (_is_single(answer) or (abs(answer.sum(axis=-1) - 1) < _CLOSE).all()):
-        return PROBABILITIES
-    return SCORES
+    sums_to_1 = (np.abs(answer.sum(axis=-1) - 1) < CLOSE).all()
+    return bool(inside and (_is_single(answer) or sums_to_1))
 
 
 def scores_of(
@@ -64,7 +65,7 @@ def scores_of(
     single = rows.shape[1] == 1
     if kind == PROBABILITIES:
         rows = np.concatenate([1 - rows, rows], axis=1) if single else rows
-        rows = np.log(np.maximum(rows, _TINY))
+        rows = np.log(np.maximum(rows, TINY))
     elif single:
         rows = np.concatenate([np.zeros_like(rows), rows], axis=1)
     if num_classes is not None and rows.shape[1] != num_classes:

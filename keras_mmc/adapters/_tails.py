@@ -4,9 +4,7 @@ import keras
 from keras import ops
 
 from keras_mmc._backend import Tensor
-
-# The smallest normal float32: its logarithm, about -87, is the lowest score of a probability.
-_TINY = 1.1754944e-38
+from keras_mmc.adapters._answers import TINY
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -29,7 +27,7 @@ class LogProbabilities(keras.layers.Layer):
         p = ops.cast(inputs, "float32")
         if p.shape[-1] == 1:
             p = ops.concatenate([1 - p, p], axis=-1)
-        return ops.log(ops.maximum(p, _TINY))
+        return ops.log(ops.maximum(p, TINY))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:-1], max(2, input_shape[-1]))

@@ -8,13 +8,12 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_mmc.adapters._answers import CLOSE, are_probabilities
 from keras_mmc.adapters._endings import SOFTMAX, ends_in_scores, without_ending
 from keras_mmc.adapters._tails import LogProbabilities, TwoScores
 from keras_mmc.adapters.structure import draw_images, followed_by, returned, with_one_tensor
 
 _NUM_SEEN = 128
-# Probabilities that were rounded to bfloat16 sum to 1 within a few thousandths.
-_CLOSE = 0.02
 SATURATES = (
     "The model returns probabilities that no layer could be taken from; it is attacked on their "
     "logarithm in float32. Where they are exactly 0 or 1 it has no gradient: robust accuracy under "
@@ -109,7 +108,7 @@ def _opened(model: keras.Model, seen: np.ndarray | None) -> Opened:
         if single:
             network = followed_by(network, TwoScores(), images.shape[1:])
         return Opened(network, (f"The model ends in a {ending}; it is attacked without it.",))
-    if not scores and _are_probabilities(outputs):
+    if not scores and are_probabilities(outputs):
         if single and seen is None:
             raise ValueError(
                 f"The model {model.name!r} has one output, and its graph does not say whether that "
@@ -127,10 +126,4 @@ def _agree(network, ending, model, images, outputs):
     ends = keras.ops.softmax if ending == SOFTMAX else keras.ops.sigmoid
     scores = keras.ops.cast(returned(network, images), model.outputs[0].dtype)
     again = keras.ops.convert_to_numpy(keras.ops.cast(ends(scores), "float32"))
-    return np.allclose(again, outputs, rtol=0, atol=_CLOSE)
-
-
-def _are_probabilities(outputs):
-    inside = (outputs >= 0).all() and (outputs <= 1).all()
-    sums_to_1 = (np.abs(outputs.sum(axis=1) - 1) < _CLOSE).all()
-    return bool(inside and (outputs.shape[1] == 1 or sums_to_1))
+    return np.allclose(again, outputs, rtol=0, atol=CLOSE)
