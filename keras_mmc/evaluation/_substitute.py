@@ -24,8 +24,7 @@ def new_substitute(
     """
     middle, width = (box[0] + box[1]) / 2, box[1] - box[0]
     if len(image_shape) == 3 and min(image_shape[:2]) >= _LEAST_SIDE:
-        shape = (*image_shape[:2], image_shape[2])
-        model = small_cnn(shape, num_classes, mean=middle, std=width / 4, name="substitute")
+        model = small_cnn(image_shape, num_classes, mean=middle, std=width / 4, name="substitute")
     else:
         model = keras.Sequential(
             [
