@@ -10,7 +10,7 @@ _NUM_DRAWN = 8
 _UNKNOWN = 32  # what an unknown extent of an image is drawn with
 
 
-def image_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+def image_shape(model: keras.Layer) -> tuple[int | None, ...] | None:
     """The shape of one image, as the graph or the call that built the model says; else `None`."""
     shape = getattr(model, "input_shape", None)
     if shape is None and model.built:  # subclassed
@@ -26,6 +26,31 @@ def draw_images(model: keras.Model, box: tuple[float, float] = (0.0, 1.0)) -> np
     sizes = [_UNKNOWN if size is None else size for size in shape]
     drawn = np.random.default_rng(0).uniform(*box, (_NUM_DRAWN, *sizes))
     return drawn.astype("float32")
+
+
+def with_channel(model: Any, images: np.ndarray) -> np.ndarray:
+    """Images `(N, H, W)` as `(N, H, W, 1)` for a Keras model that takes these; others as they are.
+
+    Keras does the same in `predict` and `evaluate`.
+    """
+    shape = image_shape(model) if isinstance(model, keras.Model) else None
+    if shape and len(shape) == 3 == images.ndim and shape[-1] == 1:
+        return images[..., np.newaxis]
+    return images
+
+
+def check_takes(model: keras.Model, images: np.ndarray) -> None:
+    """Refuses images of another shape than the graph of a model takes; `ValueError`."""
+    shape = image_shape(model) if getattr(model, "inputs", None) else None
+    if shape is None:
+        return
+    given = with_channel(model, images).shape[1:]
+    alike = len(given) == len(shape)
+    if not alike or any(a not in (None, b) for a, b in zip(shape, given, strict=True)):
+        raise ValueError(
+            f"The model {model.name!r} takes images of shape {shape}; received shape {given}. "
+            "Resize them, or move their axes, before they come here."
+        )
 
 
 def with_one_tensor(model: keras.Model) -> keras.Model:

@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike
 from keras_mmc.adapters._answers import CLOSE, are_probabilities
 from keras_mmc.adapters._endings import SOFTMAX, ends_in_scores, without_ending
 from keras_mmc.adapters._tails import LogProbabilities, TwoScores
-from keras_mmc.adapters.structure import draw_images, followed_by, returned, with_one_tensor
+from keras_mmc.adapters.structure import (
+    check_takes,
+    draw_images,
+    followed_by,
+    returned,
+    with_one_tensor,
+)
 
 _NUM_SEEN = 128
 SATURATES = (
@@ -55,8 +61,9 @@ def to_scores(model: keras.Model, images: ArrayLike | None = None) -> keras.Mode
         images: some of its images `(N, ...)`; needed if the model does not know their shape.
 
     Raises:
-        ValueError: for several inputs or outputs, outputs that are not `(N, K)`, or a model that
-            does not know the shape of its images and comes without any.
+        ValueError: for several inputs or outputs, outputs that are not `(N, K)`, images of another
+            shape than the model takes, or a model that does not know the shape of its images and
+            comes without any.
 
     Example:
     >>> network = keras.applications.MobileNetV3Small(weights=None, classes=10)
@@ -92,6 +99,8 @@ def open_model(model: Any, images: ArrayLike | None = None) -> Opened:
 
 def _opened(model: keras.Model, seen: np.ndarray | None) -> Opened:
     """The network without a preprocessor; what the graph does not say, its outputs say."""
+    if seen is not None:
+        check_takes(model, seen)
     scores = model.built and ends_in_scores(model)
     if scores and len(model.output_shape) == 2 and model.output_shape[1] > 1:
         return Opened(model)

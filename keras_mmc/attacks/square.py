@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._validation import check
-from keras_mmc.attacks._engine.layout import sees_channels_last
+from keras_mmc.attacks._engine.layout import is_channels_first, sees_channels_last
 from keras_mmc.attacks._engine.loops import compiled, per_image, repeat
 from keras_mmc.attacks._engine.predictions import misclassified
 from keras_mmc.attacks._engine.projections import project
@@ -58,6 +59,13 @@ class Square(BallAttack):
         fits = isinstance(self.p_init, (int, float)) and 0 < self.p_init <= 1
         check(self, "p_init", self.p_init, fits, "a fraction of the image, in (0, 1]")
 
+    @staticmethod
+    def axes_of(image_shape: Sequence[int]) -> str | None:
+        """How axes of images of that shape are read: `"HWC"`, `"CHW"`, or `None` if not at all."""
+        if len(image_shape) != 3:
+            return None
+        return "CHW" if is_channels_first((1, *image_shape)) else "HWC"
+
     @sees_channels_last
     def run(self, score_fn, x, y, seed, targets, early_stop, eps):
         """Per image the one of the largest margin, of the first that is misclassified."""
@@ -83,7 +91,7 @@ class Square(BallAttack):
 
         The first tries are vertical stripes (`"linf"`) or a grid of bumps (`"l2"`).
         """
-        if x.shape.rank != 4:
+        if self.axes_of(x.shape[1:]) is None:
             raise ValueError(
                 f"Square changes squares of pixels: it needs images (N, H, W, C); received shape "
                 f"{x.shape}. Use APGD or FAB on inputs that are not images."

@@ -3,6 +3,7 @@ r"""Measure how robust trained classifiers are, under weak and under strong atta
   keras-mmc audit --model=runs/train/mmc/model.keras --data=digits --eps=0.1
   keras-mmc audit --model=net.keras --data=photos --box=0,255 --eps=4 --min_robust=0.3 \
       --junit=audit.xml
+  keras-mmc audit --model=net.tflite --data=digits --eps=0.1 --suite=black_box --queries=1000
   keras-mmc audit --model=mmc=runs/mnist/mmc/model.keras --model=runs/mnist/softmax/model.keras \
       --data=mnist --eps=0.3 --suite=adaptive --substitute=runs/mnist/softmax/model.keras \
       --num_images=500 --state_dir=runs/mnist_audit_state --output_dir=runs/mnist_audit
@@ -29,12 +30,17 @@ from keras_mmc.commands import evaluation_flags, image_flags, junit, saved_model
 if TYPE_CHECKING:
     import keras
 
+    from keras_mmc.adapters import BlackBox
     from keras_mmc.evaluation import AuditReport
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
 flags.DEFINE_multi_string(
-    "model", None, "A .keras file, as path or name=path; may be given several times.", required=True
+    "model",
+    None,
+    "A .keras file, as path or name=path; may be given several times. With --suite=black_box also "
+    "a SavedModel directory or a .tflite file.",
+    required=True,
 )
 flags.DEFINE_enum(
     "suite",
@@ -47,6 +53,12 @@ flags.DEFINE_string(
     None,
     "A second .keras file of the same classes: --suite=adaptive and mmc also try adversarial "
     "examples crafted on it.",
+)
+flags.DEFINE_integer(
+    "queries",
+    None,
+    "Queries per image of Square and of RayS in --suite=black_box; 5000 if left out.",
+    lower_bound=1,
 )
 flags.DEFINE_float(
     "min_robust",
@@ -72,7 +84,7 @@ def main() -> int:
     """Load, audit, print and save; returns the exit code."""
     paths = saved_models.named_paths(FLAGS.model)
     _check_places(paths)
-    models = {name: saved_models.load(path) for name, path in paths.items()}
+    models = {name: saved_models.load_any(path) for name, path in paths.items()}
     substitute = saved_models.load(FLAGS.substitute) if FLAGS.substitute else None
     audits = []
     for name, model in models.items():
@@ -111,7 +123,7 @@ def _check_places(paths):
 
 
 def _audited(
-    name: str, paths: dict[str, str], model: keras.Model, substitute: keras.Model | None
+    name: str, paths: dict[str, str], model: keras.Model | BlackBox, substitute: keras.Model | None
 ) -> AuditReport:
     """The report of one model, printed and saved."""
     report = None
@@ -130,6 +142,7 @@ def _audited(
                 norm=FLAGS.norm,
                 box=image_flags.box(),
                 substitute=substitute,
+                queries=FLAGS.queries,
                 batch_size=FLAGS.batch_size,
                 seed=FLAGS.seed,
                 state_directory=state,

@@ -23,7 +23,7 @@ flags.DEFINE_integer("batch_size", 128, "Images attacked at a time.", lower_boun
 flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
 
 
-def test_images(model: keras.Model) -> Images:
+def test_images(model: keras.Layer) -> Images:
     """The images of the flags; those of a folder in the shape that the model takes."""
     from keras_mmc.adapters.structure import image_shape
     from keras_mmc.commands import images

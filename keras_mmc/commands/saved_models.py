@@ -14,6 +14,8 @@ from keras_mmc._registration import register
 if TYPE_CHECKING:
     import keras
 
+    from keras_mmc.adapters import BlackBox
+
 # Names of files that `train` gives to every model: the folder says more.
 _PLAIN_NAMES = ("model", "best")
 
@@ -46,6 +48,25 @@ def _split(text):
     if file.stem in _PLAIN_NAMES and file.parent.name:
         return file.parent.name, text
     return file.stem, text
+
+
+def load_any(path: str) -> keras.Model | BlackBox:
+    """The model in a `.keras` file; a SavedModel directory or a `.tflite` file as a black box.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it cannot be read.
+    """
+    place = pathlib.Path(path)
+    if place.is_dir():
+        from keras_mmc.adapters import from_saved_model
+
+        return from_saved_model(path)
+    if place.suffix == ".tflite" and place.is_file():
+        from keras_mmc.adapters import from_tflite
+
+        return from_tflite(path)
+    return load(path)
 
 
 def load(path: str) -> keras.Model:

@@ -44,6 +44,20 @@ def as_black_box(model: Any, suite: Any) -> Any:
     return model if isinstance(model, BlackBox) else BlackBox(model)
 
 
+def without_square_of_no_image(
+    attacks: dict[str, Attack], image_shape: Sequence[int]
+) -> tuple[dict[str, Attack], tuple[str, ...]]:
+    """Attacks, Square left out where images have no rows and columns, and sentences on it."""
+    axes = Square.axes_of(image_shape)
+    if axes is None:
+        kept = {name: attack for name, attack in attacks.items() if name != "square"}
+        return kept, ("Square changes squares of images (N, H, W, C) and was left out.",)
+    if axes == "CHW":
+        note = f"Square takes images of shape {tuple(image_shape)} for (C, H, W), channels first."
+        return attacks, (note,)
+    return attacks, ()
+
+
 def black_box_attacks(
     within: Ball,
     image_shape: Sequence[int],
@@ -58,10 +72,10 @@ def black_box_attacks(
     notes: tuple[str, ...] = (UPPER_BOUND,)
     if labels_only:
         notes += ("The black box returns labels only: Square needs scores and was left out.",)
-    elif len(image_shape) != 3:
-        notes += ("Square changes squares of images (N, H, W, C) and was left out.",)
     else:
         attacks["square"] = Square(within.eps, queries, norm, box)
+        attacks, said = without_square_of_no_image(attacks, image_shape)
+        notes += said
     inner = within.eps
     if norm == "l2":
         inner = within.eps / float(np.sqrt(np.prod(image_shape)))

@@ -6,14 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
+from keras_mmc.adapters.structure import with_channel
 from keras_mmc.attacks import Attack, Ball, Runner
 from keras_mmc.datasets import to_arrays
 
 
 def labeled_arrays(
-    x: Any, y: ArrayLike | None, box: tuple[float, float]
+    model: Any, x: Any, y: ArrayLike | None, box: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
     """Checked images in float32, labels as they came, and the names of classes if data know them.
+
+    Images without the one channel that a Keras model takes get it.
 
     Raises:
         ValueError: if there is no image or no label, or images or a data set do not fit.
@@ -21,7 +24,7 @@ def labeled_arrays(
     x, y, class_names = to_arrays(x, y)
     if y is None:
         raise ValueError("Images are needed with their labels; pass `y`, or a data set of both.")
-    return some_images(x, box), y, class_names
+    return with_channel(model, some_images(x, box)), y, class_names
 
 
 def labeled_images(
@@ -33,7 +36,7 @@ def labeled_images(
         ValueError: if images, labels or the model's scores do not fit, there is no image, or the
             model is random at inference.
     """
-    x, y, _ = labeled_arrays(x, y, box)
+    x, y, _ = labeled_arrays(runner.given, x, y, box)
     scores = runner.scores(x)
     arrays.check_scores(scores)
     labels = arrays.check_classes(y, len(scores), scores.shape[1], "y")

@@ -69,8 +69,9 @@ def audit(
         model: Keras classifier; what it returns becomes scores `(N, K)` as `keras_mmc.to_scores`
             says, and a note of the report says how. With `"black_box"` also any function from NumPy
             images to scores, probabilities or labels; `keras_mmc.adapters.BlackBox` says which.
-        x: images `(N, H, W, C)` inside the box; or a data set of batches with labels, in any form
-            that `keras_mmc.datasets.to_arrays` reads.
+        x: images `(N, H, W, C)` inside the box; without the axis of channels if the model takes
+            one channel; or a data set of batches with labels, in any form that
+            `keras_mmc.datasets.to_arrays` reads.
         y: labels `(N,)`, or one-hot rows `(N, K)`; `None` beside a data set.
         eps: radius of the ball, in input units, above 0.
         suite: `"quick"`, `"standard"` (AutoAttack), `"adaptive"` (AutoAttack, then the attacks
@@ -122,7 +123,7 @@ def audit(
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
     model = as_black_box(model, suite)
     runner, model_name = Runner(model, batch_size, seed, verbose=verbose), model.name
-    x, y, class_names = labeled_arrays(x, y, box)
+    x, y, class_names = labeled_arrays(model, x, y, box)
     first = runner.scores(x)
     labels, num_classes = runner.labels(y, first), first.shape[1]
     if isinstance(substitute, keras.Model):

@@ -17,7 +17,11 @@ from keras_mmc.attacks import (
     Transfer,
     named,
 )
-from keras_mmc.evaluation._black_box import TRANSFER, black_box_attacks
+from keras_mmc.evaluation._black_box import (
+    TRANSFER,
+    black_box_attacks,
+    without_square_of_no_image,
+)
 from keras_mmc.evaluation.protocols import PROTOCOLS, Trial, make_protocol
 
 NAIVE = "naive pgd (cross-entropy)"
@@ -93,9 +97,8 @@ def make_suite(
         made = Suite(suite, {**naive, **restarted, **nearest})
     else:
         strong, notes = AutoAttack(**ball).attacks(num_classes)
-        if len(image_shape) != 3:
-            del strong["square"]
-            notes += ("Square changes squares of images (N, H, W, C) and was left out.",)
+        strong, said = without_square_of_no_image(strong, image_shape)
+        notes = (*notes, *said)
         if suite == "adaptive":
             strong["nearest wrong center"] = _nearest_wrong(ball, steps=600)
             strong["multi-targeted pgd (margin)"] = MultiTargeted(**ball, steps=50)

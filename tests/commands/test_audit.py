@@ -27,6 +27,23 @@ def test_both_numbers_and_every_file(networks, run_script, tmp_path):
         assert (tmp_path / "audit" / name).exists()
 
 
+def test_files_that_only_answer(networks, run_script, refusals, tmp_path):
+    """Fails if an exported network has no way in, or the budget of queries is lost on the way."""
+    model = keras.models.load_model(networks["mmc"])
+    model.export(tmp_path / "saved", verbose=False)
+    lite = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    (tmp_path / "net.tflite").write_bytes(lite)
+    flags = ["--eps=0.1", "--num_images=10", f"--substitute={networks['mmc']}", "--noprogress"]
+    files = [f"--model={tmp_path / 'saved'}", f"--model={tmp_path / 'net.tflite'}"]
+    done = run_script("audit", *files, *flags, "--suite=black_box", "--queries=7")
+    assert done.returncode == 0, done.stderr[-3000:]
+    # Square asks about the image as it is, its queries, and the result.
+    assert done.stdout.count("at most 9)") == 2
+    assert "Robust accuracy of 2 audits" in done.stdout
+    (text,) = refusals("audit", [files[0], "--eps=0.1"])
+    assert "Pass suite='black_box'" in text
+
+
 def test_refuses_before_it_attacks(networks, refusals, tmp_path):
     """Fails if an audit runs to the end and can then not save, or an unused model passes."""
     (tmp_path / "file").write_text("")

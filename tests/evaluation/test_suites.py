@@ -48,6 +48,19 @@ def test_standard_is_autoattack_and_adaptive_adds_to_it():
     assert not made("adaptive").trials
 
 
+@pytest.mark.parametrize("suite", ["standard", "black_box"])
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((28,), "was left out"), ((3, 32, 32), r"(3, 32, 32) for (C, H, W)"), ((32, 32, 3), None)],
+)
+def test_the_report_says_what_square_takes_for_squares(suite, shape, words):
+    """Fails if Square runs where there are no squares, or guesses an order of axes in silence."""
+    found = made(suite, shape=shape)
+    assert ("square" in found.attacks) == (len(shape) == 3)
+    said = [note for note in found.notes if note.startswith("Square")]
+    assert len(said) == (words is not None) and all(words in note for note in said)
+
+
 @pytest.mark.parametrize("paper", PROTOCOLS)
 def test_a_paper_comes_before_standard(paper):
     """Fails if figures of a paper's kind can be read without those of the strong attacks."""
