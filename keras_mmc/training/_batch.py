@@ -22,6 +22,8 @@ class Batch:
             cannot be used: a NaN there would be NaN in the gradient of every weight.
         weight: sample weights, `float32`, `(N,)`, 0 where samples cannot be used.
         usable: boolean `(N,)`.
+        unusable: how many are not, `int64` `(3,)`: for their pixels; for their label; for what else
+            is in the batch.
     """
 
     x: tf.Tensor
@@ -29,6 +31,7 @@ class Batch:
     targets: tf.Tensor
     weight: tf.Tensor
     usable: tf.Tensor
+    unusable: tf.Tensor
 
     @property
     def count(self) -> tf.Tensor:
@@ -110,7 +113,7 @@ def keep_usable(
     # A row of NaN where the label is no class.
     rows = label_distribution(y, tf.zeros([tf.shape(x)[0], num_classes]))
     ids = tf.argmax(rows, axis=-1, output_type=tf.int32)
-    usable = inside & tf.math.is_finite(rows[:, 0])
+    known = usable = inside & tf.math.is_finite(rows[:, 0])
     fits = tf.reshape(inside, [-1] + [1] * (x.shape.rank - 1))
     x = tf.where(fits, tf.clip_by_value(x, *box), _stand_in(x, usable, box))
     usable &= tf.math.count_nonzero(usable) > 1
@@ -122,7 +125,9 @@ def keep_usable(
     targets = ids = tf.where(usable, ids, 0)
     if is_one_hot(y, num_classes):
         targets = tf.where(usable[:, None], y, tf.one_hot(ids, num_classes, dtype=y.dtype))
-    return Batch(x, ids, targets, weight, usable)
+    causes = [~inside, inside & ~known, known & ~usable]
+    unusable = tf.stack([tf.math.count_nonzero(cause) for cause in causes])
+    return Batch(x, ids, targets, weight, usable, unusable)
 
 
 def _stand_in(x, usable, box):

@@ -15,27 +15,23 @@ class CountEpochs(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.epoch.assign(epoch)
-        self.model.used.assign(0)
-        self.model.skipped.assign(0)
+        self.model.counts.reset()
         active = self.model.defense.at_epoch(epoch)
         if active is not self.model.active_defense:
             self.model.active_defense = active
             self.model.make_train_function(force=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        skipped = int(self.model.skipped.numpy())
-        if not skipped:
+        reasons = self.model.counts.reasons(self.model.box, self.model.output_shape[-1])
+        if not reasons:
             return
-        reasons = (
-            f"a pixel that is not finite or outside the box {self.model.box}, a label outside "
-            f"[0, {self.model.output_shape[-1]}), a batch of one image or, with a loss of "
-            "pairs, of one class, or a gradient that is not finite"
-        )
-        if not int(self.model.used.numpy()):
+        said = "; ".join(f"{count} had {reason}" for reason, count in reasons.items())
+        if not self.model.counts.used:
             raise ValueError(
-                f"No image of epoch {epoch + 1} could be trained on. Every one had {reasons}. Look "
-                "at the data with keras_mmc.datasets.check_dataset(x, y, num_classes)."
+                f"No image of epoch {epoch + 1} could be trained on: {said}. Look at the data with "
+                "keras_mmc.datasets.check_dataset(x, y, num_classes)."
             )
         warnings.warn(
-            f"Epoch {epoch + 1}: {skipped} images were not trained on, for {reasons}.", stacklevel=2
+            f"Epoch {epoch + 1}: {sum(reasons.values())} images were not trained on: {said}.",
+            stacklevel=2,
         )

@@ -87,8 +87,7 @@ class WeightUpdate:
         finite = tf.math.is_finite(total) if scales else steps
         newly_lost = tf.where(finite | self._lost, tf.constant(0, tf.int64), self._batch.count)
         self._lost |= ~finite
-        self._robust.used.assign_add(-newly_lost)
-        self._robust.skipped.assign_add(newly_lost)
+        self._robust.counts.lose(newly_lost)
         usable = finite & (self._batch.count > 0)
         if not optimizer.built:
             optimizer.build(variables)

@@ -14,12 +14,15 @@ from keras_mmc.defenses import Defense, StandardTraining, StepContext
 from keras_mmc.defenses.base import properties_of
 from keras_mmc.regularizers import Regularizer
 from keras_mmc.training import _batch, _checks
+from keras_mmc.training._counts import ImageCounts
 from keras_mmc.training._epochs import CountEpochs
 from keras_mmc.training._features import FeaturePasses, feature_loss
 from keras_mmc.training._step import WeightUpdate, replicas
 
 require_tensorflow("keras_mmc.training")
 
+# Files of 0.1.0 hold two counts of images between the three variables of today.
+_STATE_OF_0_1_0 = 5
 _PARTS = ("model", "defense", "regularizer", "validation_attack")
 
 
@@ -95,9 +98,8 @@ class AdversarialModel(keras.Model):
         self.robust_accuracy = keras.metrics.Mean("robust_accuracy")
         self.epoch = self._state("epoch", "only_first_replica")
         self.batches = self._state("batches", "only_first_replica")
-        self.used = self._state("used", "sum")
-        self.skipped = self._state("skipped", "sum")
         self.regularizer_scale = self._state("regularizer_scale", None, "ones", "float32")
+        self.counts = ImageCounts()
         self.built = True
 
     def _state(self, name, aggregation, initial="zeros", dtype="int64"):
@@ -187,8 +189,7 @@ class AdversarialModel(keras.Model):
         in_pairs = properties_of(self.loss).pairwise
         batch = _batch.keep_usable(x, y, sample_weight, self.box, self._num_classes, in_pairs)
         self.batches.assign_add(1)
-        self.used.assign_add(batch.count)
-        self.skipped.assign_add(tf.size(batch.y, tf.int64) - batch.count)
+        self.counts.add_batch(batch.count, batch.unusable)
         pulled = self._feature_loss
         passes = FeaturePasses(pulled, batch) if pulled else None
         context, update = self._context(batch.targets, passes), WeightUpdate(self, batch, passes)
@@ -253,6 +254,11 @@ class AdversarialModel(keras.Model):
     def loss_tracker(self) -> keras.metrics.Metric:
         """The running mean of the loss that `fit` and `evaluate` show."""
         return next(metric for metric in self.metrics if metric.name == "loss")
+
+    def load_own_variables(self, store):
+        if len(store) == _STATE_OF_0_1_0:
+            store = {str(number): store[key] for number, key in enumerate(("0", "1", "4"))}
+        super().load_own_variables(store)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
