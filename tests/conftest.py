@@ -19,6 +19,8 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
 )
 
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
@@ -54,14 +56,55 @@ def counting():
 
 
 @pytest.fixture(scope="session")
-def run_python():
+def process(tmp_path_factory):
+    """Run a program in a new process: a fork of one that has imported the libraries."""
+    place = tmp_path_factory.mktemp("processes")
+    paths = {"stdout": str(place / "stdout"), "stderr": str(place / "stderr")}
+    servers = {}
+
+    def run(*arguments, backend="tensorflow"):
+        if backend not in servers:
+            servers[backend] = subprocess.Popen(
+                [sys.executable, ROOT / "tests" / "process_server.py"],
+                env=os.environ | ENVIRONMENT | {"KERAS_BACKEND": backend},
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        server = servers[backend]
+        server.stdin.write(json.dumps({"arguments": arguments, **paths}) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        printed = (pathlib.Path(path).read_text(encoding="utf-8") for path in paths.values())
+        return subprocess.CompletedProcess(arguments, code, *printed)
+
+    yield run
+    for server in servers.values():
+        server.communicate()  # closes its standard input, at which it ends
+        assert server.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def run_python(process):
     """Run code in a new process and return what it printed; fail with its errors otherwise."""
 
-    def run(code, *arguments, **environment):
+    def run(code, *arguments, backend="tensorflow"):
+        done = process("-c", code, *map(str, arguments), backend=backend)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_fresh_python():
+    """As `run_python`, in a process that has imported nothing yet."""
+
+    def run(code, *arguments):
         done = subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-            | environment,
+            env=os.environ | ENVIRONMENT,
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -73,30 +116,14 @@ def run_python():
 
 
 @pytest.fixture(scope="session")
-def run_script(tmp_path_factory):
+def run_script(process):
     """Run a script, by its path from the root, or a command of `keras-mmc` by name."""
-    place = tmp_path_factory.mktemp("scripts")
-    server = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "script_server.py"],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
     def run(name, *flags):
-        paths = {"stdout": str(place / "stdout"), "stderr": str(place / "stderr")}
         program = [str(ROOT / name)] if name.endswith(".py") else ["keras-mmc", name]
-        arguments = [*program, *map(str, flags)]
-        server.stdin.write(json.dumps({"arguments": arguments, **paths}) + "\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
-        printed = (pathlib.Path(path).read_text(encoding="utf-8") for path in paths.values())
-        return subprocess.CompletedProcess(arguments, code, *printed)
+        return process(*program, *map(str, flags))
 
-    with server:  # closes its standard input, at which it ends
-        yield run
-    assert server.returncode == 0
+    return run
 
 
 @pytest.fixture(scope="session")

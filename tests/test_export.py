@@ -38,13 +38,13 @@ def serve(model, images, folder, run_python):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_served_outputs_equal_the_model(policy, images, tmp_path, run_python):
+def test_served_outputs_equal_the_model(policy, images, tmp_path, run_fresh_python):
     """Fails if serving needs keras_mmc, or an output differs from the Keras model by 1e-5."""
     keras.config.set_dtype_policy(policy)
     model = keras_mmc.models.small_cnn(
         (8, 8, 1), head=keras_mmc.MaxMahalanobisCenters(10), mean=0.3, std=0.4
     )
-    out = serve(model, images, tmp_path, run_python)
+    out = serve(model, images, tmp_path, run_fresh_python)
     scores = model.predict(images, verbose=0)
     assert set(out) == {"scores", "probabilities", "label", "distance", "first"}
     np.testing.assert_allclose(out["scores"], scores, rtol=1e-5)

@@ -129,4 +129,4 @@ def test_on_the_other_backends(run_python, other_backend):
     """Fails if another backend hides a NaN, or broadcasts a label."""
     arguments = [__file__, "-k", "not other_backends", "-p", "no:cacheprovider"]
     code = f"import pytest; raise SystemExit(pytest.main({arguments}))"
-    run_python(code, KERAS_BACKEND=other_backend)
+    run_python(code, backend=other_backend)

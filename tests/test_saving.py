@@ -116,7 +116,7 @@ def test_same_scores_on_the_other_backends(saved, run_python, other_backend):
     """Fails if the core leans on TensorFlow, or a file predicts other scores elsewhere."""
     folder, loss = saved
     files = [folder / name for name in ("model.keras", "inputs.npz", "scores.npy")]
-    backend, value = run_python(LOAD, *files, KERAS_BACKEND=other_backend).split()
+    backend, value = run_python(LOAD, *files, backend=other_backend).split()
     assert backend == other_backend
     assert float(value) == pytest.approx(loss, rel=1e-4)
 
@@ -178,7 +178,7 @@ print("fine")
 
 def test_the_core_trains_on_the_other_backends(run_python, other_backend):
     """Fails if a loss, head or metric does not run there, or needs TensorFlow to be installed."""
-    assert run_python(CORE, KERAS_BACKEND=other_backend).split()[-1] == "fine"
+    assert run_python(CORE, backend=other_backend).split()[-1] == "fine"
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

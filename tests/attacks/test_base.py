@@ -260,7 +260,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert "keras_mmc.attacks needs the TensorFlow backend" in run_python(code, KERAS_BACKEND="jax")
+    assert "keras_mmc.attacks needs the TensorFlow backend" in run_python(code, backend="jax")
 
 
 def test_likely_wrong_classes():

@@ -105,7 +105,7 @@ def test_check_refuses(centers, message):
         check_centers(centers)
 
 
-def test_centers_need_neither_keras_nor_tensorflow(run_python):
+def test_centers_need_neither_keras_nor_tensorflow(run_fresh_python):
     """Fails if a module of this package imports more than NumPy and SciPy."""
     code = """
 import sys, types
@@ -115,4 +115,4 @@ sys.modules["keras_mmc"] = package
 import keras_mmc.centers
 print(sorted({"keras", "tensorflow"} & set(sys.modules)))
 """
-    assert run_python(code).strip() == "[]"
+    assert run_fresh_python(code).strip() == "[]"

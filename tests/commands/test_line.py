@@ -97,12 +97,14 @@ robust.save(sys.argv[1])
 """
 
 
-def test_a_plain_import_registers_every_class(networks, run_python, tmp_path):
+def test_a_plain_import_registers_every_class(networks, run_fresh_python, tmp_path):
     """Fails if `keras.models.load_model` right after `import keras_mmc` knows no class of it."""
-    assert run_python(LOADS, networks["mmc"]).splitlines()[-1] == "MaxMahalanobisCenters MMCLoss"
+    assert (
+        run_fresh_python(LOADS, networks["mmc"]).splitlines()[-1] == "MaxMahalanobisCenters MMCLoss"
+    )
     path = tmp_path / "robust.keras"
-    run_python(WRAPPED, path)
-    assert run_python(LOADS, path).splitlines()[-1].endswith(" MMCLoss")
+    run_fresh_python(WRAPPED, path)
+    assert run_fresh_python(LOADS, path).splitlines()[-1].endswith(" MMCLoss")
 
 
 SNIFFED = """
