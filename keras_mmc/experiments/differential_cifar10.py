@@ -168,11 +168,13 @@ def _cifar10_pictures(records: Mapping[str, dict], directory: pathlib.Path) -> N
     figure = matplotlib.figure.Figure(figsize=(12, 4), layout="constrained")
     for axes, record in zip(figure.subplots(1, len(records)), records.values(), strict=True):
         margins, labels = (np.asarray(record["train"][key]) for key in ("margins", "labels"))
-        for label in (0, 1):
-            axes.hist(margins[labels == label], 40, alpha=0.6)
+        for label, name in enumerate(("plane", "horse")):
+            axes.hist(margins[labels == label], 40, alpha=0.6, label=name)
         axes.axvline(0, color="black", linewidth=1)
         axes.set_title(record["method"])
         axes.set_xlabel("score minus threshold")
+        axes.set_ylabel("images")
+        axes.legend(frameon=False)
     figure.savefig(directory / "scores.png", dpi=110)
 
 
