@@ -56,6 +56,8 @@ setup(
         "dev": ["pre-commit>=4.0"],
         # The other Keras backends, to test that the core runs on them.
         "backends": ["jax>=0.4.30", "torch>=2.2"],
+        # Its classifiers are audited with their preprocessors.
+        "kerashub": ["keras-hub>=0.18"],
         # What benchmarks/ compares with; the releases are those that were measured.
         "benchmarks": [
             "adversarial-robustness-toolbox==1.20.1",

@@ -145,11 +145,20 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(scope="session")
+def need():
+    """Skip a test without an optional library; CI names those that must be there."""
+
+    def check(module, extra):
+        required = os.environ.get("KERAS_MMC_TEST_REQUIRES", "").split(",")
+        if module not in required and importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed (pip install keras_mmc[{extra}])")
+
+    return check
+
+
 @pytest.fixture(params=["jax", "torch"])
-def other_backend(request):
-    """Another Keras backend, where it is installed; CI names those that must be."""
-    name = request.param
-    required = os.environ.get("KERAS_MMC_TEST_BACKENDS", "").split(",")
-    if name not in required and importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not installed (pip install keras_mmc[backends])")
-    return name
+def other_backend(request, need):
+    """Another Keras backend."""
+    need(request.param, "backends")
+    return request.param

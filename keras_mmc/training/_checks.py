@@ -101,6 +101,7 @@ def check_data(x: Any, y: Any, box: tuple[float, float], num_classes: int) -> No
                 "AdversarialModel needs a label for every image; received images alone. Pass `y`, "
                 "or a data set of (images, labels)."
             )
+        _check_numbers(y, num_classes)
         return
     first = first_batch(x)
     if first is None:
@@ -108,8 +109,16 @@ def check_data(x: Any, y: Any, box: tuple[float, float], num_classes: int) -> No
     images, labels = first
     if images.dtype.kind in "iub" or not _any_inside(images, box):
         arrays.check_images(images, box)
+    _check_numbers(labels, num_classes)
     known = (labels >= 0) & (labels < num_classes)
     if labels.ndim == 1 and not known.any():
+        arrays.check_classes(labels, len(labels), num_classes, "labels")
+
+
+def _check_numbers(labels, num_classes):
+    """Refuses names of classes; which numbers are no class, each batch finds out itself."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind in "SUO":
         arrays.check_classes(labels, len(labels), num_classes, "labels")
 
 

@@ -358,6 +358,11 @@ UNUSABLE = {
     "data set": (lambda x, y: (batches_of(x + 5, y), None), OUTSIDE),
     "uint8 data set": (lambda x, y: (batches_of(tf.cast(255 * x, "uint8"), y), None), "be floats"),
     "other classes": (lambda x, y: (batches_of(x, y + 10), None), r"Labels must lie in \[0, 10\)"),
+    "class names": (lambda x, y: (x, y.astype(str)), "`labels` must be integers"),
+    "class names in a data set": (
+        lambda x, y: (batches_of(x, y.astype(str)), None),
+        "`labels` must be integers",
+    ),
     "no labels": (lambda x, y: (x, None), "a label for every image"),
     "no labels in a data set": (
         lambda x, y: (tf.data.Dataset.from_tensor_slices(x).batch(32), None),
