@@ -39,15 +39,16 @@ _TENSORFLOW_MODULES = (
     "datasets",
     "defenses",
     "evaluation",
-    "export",
     "regularizers",
+    "serving",
     "training",
 )
 _TENSORFLOW_NAMES = {
     "AdversarialModel": "training",
     "EffectiveMarginRegularizer": "regularizers",
     "audit": "evaluation",
-    "export_saved_model": "export",
+    "calibrate_rejection": "evaluation",
+    "export_saved_model": "serving",
 }
 
 __all__ = [

@@ -1,10 +1,13 @@
 """One tensor in, one tensor out: what attacks need of a model, and how to ask for it."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
+
+from keras_mmc.layers import ScoreHead
 
 _NUM_DRAWN = 8
 _UNKNOWN = 32  # what an unknown extent of an image is drawn with
@@ -26,6 +29,30 @@ def draw_images(model: keras.Model, box: tuple[float, float] = (0.0, 1.0)) -> np
     sizes = [_UNKNOWN if size is None else size for size in shape]
     drawn = np.random.default_rng(0).uniform(*box, (_NUM_DRAWN, *sizes))
     return drawn.astype("float32")
+
+
+def last_layer(model: keras.Model) -> keras.Layer:
+    """The layer whose outputs a model returns, also where it lies in a nested model."""
+    last = model.layers[-1]
+    return last_layer(last) if isinstance(last, keras.Model) else last
+
+
+def score_head(model: keras.Model) -> ScoreHead | None:
+    """The head of this package that a model ends in, or `None`."""
+    last = last_layer(model)
+    return last if isinstance(last, ScoreHead) else None
+
+
+def distances_of(model: keras.Model) -> Callable[[Any], Any] | None:
+    """What makes distances to the centers of scores `(N, K)` of a model; `None` without any."""
+    head = score_head(model)
+    return head.distances if head is not None and head.gives_distances else None
+
+
+def softmax_temperature(model: keras.Model) -> float:
+    """The temperature of the softmax that the model's head asks for; 1 if it says nothing."""
+    head = score_head(model)
+    return 1.0 if head is None else head.softmax_temperature
 
 
 def with_channel(model: Any, images: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from keras_mmc.evaluation.attack_table import AttackTable, attack_table
 from keras_mmc.evaluation.audit import audit
 from keras_mmc.evaluation.binarization import BinarizationResult, binarization_test
+from keras_mmc.evaluation.calibration import expected_calibration_error, fit_temperature
 from keras_mmc.evaluation.comparison import Comparison, ComparisonRow, compare
 from keras_mmc.evaluation.detection_auc import DetectionAUC, detection_auc
 from keras_mmc.evaluation.diagnostics import zero_gradient_fraction
@@ -19,6 +20,12 @@ from keras_mmc.evaluation.minimal_perturbations import (
 )
 from keras_mmc.evaluation.per_class import ClassRow, PerClass
 from keras_mmc.evaluation.protocols import Protocol, Trial, make_protocol
+from keras_mmc.evaluation.rejection import (
+    Detection,
+    Rejection,
+    TradeOff,
+    calibrate_rejection,
+)
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from keras_mmc.evaluation.rows import AttackRow, Diagnostic, TrialRow
@@ -34,6 +41,7 @@ __all__ = [
     "ClassRow",
     "Comparison",
     "ComparisonRow",
+    "Detection",
     "DetectionAUC",
     "Diagnostic",
     "EffectiveMargin",
@@ -41,18 +49,23 @@ __all__ = [
     "MinimalPerturbations",
     "PerClass",
     "Protocol",
+    "Rejection",
     "RobustnessCurve",
     "Suite",
+    "TradeOff",
     "TransferMatrix",
     "Trial",
     "TrialRow",
     "attack_table",
     "audit",
     "binarization_test",
+    "calibrate_rejection",
     "compare",
     "custom_suite",
     "detection_auc",
     "effective_margins",
+    "expected_calibration_error",
+    "fit_temperature",
     "make_protocol",
     "make_suite",
     "merge",

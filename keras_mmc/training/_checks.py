@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import check
-from keras_mmc.adapters.structure import draw_images, image_shape
+from keras_mmc.adapters.structure import draw_images, image_shape, last_layer
 from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks import PGD
 from keras_mmc.datasets.to_arrays import first_batch, is_dataset
@@ -169,7 +169,7 @@ def check_head(loss: keras.losses.Loss, model: keras.Model) -> None:
     A loss of distances has no lower bound where there are none, one of offsets or features would
     train without them; and a model for the centers of the loss gives no scores to attack.
     """
-    stated, name, last = properties_of(loss), type(loss).__name__, _last_layer(model)
+    stated, name, last = properties_of(loss), type(loss).__name__, last_layer(model)
     head = last if isinstance(last, ScoreHead) else ScoreHead
     if stated.from_features:
         raise ValueError(
@@ -194,14 +194,3 @@ def check_head(loss: keras.losses.Loss, model: keras.Model) -> None:
             "LearnedCenters, as CenterLoss had in 0.1.0, trains with "
             "LGMLoss(margin=0, weight=...)."
         )
-
-
-def softmax_temperature(model: keras.Model) -> float:
-    """The temperature of the softmax that the model's head asks for; 1 if it says nothing."""
-    head = _last_layer(model)
-    return head.softmax_temperature if isinstance(head, ScoreHead) else 1.0
-
-
-def _last_layer(model):
-    last = model.layers[-1]
-    return _last_layer(last) if isinstance(last, keras.Model) else last

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._backend import require_tensorflow
+from keras_mmc.adapters.structure import softmax_temperature
 from keras_mmc.attacks import Attack, misclassified
 from keras_mmc.defenses import Defense, StandardTraining, StepContext
 from keras_mmc.defenses.base import properties_of
@@ -136,7 +137,7 @@ class AdversarialModel(keras.Model):
         loss = _checks.check_loss(self.loss)
         _checks.check_head(loss, self.model)
         self.defense.check(loss, self._num_classes)
-        self._temperature = _checks.softmax_temperature(self.model)
+        self._temperature = softmax_temperature(self.model)
         self._per_sample_loss = objectives.training_loss(loss)
         self._feature_loss = feature_loss(loss, self.model)
         if self.defense.num_optimizers > 1:
