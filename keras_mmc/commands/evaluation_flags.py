@@ -25,14 +25,10 @@ flags.DEFINE_integer("seed", 0, "Seed of the attacks.")
 
 def test_images(model: keras.Layer) -> Images:
     """The images of the flags; those of a folder in the shape that the model takes."""
-    from keras_mmc.adapters.structure import image_shape
     from keras_mmc.commands import images
 
-    shape = image_shape(model) or ()
-    height, width, channels = shape if len(shape) == 3 else (None, None, None)
-    known = (height, width) if height and width else None
-    size = image_flags.image_size() or known
-    found = images.test_images(FLAGS.data, image_flags.box(), size, channels or 3)
+    size, channels = image_flags.size_and_channels(model)
+    found = images.test_images(FLAGS.data, image_flags.box(), size, channels)
     return found.rows(slice(FLAGS.num_images))
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from keras_mmc._choices import DATASETS
+
+if TYPE_CHECKING:
+    import keras
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -68,3 +72,13 @@ def image_size() -> tuple[int, int] | None:
         return None
     height, width = map(int, FLAGS.image_size)
     return height, width
+
+
+def size_and_channels(model: keras.Layer) -> tuple[tuple[int, int] | None, int]:
+    """What images of a folder get: `--image_size` or the size that a model takes, and channels."""
+    from keras_mmc.adapters.structure import image_shape
+
+    shape = image_shape(model) or ()
+    height, width, channels = shape if len(shape) == 3 else (None, None, None)
+    known = (height, width) if height and width else None
+    return image_size() or known, channels or 3

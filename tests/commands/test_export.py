@@ -1,7 +1,10 @@
 """`keras-mmc export`: what it writes is served by TensorFlow alone."""
 
+import json
 import subprocess
 import sys
+
+from keras_mmc.datasets import load_arrays
 
 
 def test_what_it_prints_serves(networks, run_script, tmp_path):
@@ -14,3 +17,19 @@ def test_what_it_prints_serves(networks, run_script, tmp_path):
     served = subprocess.run([sys.executable, "-c", recipe], capture_output=True, text=True)
     assert served.returncode == 0, served.stderr[-3000:]
     assert "tf.Tensor(" in served.stdout
+
+
+def test_what_is_calibrated_is_in_the_export(networks, run_script, refusals, tmp_path):
+    """Fails if validation images are other ones than `train` held out, or a flag does nothing."""
+    model, place = f"--model={networks['mmc']}", tmp_path / "1"
+    names = ",".join(f"digit {i}" for i in range(10))
+    flags = [model, f"--output_dir={place}", "--false_rejection=0.05", f"--class_names={names}"]
+    done = run_script("export", *flags)
+    assert done.returncode == 0, done.stderr[-3000:]
+    count = len(load_arrays("digits", "validation")[0])
+    assert f"calibrated on {count} images" in done.stdout
+    facts = json.loads((place / "keras_mmc.json").read_text())
+    assert facts["false_rejection"] == 0.05 and facts["threshold"] > 0
+    assert facts["class_names"][3] == "digit 3" and facts["statistic"] == "distance"
+    (text,) = refusals("export", [model, f"--output_dir={place}", "--false_rejection=0.001"])
+    assert "needs at least 999 images" in text
