@@ -20,15 +20,10 @@ from keras_mmc.evaluation.minimal_perturbations import (
 )
 from keras_mmc.evaluation.per_class import ClassRow, PerClass
 from keras_mmc.evaluation.protocols import Protocol, Trial, make_protocol
-from keras_mmc.evaluation.rejection import (
-    Detection,
-    Rejection,
-    TradeOff,
-    calibrate_rejection,
-)
+from keras_mmc.evaluation.rejection import Rejection, TradeOff, calibrate_rejection
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
-from keras_mmc.evaluation.rows import AttackRow, Diagnostic, TrialRow
+from keras_mmc.evaluation.rows import AttackRow, Detection, Diagnostic, TrialRow
 from keras_mmc.evaluation.suites import SUITES, Suite, custom_suite, make_suite
 from keras_mmc.evaluation.transfer_matrix import TransferMatrix, transfer_matrix
 

@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 from keras_mmc._files import PathLike
-from keras_mmc.evaluation.rows import AttackRow, Diagnostic, TrialRow
+from keras_mmc.evaluation.rows import AttackRow, Detection, Diagnostic, TrialRow
 
 FACTS, PAGE, ARRAYS = "report.json", "report.html", "adversarial.npz"
 ARRAY_FIELDS = ("x", "labels", "x_adv", "predictions")
 _EXAMPLES = 9
-_ROWS: dict[str, type] = {"rows": AttackRow, "trials": TrialRow}
+_ROWS: dict[str, type] = {
+    "rows": AttackRow,
+    "trials": TrialRow,
+    "detections": Detection,
+}
 
 
 def write_files(report: Any, directory: pathlib.Path) -> None:

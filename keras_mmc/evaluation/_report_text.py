@@ -19,10 +19,20 @@ def report_text(report: Any) -> str:
         *(f"  {row.name.ljust(width)}  {_attack(row)}" for row in report.rows),
         f"Robust accuracy {100 * report.robust_accuracy:.2f} % (95 % interval {low:.2f} to "
         f"{high:.2f}). Each line above is the robust accuracy after that attack and all before it.",
+        *_rejection(report),
         *(f"Finding ({check.grade}): {check.finding}" for check in fired),
         *(f"Note: {text}" for text in report.notes),
     )
     return "\n".join(lines)
+
+
+def _rejection(report: Any) -> Iterator[str]:
+    if report.detections:
+        suite, aware, both = (100 * found.correct_or_rejected for found in report.detections)
+        yield (
+            f"Correct or rejected {both:.2f} %: {suite:.2f} % under the suite, {aware:.2f} % under "
+            "an attack that knows the detector; for each image the better of the two counts."
+        )
 
 
 def _trials(rows: tuple[TrialRow, ...], width: int) -> Iterator[str]:

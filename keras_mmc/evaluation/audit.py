@@ -26,8 +26,9 @@ from keras_mmc.evaluation._substitute import distill, new_substitute
 from keras_mmc.evaluation._trials import said, trial_row
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
+from keras_mmc.evaluation.rejection import Rejection, under_attack
 from keras_mmc.evaluation.report import AuditReport
-from keras_mmc.evaluation.rows import AttackRow
+from keras_mmc.evaluation.rows import AttackRow, Detection
 from keras_mmc.evaluation.suites import Suite, custom_suite, make_suite
 
 
@@ -42,6 +43,7 @@ def audit(
     box: tuple[float, float] = (0.0, 1.0),
     substitute: keras.Model | None = None,
     queries: int | None = None,
+    rejection: Rejection | None = None,
     batch_size: int = 128,
     seed: int = 0,
     state_directory: str | os.PathLike[str] | None = None,
@@ -84,6 +86,9 @@ def audit(
         substitute: a second Keras model of the same images and classes; `"adaptive"`, `"mmc"` and
             `"black_box"` then also try adversarial examples crafted on it.
         queries: queries per image of Square and of RayS in `"black_box"`, 5000 if left out.
+        rejection: what `calibrate_rejection` returned for this model; the report then says as well
+            how many images are predicted right or rejected, under the suite and under an attack
+            that knows the detector.
         batch_size: images attacked at a time.
         seed: integer; the same seed gives the same report on CPU, times aside.
         state_directory: where finished batches are kept. An audit that was interrupted goes on
@@ -98,8 +103,8 @@ def audit(
         ValueError: for `eps <= 0` or one beyond the box, an unknown suite, attacks of your own that
             are none or search another ball, a function with another suite than `"black_box"`,
             images, labels or a data set that do not fit, a model that returns probabilities or NaN,
-            a substitute that the suite does not use or that knows other classes, or a
-            `state_directory` of another audit.
+            a substitute that the suite does not use or that knows other classes, a rejection of
+            another model, or a `state_directory` of another audit.
         BlackBoxError: if a call of a black box fails; with a `state_directory` the same audit goes
             on from the batches before.
         OSError: if `state_directory` cannot be written.
@@ -129,6 +134,10 @@ def audit(
     if isinstance(substitute, keras.Model):
         substitute = _checked_substitute(substitute, x[:batch_size], num_classes)
     is_black_box = isinstance(runner.model, BlackBox)
+    if rejection is not None:
+        if is_black_box:
+            raise ValueError("`rejection` needs a Keras model, whose scores and head it is about.")
+        rejection.check_fits(runner.model)
     distilled = None
     if suite == BLACK_BOX and substitute is None:
         distilled = new_substitute(x.shape[1:], num_classes, ball.box, seed)
@@ -151,6 +160,10 @@ def audit(
             made.attacks, x, labels, first, lambda name, error: errors.update({name: said(error)})
         )
         after = runner.scores(result.x_adv)
+        detections: tuple[Detection, ...] = ()
+        if rejection is not None:
+            suite_of = f"the suite {made.name!r}", after
+            detections = under_attack(runner, rejection, ball, x, labels, suite_of)
         diagnostics = diagnose(runner, ball, x, labels, first, after, made.attacks, result)
     rows = tuple(
         AttackRow(
@@ -186,6 +199,7 @@ def audit(
         x_adv=result.x_adv,
         predictions=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
         broken_by=result.broken_by,
+        detections=detections,
         class_names=class_names if class_names and len(class_names) == num_classes else None,
         model_name=model_name,
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

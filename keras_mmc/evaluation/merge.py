@@ -9,7 +9,7 @@ import numpy as np
 from keras_mmc.evaluation import checks
 from keras_mmc.evaluation.checkpoint import digest_of
 from keras_mmc.evaluation.report import AuditReport
-from keras_mmc.evaluation.rows import MASKED, AttackRow, Diagnostic, TrialRow
+from keras_mmc.evaluation.rows import MASKED, AttackRow, Detection, Diagnostic, TrialRow
 
 _SETTINGS = ("suite", "eps", "norm", "box", "seed", "batch_size", "versions", "class_names")
 _BLACK_BOX = "black_box: "
@@ -64,6 +64,7 @@ def merge(reports: Sequence[AuditReport]) -> AuditReport:
         x_adv=x_adv,
         predictions=predictions,
         broken_by=broken_by,
+        detections=tuple(map(_merged_detection, zip(*(p.detections for p in parts), strict=True))),
         date=max((part.date for part in parts if part.date), default=None),
         command="; ".join(commands) or None,
     )
@@ -100,6 +101,7 @@ def _facts(part: AuditReport) -> dict[str, Any]:
         "the shape of images": part.x.shape[1:],
         "attacks": [(row.name, row.parameters) for row in part.rows],
         "attacks of the paper": [(row.name, row.parameters) for row in part.trials],
+        "whether there is a rejection": bool(part.detections),
     }
 
 
@@ -135,6 +137,11 @@ def _merged_trial(rows):
         mean_l2=sizes / sum(broken) if any(broken) else None,
         seconds=seconds,
     )
+
+
+def _merged_detection(rows):
+    counts = [sum(getattr(row, name) for row in rows) for name in ("images", "wrong", "rejected")]
+    return Detection(rows[0].name, *counts)
 
 
 def _errors(rows):

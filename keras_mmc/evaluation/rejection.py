@@ -14,15 +14,16 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 from scipy.special import softmax
 
-from keras_mmc import objectives, plotting
+from keras_mmc import objectives
 from keras_mmc._files import replacing
 from keras_mmc._tables import Column, Tabular, percent
 from keras_mmc._validation import is_number
 from keras_mmc.adapters.structure import distances_of, softmax_temperature
-from keras_mmc.attacks import APGD, Runner
+from keras_mmc.attacks import APGD, Ball, Runner
 from keras_mmc.evaluation._inputs import labeled_images, some_images
 from keras_mmc.evaluation.calibration import fit_temperature
 from keras_mmc.evaluation.checkpoint import digest_of_weights
+from keras_mmc.evaluation.rows import Detection
 
 DISTANCE, UNSURE = "distance", "one_minus_max_probability"
 _STEPS = 100
@@ -42,28 +43,6 @@ class TradeOff:
     threshold: float
     coverage: float
     accuracy: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Detection:
-    """What the threshold catches of some images.
-
-    Attributes:
-        name: which images, and how they were made.
-        images: number of images.
-        wrong: number of them without a right answer: misclassified, or foreign.
-        rejected: number of those that are rejected.
-    """
-
-    name: str
-    images: int
-    wrong: int
-    rejected: int
-
-    @property
-    def correct_or_rejected(self) -> float:
-        """Fraction of the images that are not accepted with a wrong answer."""
-        return 1 - (self.wrong - self.rejected) / self.images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +137,9 @@ class Rejection(Tabular):
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Save a picture, as PNG, of the accuracy of accepted images against their fraction."""
+        # It imports matplotlib, which nothing else here needs.
+        from keras_mmc import plotting
+
         coverage, accuracy = (
             [getattr(point, name) for point in self.trade_off] for name in ("coverage", "accuracy")
         )
@@ -249,9 +231,10 @@ def calibrate_rejection(
     )
     detections = list(found.detections)
     if eps is not None:
-        part = slice(num_attacked)
-        ball = {"eps": float(eps), "norm": norm, "box": box}
-        detections += _attacked(runner, found, ball, x[part], labels[part])
+        x, labels, within = x[:num_attacked], labels[:num_attacked], Ball(float(eps), norm, box)
+        blind = APGD(steps=_STEPS, **dataclasses.asdict(within))
+        ordinary = "apgd (margin)", runner.scores(runner.generate(blind, x, labels))
+        detections += under_attack(runner, found, within, x, labels, ordinary)
     if foreign is not None:
         strangers = runner.scores(some_images(foreign, box))
         rejected = ~found.accepts(model, strangers)
@@ -301,19 +284,41 @@ def _detection(name, wrong, rejected):
     return Detection(name, len(wrong), int(wrong.sum()), int((wrong & rejected).sum()))
 
 
-def _attacked(runner, found, ball, x, labels):
-    """The rows of the attack that ignores the detector, of the one that knows it, and of both."""
-    blind = APGD(steps=_STEPS, **ball)
-    aware = APGD(steps=_STEPS, objective=knowing(runner.model, found), **ball)
-    rows, accepted_wrong, wrongs = [], [], []
-    for name, attack in (("apgd (margin)", blind), ("apgd that knows the detector", aware)):
-        scores = runner.scores(runner.generate(attack, x, labels))
-        wrong, rejected = scores.argmax(axis=1) != labels, ~found.accepts(runner.model, scores)
+def under_attack(
+    runner: Runner,
+    rejection: Rejection,
+    within: Ball,
+    x: np.ndarray,
+    labels: np.ndarray,
+    ordinary: tuple[str, np.ndarray],
+) -> tuple[Detection, ...]:
+    """What is caught of an ordinary attack, of one that knows the detector, and of both.
+
+    Args:
+        runner: runs the attacks on the model that `rejection` belongs to.
+        rejection: the threshold.
+        within: the ball that attacks search.
+        x: checked images `(N, ...)`.
+        labels: checked labels `(N,)`.
+        ordinary: name of the ordinary attack, and the scores `(N, K)` of what it made.
+
+    Raises:
+        ValueError: if the rejection belongs to another model.
+    """
+    rejection.check_fits(runner.model)
+    ball = dataclasses.asdict(within)
+    aware = APGD(steps=_STEPS, objective=knowing(runner.model, rejection), **ball)
+    known = "apgd that knows the detector", runner.scores(runner.generate(aware, x, labels))
+    rows, wrongs, misses = [], [], []
+    for name, scores in (ordinary, known):
+        # NaN scores are no answer at all.
+        wrong = ~(scores.argmax(axis=1) == labels)
+        rejected = ~rejection.accepts(runner.model, scores)
         rows.append(_detection(name, wrong, rejected))
         wrongs.append(wrong)
-        accepted_wrong.append(wrong & ~rejected)
-    wrong, missed = np.logical_or(*wrongs), np.logical_or(*accepted_wrong)
-    return [*rows, _detection("the better of the two", wrong, ~missed)]
+        misses.append(wrong & ~rejected)
+    both = _detection("the better of the two", np.logical_or(*wrongs), ~np.logical_or(*misses))
+    return (*rows, both)
 
 
 def knowing(model: keras.Model, rejection: Rejection) -> Callable[[Any, Any], Any]:

