@@ -370,6 +370,19 @@ DATA = {
     "PyDataset": lambda x, y, _: (InBatches(x, y), None),
     "loader": lambda x, y, _: (Loader(x, y), None),
     "folder": lambda x, y, place: (folder(x, y, place), None),
+    "folder behind a cache": lambda x, y, place: (folder(x, y, place).cache().prefetch(2), None),
+    "a pair": lambda x, y, _: ((x, y), None),
+    "a dict of arrays": lambda x, y, _: ({"image": x, "label": y}, None),
+    "a dict of the images": lambda x, y, _: ({"pixels": x}, y),
+    "tf.data of named inputs": lambda x, y, _: (
+        batches(x, y).map(lambda x, y: ({"pixels": x}, y)),
+        None,
+    ),
+    "tf.data of images alone": lambda x, y, _: (
+        tf.data.Dataset.from_tensor_slices(x).batch(16),
+        y,
+    ),
+    "a list of batches": lambda x, y, _: ([(x[:16], y[:16]), (x[16:], y[16:])], None),
 }
 
 
@@ -397,7 +410,7 @@ def test_data(name, pixels, tmp_path):
     report = keras_mmc.audit(model, given, labels, 4.0, suite, box=(0, 255), verbose=0)
     assert (report.clean_accuracy, report.robust_accuracy) == expected
     assert 0 < expected[1] < expected[0] < 1
-    assert report.class_names == (NAMES if name == "folder" else None)
+    assert report.class_names == (NAMES if name.startswith("folder") else None)
     np.testing.assert_array_equal(report.labels, y)
 
 
@@ -489,6 +502,43 @@ REFUSED = {
         tf.data.Dataset.from_tensor_slices(PLAIN).batch(3),
         None,
         r"\(images, labels\)",
+    ),
+    "images of two inputs in a list": (
+        two_inputs,
+        [PLAIN, np.zeros((6, 3), "float32")],
+        LABELS,
+        "received 2 arrays. Attacks change one input",
+    ),
+    "images of two inputs in a dict": (
+        two_inputs,
+        {"image": PLAIN, "facts": np.zeros((6, 3), "float32")},
+        LABELS,
+        r"a dict with the keys \['facts', 'image'\]",
+    ),
+    "a path": (lambda: network(layers.Dense(3)), "photos", None, "received the path 'photos'"),
+    "two data sets": (
+        lambda: network(layers.Dense(3)),
+        [batches(PLAIN, LABELS), batches(PLAIN, LABELS)],
+        None,
+        "received 2 of them",
+    ),
+    "labels twice": (
+        lambda: network(layers.Dense(3)),
+        batches(PLAIN, LABELS),
+        LABELS,
+        "leave `y` as None",
+    ),
+    "a softmax over one output": (
+        lambda: network(layers.Dense(1, "softmax")),
+        PLAIN,
+        LABELS % 2,
+        "which is always 1",
+    ),
+    "one output without its axis": (
+        lambda: network(layers.Dense(1, "sigmoid"), layers.Reshape(())),
+        PLAIN,
+        LABELS % 2,
+        r"shape \(N, 1\)",
     ),
     "no images": (lambda: network(layers.Dense(3)), PLAIN[:0], LABELS[:0], "image"),
 }

@@ -4,7 +4,7 @@ import keras
 
 from keras_mmc._validation import check_count
 from keras_mmc.adapters._endings import steps_of
-from keras_mmc.adapters.to_scores import to_scores
+from keras_mmc.adapters.to_scores import SATURATES, open_model
 
 
 def replace_head(
@@ -37,7 +37,10 @@ def replace_head(
     >>> robust.compile("adam", loss=keras_mmc.MMCLoss(), metrics=["accuracy"])
     """
     check_count("replace_head", "feature_dim", feature_dim, least=1)
-    trunk = _without_classifier(_copied(to_scores(model)))
+    opened = open_model(model)
+    if SATURATES in opened.notes:
+        raise ValueError(_refusal(model))
+    trunk = _without_classifier(_copied(opened.model))
     x = trunk.outputs[0]
     if len(x.shape) > 2:
         x = keras.layers.Flatten(name="flat_features")(x)
@@ -48,16 +51,23 @@ def replace_head(
 
 def _copied(model):
     if not model.built or not steps_of(model):
-        raise ValueError(
-            f"replace_head needs a built functional or Sequential model; the layers of "
-            f"{model.name!r} cannot be told apart. Put its network, without the last layer, and "
-            "the head into `keras.Sequential([...])`."
-        )
-    copy = keras.models.clone_model(model)
+        raise ValueError(_refusal(model))
+    try:
+        copy = keras.models.clone_model(model)
+    except TypeError as error:  # a part without a config
+        raise ValueError(_refusal(model)) from error
     if not copy.built:
         copy.build(model.input_shape)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _refusal(model):
+    return (
+        f"replace_head needs a built functional or Sequential model; the layers of {model.name!r} "
+        "cannot be told apart. Put its network, without the last layer, and the head into "
+        "`keras.Sequential([...])`."
+    )
 
 
 def _without_classifier(model):

@@ -49,6 +49,12 @@ def distances_of(model: keras.Model) -> Callable[[Any], Any] | None:
     return head.distances if head is not None and head.gives_distances else None
 
 
+def is_finite(weight: Any) -> bool:
+    """Whether a weight holds neither NaN nor infinity."""
+    values = keras.ops.convert_to_numpy(weight)
+    return values.dtype.kind not in "fV" or bool(np.isfinite(values.astype("float64")).all())
+
+
 def softmax_temperature(model: keras.Model) -> float:
     """The temperature of the softmax that the model's head asks for; 1 if it says nothing."""
     head = score_head(model)
@@ -120,6 +126,12 @@ def returned(model: keras.Model, images: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"The model {model.name!r} returns {_described(found)}; attacks need one tensor of "
             "scores (N, K). Wrap it into a model whose `call` returns that one."
+        )
+    if len(found.shape) == 1:
+        raise ValueError(
+            f"The model {model.name!r} must return scores of shape (N, K); received shape "
+            f"{tuple(found.shape)}. One output for each image needs shape (N, 1): end the model in "
+            "`keras.layers.Reshape((1,))`."
         )
     if len(found.shape) != 2:
         raise ValueError(

@@ -110,8 +110,14 @@ def _opened(model: keras.Model, seen: np.ndarray | None) -> Opened:
             f"The model {model.name!r} does not know the shape of its images. Pass some of them: "
             "`keras_mmc.to_scores(model, images)`."
         )
+    found = without_ending(model)
+    if found is not None and found[1] == SOFTMAX and model.output_shape[-1] == 1:
+        raise ValueError(
+            f"The model {model.name!r} ends in a softmax over one output, which is always 1. "
+            "End it in a sigmoid, or in a softmax over two outputs."
+        )
     outputs = returned(model, images)
-    found, single = without_ending(model), outputs.shape[1] == 1
+    single = outputs.shape[1] == 1
     if found is not None and _agree(*found, model, images, outputs):
         network, ending = found
         if single:

@@ -14,6 +14,7 @@ from keras_mmc.attacks._engine.foreign import canonical_norm
 require_tensorflow("keras_mmc.attacks")
 
 _ROUNDING = 1e-4, 1e-6
+_LEAST_OF_BOX = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Ball:
                 f"{self.box}. eps is in input units: 8 / 255, not 8, for images in [0, 1]; pass "
                 "`box=(0, 255)` for pixels up to 255."
             )
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether the radius is less than a thousandth of the box: another unit may be meant."""
+        low, high = self.box
+        return 0 < self.eps < _LEAST_OF_BOX * (high - low)
 
     def project(self, x: tf.Tensor, x0: tf.Tensor, eps: Any = None) -> tf.Tensor:
         """Brings `x` into the ball around `x0`, then into the box.

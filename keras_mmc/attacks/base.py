@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc._serialization import Configurable
 from keras_mmc.attacks._engine.fields import as_floats, check_fields
-from keras_mmc.attacks._engine.foreign import canonical_norm, check_argument_names
+from keras_mmc.attacks._engine.foreign import canonical_norm, check_arguments
 from keras_mmc.attacks._engine.loops import per_image
 from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, reached
 from keras_mmc.attacks._engine.random import image_seeds
@@ -54,7 +54,7 @@ class Attack(Configurable):
     optional_fields: ClassVar[tuple[str, ...]] = ()
 
     def __new__(cls, *args: Any, **fields: Any) -> "Attack":
-        check_argument_names(cls, fields)
+        check_arguments(cls, args, fields)
         return super().__new__(cls)
 
     def __post_init__(self):

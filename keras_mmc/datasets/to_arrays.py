@@ -1,5 +1,6 @@
 """Labeled images of every form that Keras trains on, as two arrays."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,9 +17,30 @@ def is_dataset(data: Any) -> bool:
     """Whether data are batches of images and labels, such as a `tf.data.Dataset`, and no array."""
     if isinstance(data, (tf.data.Dataset, keras.utils.PyDataset)):
         return True
-    if isinstance(data, (np.ndarray, list, tuple)) or hasattr(data, "dtype"):
+    if isinstance(data, list):  # of batches, or rows of pixels
+        return bool(data) and isinstance(data[0], (tuple, Mapping))
+    if isinstance(data, (np.ndarray, tuple, Mapping, str, os.PathLike)) or hasattr(data, "dtype"):
         return False
     return isinstance(data, Iterable) or hasattr(data, "__getitem__")
+
+
+def only_input(x: Any) -> Any:
+    """The images in a dict of one, as Keras takes them for a model with a named input.
+
+    Raises:
+        ValueError: for several inputs, of which attacks change one.
+    """
+    if isinstance(x, Mapping) and len(x) == 1:
+        return next(iter(x.values()))
+    named = isinstance(x, Mapping)
+    listed = isinstance(x, (list, tuple)) and any(hasattr(part, "dtype") for part in x)
+    if named or (listed and len({np.shape(part) for part in x}) > 1):
+        held = f"a dict with the keys {sorted(map(str, x))}" if named else f"{len(x)} arrays"
+        raise ValueError(
+            f"One array of images is needed; received {held}. Attacks change one input: make a "
+            "model in which the others are constants, and pass the images alone."
+        )
+    return x
 
 
 def to_arrays(
@@ -27,12 +49,14 @@ def to_arrays(
     """Images `(N, ...)`, labels and, where the data know them, the names of the classes.
 
     Args:
-        data: an array of images; or batches of images and labels: a `tf.data.Dataset`, a
+        data: an array of images, or a dict of one; a pair of images and labels, or a dict of them;
+            or batches of images and labels: a `tf.data.Dataset`, a
             `keras.utils.PyDataset`, or anything with a length that can be iterated or indexed, such
-            as a `DataLoader`. A batch is `(images, labels)`, `(images, labels, weights)`, of which
-            weights are not used, or a dict with `"image"` and `"label"`, as TensorFlow Datasets
-            gives.
-        y: labels of an array of images; left out beside batches, which hold them.
+            as a `DataLoader`, or a list. A batch is `(images, labels)`,
+            `(images, labels, weights)`, of which weights are not used, or a dict with `"image"` and
+            `"label"`, as TensorFlow Datasets gives.
+        y: labels of an array of images, or of batches of images alone; left out beside batches
+            that hold them.
 
     Returns:
         Images and labels in the dtype they came in, and `class_names` of the data or `None`.
@@ -45,10 +69,19 @@ def to_arrays(
     >>> folder = keras.utils.image_dataset_from_directory("photos", image_size=(64, 64))
     >>> x, y, class_names = keras_mmc.datasets.to_arrays(folder)
     """
+    if isinstance(data, (str, os.PathLike)):
+        raise ValueError(
+            f"Images are needed; received the path {str(data)!r}. Pass what "
+            "`keras.utils.image_dataset_from_directory(path)` returns."
+        )
+    if isinstance(data, (list, tuple)) and any(isinstance(d, tf.data.Dataset) for d in data):
+        raise ValueError(f"One data set is needed; received {len(data)} of them. Pass one.")
     if not is_dataset(data):
-        return np.asarray(data), None if y is None else np.asarray(y), None
+        if y is None and _is_pair(data):
+            data, y = pair_of(data)
+        return np.asarray(only_input(data)), None if y is None else np.asarray(y), None
     if y is not None:
-        raise ValueError("`x` is a data set that holds the labels; leave `y` as None.")
+        return _with_labels(data, y)
     pairs = [pair_of(element) for element in _batches(data)]
     if not pairs:
         raise ValueError("Images with their labels are needed; the data set is empty.")
@@ -56,7 +89,7 @@ def to_arrays(
     if labels[0].ndim == 0:
         raise ValueError(
             "The elements of the data set must be batches; received single images. Pass "
-            "`dataset.batch(128)`."
+            "`dataset.batch(128)`, or a loader that makes batches of it."
         )
     sizes = sorted({part.shape[1:] for part in images})
     if len(sizes) > 1:
@@ -64,8 +97,35 @@ def to_arrays(
             f"Images of one size are needed; the data set holds {len(sizes)} sizes, such as "
             f"{sizes[0]} and {sizes[1]}. Resize them."
         )
-    names = getattr(data, "class_names", None)
-    return np.concatenate(images), np.concatenate(labels), tuple(names) if names else None
+    return np.concatenate(images), np.concatenate(labels), class_names_of(data)
+
+
+def class_names_of(data: Any) -> tuple[str, ...] | None:
+    """The names of the classes that a data set, or what it was made of, knows, or `None`."""
+    while data is not None:
+        names = getattr(data, "class_names", None) or getattr(data, "class_indices", None)
+        if names:  # a dict of numbers by name, in their order, or a list
+            return tuple(map(str, names))
+        data = getattr(data, "_input_dataset", None)
+    return None
+
+
+def _is_pair(data):
+    if isinstance(data, Mapping):
+        return len(data) > 1
+    return isinstance(data, tuple) and len(data) in (2, 3) and np.ndim(data[0]) > np.ndim(data[1])
+
+
+def _with_labels(data, y):
+    """Images of batches of images alone, beside labels."""
+    elements = list(_batches(data))
+    nested = [element for element in elements if isinstance(element, (tuple, list, Mapping))]
+    if any(len(element) > 1 for element in nested):
+        raise ValueError("`x` is a data set that holds the labels; leave `y` as None.")
+    images = [only_input(element) for element in elements]
+    if not images:
+        raise ValueError("Images with their labels are needed; the data set is empty.")
+    return np.concatenate([np.asarray(part) for part in images]), np.asarray(y), None
 
 
 def first_batch(data: Any) -> tuple[np.ndarray, np.ndarray] | None:
@@ -107,15 +167,17 @@ def pair_of(element: Any) -> Sequence[Any]:
             for names in (_IMAGES, _LABELS)
         ]
         if found[0] is not None and found[1] is not None:
-            return found
+            return only_input(found[0]), found[1]
         raise ValueError(
             "A batch that is a dict must hold images as 'image' and labels as 'label'; received "
             f"the keys {sorted(map(str, element))}. Pass `dataset.map(...)` that returns the two."
         )
     if isinstance(element, (tuple, list)) and len(element) in (2, 3):
-        nested = any(isinstance(part, (Mapping, tuple)) for part in element[:2])
-        if not nested:
-            return element[:2]
+        images, labels = element[:2]
+        if isinstance(images, Mapping) and len(images) == 1:
+            images = only_input(images)
+        if not any(isinstance(part, (Mapping, tuple)) for part in (images, labels)):
+            return images, labels
     raise ValueError(
         "A data set of batches (images, labels) is needed; its elements are "
         f"{_described(element)}. Pass `dataset.map(...)` that returns the two."

@@ -84,6 +84,8 @@ class AttackDefense(Defense):
                 f"{type(self).__name__}: `{name}_schedule` must return finite numbers >= 0; for "
                 f"epoch 0 it returns {first!r}."
             )
+        if name == "eps" and self.attack.ball is not None:
+            dataclasses.replace(self.attack.ball, eps=first)  # which knows the box
 
     @property
     def starts_near(self) -> bool:
@@ -128,5 +130,15 @@ def _value_at(schedule, epoch):
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return tf.cast(schedule(epoch), tf.float32)
     with tf.init_scope():  # plain Python cannot branch on a tensor of the graph
-        table = np.array([float(schedule(i)) for i in range(_NUM_EPOCHS)], "float32")
+        table = np.array([_asked(schedule, i) for i in range(_NUM_EPOCHS)], "float32")
     return tf.gather(tf.constant(table), tf.minimum(epoch, _NUM_EPOCHS - 1))
+
+
+def _asked(schedule, epoch):
+    try:
+        return float(schedule(epoch))
+    except Exception as error:
+        raise ValueError(
+            f"A schedule in plain Python is asked for {_NUM_EPOCHS:,} epochs beforehand; for epoch "
+            f"{epoch} it says: {type(error).__name__}: {error}. Let it return its last value there."
+        ) from error

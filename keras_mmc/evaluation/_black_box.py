@@ -1,6 +1,6 @@
 """What an audit of a black box runs, and what it may say of the result."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,14 @@ UPPER_BOUND = (
 )
 
 
+def attacks_in(suite: Any) -> Iterable[Any]:
+    """The attacks of a `Suite`, a dict or a list; one attack alone is a list of one."""
+    attacks = getattr(suite, "attacks", suite)
+    if isinstance(attacks, Mapping):
+        return attacks.values()
+    return attacks if isinstance(attacks, Sequence) else [attacks]
+
+
 def as_black_box(model: Any, suite: Any) -> Any:
     """A function as a `BlackBox`; a Keras model too, where the suite is `"black_box"`.
 
@@ -32,11 +40,12 @@ def as_black_box(model: Any, suite: Any) -> Any:
         return BlackBox(model, digest=digest_of_weights(model))
     if is_model or not callable(model):
         return model
-    gradient_free = not isinstance(suite, str) and not any(
-        attack.uses_gradients for attack in suite.attacks.values()
-    )
-    if suite != BLACK_BOX and not gradient_free:
-        name = suite if isinstance(suite, str) else suite.name
+    if isinstance(suite, str):
+        needs_gradients, name = suite != BLACK_BOX, suite
+    else:
+        attacks, name = list(attacks_in(suite)), "custom"
+        needs_gradients = any(getattr(attack, "uses_gradients", True) for attack in attacks)
+    if needs_gradients:
         raise ValueError(
             f"The suite {name!r} takes gradients of a Keras model; received {model!r}, which only "
             "answers. Pass suite='black_box', or a Keras model."

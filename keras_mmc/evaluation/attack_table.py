@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_mmc._tables import Column, Tabular, percent
-from keras_mmc.attacks import Attack, Runner, misclassified
+from keras_mmc.attacks import Attack, Runner, misclassified, named
 from keras_mmc.evaluation._inputs import labeled_images
 
 
@@ -63,7 +63,8 @@ def attack_table(
 
     Args:
         models: Keras models from the same images to scores `(N, K)`, by name.
-        attacks: attacks by name; they need not share a ball, but their box.
+        attacks: attacks by name, or a list, which gets the names of `keras_mmc.attacks.named`; they
+            need not share a ball, but their box.
         x: images `(N, ...)` inside the box, or a data set as in `audit`.
         y: labels `(N,)`; `None` beside a data set.
         batch_size: images attacked at a time.
@@ -81,8 +82,11 @@ def attack_table(
     >>> table = keras_mmc.evaluation.attack_table({"mmc": model}, attacks, x_test, y_test)
     >>> print(table), table.to_latex()
     """
-    if not models:
-        raise ValueError("`models` must name at least one model, as {'mmc': model}; received none.")
+    if not isinstance(models, Mapping) or not models:
+        raise ValueError(
+            f"`models` must name at least one model, as {{'mmc': model}}; received {models!r}."
+        )
+    attacks = attacks if isinstance(attacks, Mapping) else named(attacks)
     wrong = [attack for attack in attacks.values() if not isinstance(attack, Attack)]
     boxes = {attack.box for attack in attacks.values() if isinstance(attack, Attack)}
     if wrong or len(boxes) != 1:

@@ -142,6 +142,7 @@ def audit(
     if suite == BLACK_BOX and substitute is None:
         distilled = new_substitute(x.shape[1:], num_classes, ball.box, seed)
     options = {"queries": queries, "labels_only": is_black_box and runner.model.labels_only}
+    options["has_gradients"] = not is_black_box
     made = _suite(suite, ball, x.shape[1:], num_classes, distilled or substitute, options)
     settings = {"suite": made.name, **dataclasses.asdict(ball), "seed": int(seed)}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
@@ -208,6 +209,7 @@ def audit(
 
 
 def _suite(suite, ball, image_shape, num_classes, substitute, options):
+    has_gradients = options.pop("has_gradients")
     if isinstance(suite, str):
         return make_suite(suite, ball, image_shape, num_classes, substitute, **options)
     if options["queries"] is not None:
@@ -218,7 +220,7 @@ def _suite(suite, ball, image_shape, num_classes, substitute, options):
         raise ValueError(
             "A list of attacks does not use `substitute`; put Transfer(attack, substitute) into it."
         )
-    return custom_suite(suite, ball)
+    return custom_suite(suite, ball, has_gradients=has_gradients)
 
 
 def _command():

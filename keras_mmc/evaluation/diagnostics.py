@@ -118,6 +118,7 @@ def diagnose(
     }
     if isinstance(runner.model, BlackBox):
         return model_checks
+    model_checks["pixel_range"] = mistakes.pixel_range(runner.scores, x, y, ball.box)
     model_checks["probabilities"] = checks.probabilities(first)
     seeds = image_seeds(runner.seed, runner.first_index + np.arange(len(x)))
     starts = ball.random_start(tf.constant(x), seeds).numpy()

@@ -1,16 +1,22 @@
 """Mistakes of those who ask: figures that are right and answer another question than was meant."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 from scipy.stats import binomtest
 
+from keras_mmc.adapters.structure import is_finite
 from keras_mmc.attacks import Ball
 from keras_mmc.evaluation.rows import MODEL, SETTINGS, Diagnostic, diagnostic
 
-_LEAST_OF_BOX = 1e-3
+Range = tuple[float, float]
 _SIGNIFICANT = 0.01
+# Ranges that pixels have, how many images are asked about them, and what counts as better.
+_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+_ASKED = 200
+_GAIN = 0.1
 # What a model overrides that does more in `predict` than in a call.
 _PREDICTING = ("predict", "predict_step", "predict_on_batch", "make_predict_function")
 
@@ -24,7 +30,7 @@ def tiny_ball(ball: Ball) -> Diagnostic:
         "hardly change, and robust accuracy is clean accuracy. eps is in the units of the images: "
         "8, not 8 / 255, for pixels up to 255."
     )
-    return diagnostic({"fraction": fraction}, fraction < _LEAST_OF_BOX, SETTINGS, text)
+    return diagnostic({"fraction": fraction}, ball.is_tiny, SETTINGS, text)
 
 
 def near_chance(correct: np.ndarray, labels: np.ndarray) -> Diagnostic:
@@ -44,6 +50,48 @@ def near_chance(correct: np.ndarray, labels: np.ndarray) -> Diagnostic:
     figures = {"clean": clean, "most_frequent": most, "images": len(labels)}
     fired = most < 1 and chance.pvalue > _SIGNIFICANT
     return diagnostic(figures, fired, SETTINGS, text)
+
+
+def pixel_range(
+    scores_of: Callable[[np.ndarray], np.ndarray],
+    x: np.ndarray,
+    labels: np.ndarray,
+    box: Range,
+) -> Diagnostic:
+    """Clean accuracy beside the best on the same images, moved into another range of pixels.
+
+    Args:
+        scores_of: scores `(n, K)` of images.
+        x: images `(N, ...)`, of which the first 200 are asked about.
+        labels: integers `(N,)`.
+        box: where images are said to live.
+    """
+    x, labels = x[:_ASKED].astype("float64"), labels[:_ASKED]
+
+    def right(start: Range, end: Range) -> np.ndarray:
+        moved = end[0] + (x - start[0]) * ((end[1] - end[0]) / (start[1] - start[0]))
+        return scores_of(moved.astype("float32")).argmax(axis=1) == labels
+
+    own = (float(box[0]), float(box[1]))
+    starts = {own}
+    if x.min() >= 0 and x.max() <= 1:
+        starts.add((0.0, 1.0))  # whatever the box
+    here = right(own, own)
+    moves = [(a, b) for a in sorted(starts) for b in dict.fromkeys((*_RANGES, own)) if a != b]
+    found = {move: right(*move) for move in moves}
+    start, end = max(moves, key=lambda move: found[move].sum())
+    there = found[start, end]
+    gained, lost = int((there & ~here).sum()), int((here & ~there).sum())
+    clean, moved = float(here.mean()), float(there.mean())
+    certain = gained > lost and binomtest(gained, gained + lost).pvalue < _SIGNIFICANT
+    text = (
+        f"Clean accuracy is {100 * clean:.1f} %, but {100 * moved:.1f} % if the values of the "
+        f"images are moved from [{start[0]:g}, {start[1]:g}] to [{end[0]:g}, {end[1]:g}]: the "
+        "model was trained on that range. Give it such images, with that `box` and an `eps` in "
+        "its units."
+    )
+    figures = {"clean": clean, "moved": moved}
+    return diagnostic(figures, certain and moved > clean + _GAIN, SETTINGS, text)
 
 
 def predict_disagrees(model: Any, x: np.ndarray, predictions: np.ndarray) -> Diagnostic:
@@ -74,14 +122,9 @@ def predict_disagrees(model: Any, x: np.ndarray, predictions: np.ndarray) -> Dia
 
 def broken_weights(model: keras.Layer) -> Diagnostic:
     """The number of weights with NaN or infinity: a ReLU behind them hides it from the scores."""
-    broken = [weight.path for weight in model.weights if not _is_finite(weight)]
+    broken = [weight.path for weight in model.weights if not is_finite(weight)]
     text = (
         f"{len(broken)} of {len(model.weights)} weights hold NaN or infinity, such as "
         f"{broken[0] if broken else ''!r}: training has diverged, whatever the scores say."
     )
     return diagnostic({"weights": len(broken)}, bool(broken), MODEL, text)
-
-
-def _is_finite(weight):
-    values = keras.ops.convert_to_numpy(weight)
-    return values.dtype.kind not in "fV" or bool(np.isfinite(values.astype("float64")).all())

@@ -113,6 +113,12 @@ class AuditReport(SavedReport):
     def __str__(self):
         return report_text(self)
 
+    def __repr__(self):
+        return (
+            f"<AuditReport suite={self.suite!r} {self.norm} eps={self.eps:.4g} images="
+            f"{self.num_images} robust_accuracy={self.robust_accuracy:.4f}>"
+        )
+
     def _repr_html_(self):
         # Notebooks alone need it.
         from keras_mmc.plotting import audit_summary

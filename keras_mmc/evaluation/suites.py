@@ -19,6 +19,7 @@ from keras_mmc.attacks import (
 )
 from keras_mmc.evaluation._black_box import (
     TRANSFER,
+    attacks_in,
     black_box_attacks,
     without_square_of_no_image,
 )
@@ -112,13 +113,16 @@ def make_suite(
     return dataclasses.replace(made, attacks=made.attacks | transfer)
 
 
-def custom_suite(attacks: Sequence[Attack] | Mapping[str, Attack], within: Ball) -> Suite:
+def custom_suite(
+    attacks: Sequence[Attack] | Mapping[str, Attack], within: Ball, *, has_gradients: bool = True
+) -> Suite:
     """The naive control, then attacks of your own.
 
     Args:
         attacks: attacks by name; or a list, which gets the names of `keras_mmc.attacks.named`. An
             attack that comes twice in a list, or is the naive control, runs once.
         within: the ball that all of them must search.
+        has_gradients: whether the model has; without them there is no naive control.
 
     Raises:
         ValueError: if there is no attack, something is none, one searches another ball, or a name
@@ -129,8 +133,8 @@ def custom_suite(attacks: Sequence[Attack] | Mapping[str, Attack], within: Ball)
     >>> custom_suite([keras_mmc.attacks.APGD(8 / 255)], ball).attacks
     """
     naive = _naive(within)
-    listed = list(attacks.values()) if isinstance(attacks, Mapping) else attacks
-    listed = list(listed) if isinstance(listed, Sequence) else [listed]
+    control: dict[str, Attack] = {NAIVE: naive} if has_gradients else {}
+    listed = list(attacks_in(attacks))
     wrong = [attack for attack in listed if not isinstance(attack, Attack)]
     if wrong or not listed:
         raise ValueError(
@@ -146,7 +150,7 @@ def custom_suite(attacks: Sequence[Attack] | Mapping[str, Attack], within: Ball)
             )
     if not isinstance(attacks, Mapping):
         own = named([a for i, a in enumerate(listed) if a != naive and a not in listed[:i]])
-        return Suite("custom", {NAIVE: naive, **own})
+        return Suite("custom", control | own)
     # Finished batches are kept in files named after these letters and digits.
     names = [re.sub(r"[^a-z0-9.]+", "-", str(name).lower()) for name in (NAIVE, "clean", *attacks)]
     taken = sorted({name for name in names if names.count(name) > 1})
@@ -155,7 +159,7 @@ def custom_suite(attacks: Sequence[Attack] | Mapping[str, Attack], within: Ball)
             f"Names of attacks must differ in letters or digits, from each other and from 'clean' "
             f"and {NAIVE!r}, which runs first by itself; received {list(attacks)}."
         )
-    return Suite("custom", {NAIVE: naive, **attacks})
+    return Suite("custom", control | dict(attacks))
 
 
 def _naive(within: Ball) -> Attack:

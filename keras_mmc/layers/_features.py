@@ -28,8 +28,11 @@ def activation_before(features: Any) -> str | None:
     history = getattr(features, "_keras_history", None)
     while history is not None:
         layer = history.operation
-        if isinstance(layer, keras.layers.ReLU):
-            return "relu"
+        if isinstance(layer, keras.Model):
+            history = getattr(layer.outputs[0], "_keras_history", None)
+            continue
+        if isinstance(layer, keras.layers.ReLU) or type(layer).__name__ == "Relu":
+            return "relu"  # the layer, or the operation of `keras.ops.relu`
         if not isinstance(layer, _PASSING):
             name = getattr(getattr(layer, "activation", None), "__name__", None)
             return name if name in _NOT_NEGATIVE else None

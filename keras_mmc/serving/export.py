@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_mmc._arrays import check_images
@@ -14,7 +13,7 @@ from keras_mmc._files import Kind, PathLike, results_directory
 from keras_mmc._validation import check_box
 from keras_mmc._version import __version__
 from keras_mmc.adapters import to_scores
-from keras_mmc.adapters.structure import softmax_temperature
+from keras_mmc.adapters.structure import is_finite, softmax_temperature
 from keras_mmc.attacks import Runner
 from keras_mmc.evaluation import Rejection, fit_temperature
 from keras_mmc.evaluation.rejection import UNSURE
@@ -158,11 +157,7 @@ def _facts(served, calibrate, rejection):
 
 
 def _check_weights(model: keras.Model) -> None:
-    broken = [
-        weight.path
-        for weight in model.weights
-        if not np.isfinite(keras.ops.convert_to_numpy(weight).astype("float64")).all()
-    ]
+    broken = [weight.path for weight in model.weights if not is_finite(weight)]
     if broken:
         raise ValueError(
             f"export_saved_model: {len(broken)} of {len(model.weights)} weights hold NaN or "

@@ -1,6 +1,7 @@
 """What an `AdversarialModel` asks of its parts and of the compiled loss; all raise `ValueError`."""
 
 import inspect
+import warnings
 from typing import Any
 
 import keras
@@ -9,10 +10,10 @@ import tensorflow as tf
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import check
-from keras_mmc.adapters.structure import draw_images, image_shape, last_layer
+from keras_mmc.adapters.structure import draw_images, image_shape, is_finite, last_layer
 from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks import PGD
-from keras_mmc.datasets.to_arrays import first_batch, is_dataset
+from keras_mmc.datasets.to_arrays import first_batch, is_dataset, only_input
 from keras_mmc.defenses.base import Defense, check_attack, properties_of
 from keras_mmc.layers import ScoreHead
 from keras_mmc.regularizers import Regularizer
@@ -46,11 +47,11 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tupl
     is random at inference.
     """
     check("AdversarialModel", "model", model, isinstance(model, keras.Model), "a Keras model")
-    if model.distribute_strategy is not tf.distribute.get_strategy():
+    extended = tf.distribute.get_strategy().extended
+    if not all(extended.variable_created_in_scope(weight.value) for weight in model.weights):
         raise ValueError(
-            f"AdversarialModel: the model {model.name!r} was made in the scope of "
-            f"{type(model.distribute_strategy).__name__}, and this is outside of it. Make both in "
-            "the same `with strategy.scope():`."
+            f"AdversarialModel: the model {model.name!r} was made in the scope of another "
+            "`tf.distribute` strategy than this. Make both in the same `with strategy.scope():`."
         )
     shape, draw = image_shape(model), draw_images(model, box)
     if shape is None or draw is None:
@@ -58,10 +59,18 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tupl
             f"AdversarialModel: the model {model.name!r} is not built, so that the shape of its "
             "images is not known. Call it on a batch, or begin it with a keras.Input."
         )
+    broken = [weight.path for weight in model.weights if not is_finite(weight)]
+    if broken:
+        raise ValueError(
+            f"AdversarialModel: {len(broken)} of {len(model.weights)} weights of {model.name!r} "
+            f"hold NaN or infinity, such as {broken[0]!r}. Begin with weights that have not "
+            "diverged."
+        )
     opened = open_model(model, draw)
     if opened.model is not model:
+        reason = " ".join(opened.notes) or "It takes or returns a dict of one tensor."
         raise ValueError(
-            f"AdversarialModel trains a model that returns scores (N, K). {' '.join(opened.notes)} "
+            f"AdversarialModel trains a model that returns scores (N, K). {reason} "
             "Pass `keras_mmc.to_scores(model)`, which shares its weights."
         )
     images = tf.constant(draw, tf.float32)
@@ -78,7 +87,16 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tupl
 
 def check_boxes(defense: Defense, validation_attack: Any) -> tuple[float, float]:
     """The box that the attacks of training and validation share; `(0, 1)` without an attack."""
-    boxes = [a.box for a in (defense.training_attack, validation_attack) if a is not None]
+    both = [attack for attack in (defense.training_attack, validation_attack) if attack is not None]
+    for attack in both:
+        if attack.ball is not None and attack.ball.is_tiny:
+            warnings.warn(
+                f"AdversarialModel: eps={attack.ball.eps:.4g} is less than a thousandth of the box "
+                f"{attack.box}: images hardly change. eps is in the units of the images: 8, not "
+                "8 / 255, for pixels up to 255.",
+                stacklevel=3,
+            )
+    boxes = [attack.box for attack in both]
     if len(set(boxes)) > 1:
         raise ValueError(
             f"AdversarialModel: training attacks live in the box {boxes[0]}, validation_attack in "
@@ -95,7 +113,7 @@ def check_data(x: Any, y: Any, box: tuple[float, float], num_classes: int) -> No
     only once nothing.
     """
     if not is_dataset(x):
-        arrays.check_images(x, box)
+        _warn_if_narrow(arrays.check_images(only_input(x), box), box)
         if y is None:
             raise ValueError(
                 "AdversarialModel needs a label for every image; received images alone. Pass `y`, "
@@ -109,10 +127,21 @@ def check_data(x: Any, y: Any, box: tuple[float, float], num_classes: int) -> No
     images, labels = first
     if images.dtype.kind in "iub" or not _any_inside(images, box):
         arrays.check_images(images, box)
+    _warn_if_narrow(images, box)
     _check_numbers(labels, num_classes)
     known = (labels >= 0) & (labels < num_classes)
     if labels.ndim == 1 and not known.any():
         arrays.check_classes(labels, len(labels), num_classes, "labels")
+
+
+def _warn_if_narrow(images, box):
+    low, high = box
+    if images.size and high - low > 2 and images.min() >= 0 and 0 < images.max() <= 1:
+        warnings.warn(
+            f"The images lie in [0, 1], the box is {box}: attacks take them for nearly black. Pass "
+            "pixels as the model takes them, or attacks with `box=(0, 1)`.",
+            stacklevel=4,
+        )
 
 
 def _check_numbers(labels, num_classes):
@@ -130,9 +159,10 @@ def _any_inside(images, box):
 def check_metrics(metrics: Any) -> None:
     """Refuses metrics of the user in whose place an own one would stand."""
     names = [getattr(metric, "name", metric) for metric in keras.tree.flatten(metrics or [])]
-    if "robust_accuracy" in names:
+    taken = [name for name in ("robust_accuracy", "loss") if name in names]
+    if taken:
         raise ValueError(
-            "AdversarialModel reports `robust_accuracy` itself. Give your metric another name."
+            f"AdversarialModel reports `{taken[0]}` itself. Give your metric another name."
         )
 
 

@@ -176,6 +176,16 @@ class AdversarialModel(keras.Model):
             _checks.check_data(x, y, self.box, self._num_classes)
         return super().evaluate(x, y, **kwargs)
 
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.train_on_batch`; refuses data as `fit` does."""
+        _checks.check_data(x, y, self.box, self._num_classes)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.test_on_batch`; refuses data as `fit` does."""
+        _checks.check_data(x, y, self.box, self._num_classes)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.export`, of the plain classifier."""
         self.model.export(filepath, *args, **kwargs)

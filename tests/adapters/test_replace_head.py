@@ -80,10 +80,18 @@ class Subclassed(keras.Model):
         return keras.ops.reshape(inputs, (-1, 64))
 
 
+class Unsure(Subclassed):
+    """Returns probabilities."""
+
+    def call(self, inputs):
+        return keras.ops.softmax(super().call(inputs))
+
+
 @pytest.mark.parametrize(
     ("make", "feature_dim", "message"),
     [
         (Subclassed, 8, "cannot be told apart"),
+        (Unsure, 8, "cannot be told apart"),
         (inner, 0, "`feature_dim` must be an integer >= 1"),
         (lambda: keras.Sequential([keras.Input(SHAPE), layers.Flatten()]), 8, "has weights"),
     ],

@@ -84,6 +84,13 @@ def test_norms_of_other_libraries(norm, name):
         (lambda: FGSM(0.1, clip_min=0.0), r"here it is `box=\(low, high\)`"),
         (lambda: MIM(0.1, estimator=None), r"given in the call: `PGD\(8 / 255\)\(model, x, y\)`"),
         (lambda: Square(0.1, max_queries=9), "here it is `queries`"),
+        (lambda: MIM(0.1, decay_factor=1.0), "here it is `decay`"),
+        (lambda: FGSM(0.1, eps_step=0.1), "no argument 'eps_step'. Its arguments: eps, norm"),
+        (lambda: Square(0.1, max_iter=9), "no argument 'max_iter'. Its arguments: eps, queries"),
+        (
+            lambda: PGD(keras.Sequential(), eps=0.1),
+            r"takes the model in the call: `PGD\(eps=...\)\(model, x, y\)`",
+        ),
         (lambda: PGD(0.1, stpes=9), "unexpected keyword argument 'stpes'"),
     ],
 )

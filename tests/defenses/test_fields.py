@@ -40,6 +40,10 @@ SCHEDULE = keras.optimizers.schedules.PolynomialDecay(0.0, 5, 0.1)
             "finite numbers >= 0; for epoch 0 it returns -0.1",
         ),
         (
+            lambda: defenses.AdversarialTraining(PGD, eps_schedule=lambda epoch: 8),
+            "radius eps=8 is larger than the whole box",
+        ),
+        (
             lambda: defenses.AdversarialTraining(attacks.FGSM(0.1), steps_schedule=SCHEDULE),
             "the `steps` of the attack one that can change",
         ),

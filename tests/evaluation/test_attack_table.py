@@ -60,6 +60,8 @@ def test_refusals(models, images):
     y = np.zeros(30, int)
     with pytest.raises(ValueError, match="at least one model"):
         attack_table({}, {"fgsm": FGSM(0.1)}, images, y)
+    with pytest.raises(ValueError, match="must name at least one model"):
+        attack_table(list(models.values()), {"fgsm": FGSM(0.1)}, images, y)
     for attacks in ({}, {"a": "fgsm"}, {"a": FGSM(0.1), "b": FGSM(0.1, box=(0.0, 2.0))}):
         with pytest.raises(ValueError, match="attacks of one box by name"):
             attack_table(models, attacks, images, y)

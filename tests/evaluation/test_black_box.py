@@ -52,6 +52,22 @@ def test_an_export_gives_the_row_of_the_white_box(mmc_model, saved, images):
     np.testing.assert_array_equal(broken, np.array(expected.broken_by) != None)  # noqa: E711
 
 
+def test_attacks_of_ones_own(mmc_model, images):
+    """Fails if a list of attacks cannot be asked of a black box, or one with gradients runs."""
+
+    def predict(x):
+        return mmc_model(x).numpy()
+
+    own = {"suite": [Square(EPS, QUERIES)], "queries": None}
+    report = audit(predict, images, **own)
+    assert [row.name for row in report.rows] == ["square"] and report.naive_accuracy is None
+    suite = Suite("square", {"square": Square(EPS, QUERIES)})
+    white = audit(mmc_model, images, suite=suite, queries=None)
+    assert report.rows[0].accuracy == white.rows[0].accuracy
+    with pytest.raises(ValueError, match="takes gradients of a Keras model"):
+        audit(predict, images, suite=[PGD(EPS)], queries=None)
+
+
 def test_every_query_is_in_the_report(mmc_model, images):
     """Fails if a query is missed, counted twice, or its share of an image is wrong."""
     asked = []

@@ -61,6 +61,49 @@ def test_predict_that_does_more(rng):
     assert not mistakes.predict_disagrees(linear(), x, 1 - called).fired
 
 
+@pytest.mark.parametrize(
+    ("trained_on", "given", "fired"),
+    [
+        ((0.0, 255.0), (0.0, 1.0), True),
+        ((0.0, 1.0), (0.0, 255.0), True),
+        ((0.0, 1.0), (0.0, 1.0), False),
+        ((0.0, 255.0), (0.0, 255.0), False),
+        ((-0.5, 0.5), (-0.5, 0.5), False),
+    ],
+)
+def test_pixels_of_another_range(trained_on, given, fired, rng):
+    """Fails if a model on images of another range is reported on without a word."""
+    unit, labels = rng.random((300, 6)), rng.integers(0, 3, 300)
+    unit[np.arange(300), labels] = 1.0
+
+    def into(box):
+        return (box[0] + (box[1] - box[0]) * unit).astype("float32")
+
+    def scores_of(x):  # sure within its range, and of one class outside
+        low, high = trained_on
+        z = (x - low) / (high - low)
+        near = (np.abs(z - 0.5).max(axis=1, keepdims=True) <= 0.6) & (np.ptp(z) > 0.1)
+        return np.where(near, z[:, :3], [[1.0, 0.0, 0.0]])
+
+    found = mistakes.pixel_range(scores_of, into(given), labels, given)
+    assert found.fired == fired
+    assert found.figures["moved"] > 0.9 or not fired
+    if fired:
+        assert f"to [{trained_on[0]:g}, {trained_on[1]:g}]" in found.finding
+
+
+def test_images_of_one_in_a_box_of_255(rng):
+    """Fails if images that were divided by 255 pass in the box of pixels."""
+    x, labels = rng.random((200, 4)).astype("float32"), rng.integers(0, 2, 200)
+    x[np.arange(200), labels] = 1.0
+
+    def scores_of(images):
+        return images[:, :2] if images.max() > 200 else np.tile([1.0, 0.0], (len(images), 1))
+
+    found = mistakes.pixel_range(scores_of, x, labels, (0.0, 255.0))
+    assert found.fired and "from [0, 1] to [0, 255]" in found.finding
+
+
 def test_weights_that_a_relu_hides():
     """Fails if a network that has diverged is reported on without a word."""
     hidden = keras.layers.Dense(6, activation="relu")

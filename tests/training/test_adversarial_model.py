@@ -8,8 +8,8 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 
 import keras_mmc
 from keras_mmc import AdversarialModel, attacks, defenses
+from keras_mmc.adapters.structure import softmax_temperature
 from keras_mmc.losses import ScoreLoss
-from keras_mmc.training._checks import softmax_temperature
 
 EPS = 0.1
 FGSM = attacks.FGSM(EPS)
@@ -385,11 +385,27 @@ def test_refuses_data_it_cannot_use(name, data):
     for call in (
         lambda: robust.fit(x, y, verbose=0),
         lambda: robust.evaluate(x, y, verbose=0),
+        lambda: robust.train_on_batch(x, y),
+        lambda: robust.test_on_batch(x, y),
         lambda: robust.fit(*data, validation_data=x if y is None else (x, y), verbose=0),
     ):
         with pytest.raises(ValueError, match=message):
             call()
     assert robust.batches.numpy() == 0
+
+
+def test_warns_of_another_unit(data):
+    """Fails if eps of a box of 1, or images of a box of 1, pass in a box of 255."""
+    x, y = data
+    wide = {"steps": 1, "box": (0.0, 255.0)}
+    with pytest.warns(UserWarning, match="less than a thousandth of the box"):
+        AdversarialModel(small_model(), defenses.AdversarialTraining(attacks.PGD(8 / 255, **wide)))
+    robust = AdversarialModel(small_model(), defenses.AdversarialTraining(attacks.PGD(8.0, **wide)))
+    robust.compile("sgd", LOSS)
+    with pytest.warns(UserWarning, match=r"images lie in \[0, 1\], the box is \(0.0, 255.0\)"):
+        robust.fit(x, y, verbose=0)
+    with pytest.warns(UserWarning, match=r"images lie in \[0, 1\], the box is \(0.0, 255.0\)"):
+        robust.evaluate(batches_of(x, y), verbose=0)
 
 
 def test_refuses_batches_of_one(data):
@@ -465,9 +481,10 @@ def test_refuses_two_boxes():
 def test_refuses_a_metric_of_its_own_name():
     """Fails if the metric of the user is overwritten."""
     robust = AdversarialModel(small_model(), AT)
-    metric = keras.metrics.SparseCategoricalAccuracy(name="robust_accuracy")
-    with pytest.raises(ValueError, match="another name"):
-        robust.compile("sgd", LOSS, metrics=["accuracy", metric])
+    for name in ("robust_accuracy", "loss"):
+        metric = keras.metrics.SparseCategoricalAccuracy(name=name)
+        with pytest.raises(ValueError, match="another name"):
+            robust.compile("sgd", LOSS, metrics=["accuracy", metric])
 
 
 def test_export_is_that_of_the_classifier(data, tmp_path):
@@ -487,9 +504,19 @@ def test_refuses_models_that_cannot_be_attacked():
             AdversarialModel(small_model(activation=activation), AT)
     with pytest.raises(ValueError, match="must be a Keras model"):
         AdversarialModel(lambda x: x, AT)
+    outside = small_model()
+    with (
+        tf.distribute.MirroredStrategy(["CPU:0"]).scope(),
+        pytest.raises(ValueError, match="in the scope of another"),
+    ):
+        AdversarialModel(outside, AT)
+    diverged = small_model()
+    diverged.layers[-1].bias.assign(np.full(10, np.nan))
+    with pytest.raises(ValueError, match=r"1 of \d+ weights of .* hold NaN or infinity"):
+        AdversarialModel(diverged, AT)
     with tf.distribute.OneDeviceStrategy("CPU:0").scope():
         elsewhere = small_model()
-    with pytest.raises(ValueError, match="in the scope of OneDeviceStrategy"):
+    with pytest.raises(ValueError, match="in the scope of another"):
         AdversarialModel(elsewhere, AT)
     with pytest.raises(ValueError, match=r"`defense` must be one of keras_mmc\.defenses"):
         AdversarialModel(small_model(), FGSM)
@@ -682,7 +709,7 @@ def test_training_goes_on_in_a_new_process(defense, data, tmp_path, run_python):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_the_plain_classifier_saves_alone(data, tmp_path, run_python):
+def test_the_plain_classifier_saves_alone(data, tmp_path, run_fresh_python):
     """Fails if the classifier drags the adversarial model along."""
     model = small_model()
     trained(AdversarialModel(model, AT), data, epochs=1)
@@ -694,7 +721,9 @@ def test_the_plain_classifier_saves_alone(data, tmp_path, run_python):
         "np.save(sys.argv[3], scores)\n"
         "assert 'keras_mmc' not in sys.modules"
     )
-    run_python(code, *(tmp_path / name for name in ("classifier.keras", "x.npy", "scores.npy")))
+    run_fresh_python(
+        code, *(tmp_path / name for name in ("classifier.keras", "x.npy", "scores.npy"))
+    )
     expected = model.predict(data[0], verbose=0)
     np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), expected, atol=1e-6)
 

@@ -1,8 +1,10 @@
 """Names of other libraries: norms that mean the same, and arguments that have another name here."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 _NORMS = {np.inf: "linf", "Linf": "linf", "inf": "linf", 2: "l2", "L2": "l2", "2": "l2"}
@@ -13,9 +15,12 @@ _ARGUMENTS = {
         "`step_size`, in input units",
     ),
     "rel_stepsize": "`step_size`, in input units: the fraction times `eps`",
-    **dict.fromkeys(("max_iter", "nb_iter", "n_iter", "num_steps", "iterations"), "`steps`"),
+    **dict.fromkeys(
+        ("max_iter", "nb_iter", "n_iter", "num_steps", "iterations", "max_iterations"), "`steps`"
+    ),
+    "decay_factor": "`decay`",
     **dict.fromkeys(("num_random_init", "n_restarts", "nb_restarts"), "`restarts`"),
-    **dict.fromkeys(("random_init", "rand_init"), "`random_start`"),
+    **dict.fromkeys(("random_init", "rand_init", "rand_minmax"), "`random_start`"),
     **dict.fromkeys(("clip_min", "clip_max", "bounds", "clip_values"), "`box=(low, high)`"),
     **dict.fromkeys(("ord", "p"), "`norm`"),
     **dict.fromkeys(("loss_fn", "loss"), "`objective`"),
@@ -37,15 +42,26 @@ def canonical_norm(norm: Any) -> Any:
         return norm
 
 
-def check_argument_names(cls: type, names: Any) -> None:
-    """Raises a `TypeError` with the name used here for an argument of another library."""
+def check_arguments(cls: type, args: tuple, fields: Mapping[str, Any]) -> None:
+    """Raises a `TypeError` with what is meant here by an argument of another library."""
     known = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    if args and isinstance(args[0], keras.Layer):
+        raise TypeError(
+            f"{cls.__name__} takes the model in the call: `{cls.__name__}(eps=...)(model, x, y)`."
+        )
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
         return
-    for name in names:
+    for name in fields:
         if name not in known and name in _ARGUMENTS:
-            fields = ", ".join(list(known)[1:])
+            here = _meant(name, known)
             raise TypeError(
-                f"{cls.__name__} has no argument {name!r}; here it is {_ARGUMENTS[name]}. "
-                f"Its arguments: {fields}."
+                f"{cls.__name__} has no argument {name!r}{f'; here it is {here}' if here else ''}. "
+                f"Its arguments: {', '.join(list(known)[1:])}."
             )
+
+
+def _meant(name, known):
+    """What that name is here; `None` if it is an argument that the attack does not have."""
+    answer = _ARGUMENTS[name]
+    own = answer.split("`")[1].partition("=")[0] if answer.startswith("`") else None
+    return answer if own is None or own in known else None
