@@ -104,6 +104,8 @@ def diagnose(
         gradients, or look at the size of its scores, are left out.
     """
     again, turned = runner.scores(x), runner.scores(x[::-1])[::-1]
+    part = slice(runner.batch_size)
+    seen = x[part], first[part].argmax(axis=1)
     model_checks = {
         "nan_scores": checks.nan_scores(after),
         "random_at_inference": checks.random_at_inference(first, again),
@@ -112,9 +114,8 @@ def diagnose(
         "broken_weights": mistakes.broken_weights(runner.model),
         "tiny_ball": mistakes.tiny_ball(ball),
         "near_chance": mistakes.near_chance(first.argmax(axis=1) == y, y),
-        "predict_disagrees": mistakes.predict_disagrees(
-            runner.given, x[: runner.batch_size], first[: runner.batch_size].argmax(axis=1)
-        ),
+        "predict_disagrees": mistakes.predict_disagrees(runner.given, *seen),
+        "evaluate_disagrees": mistakes.evaluate_disagrees(runner.given, seen[0], y[part], seen[1]),
     }
     if isinstance(runner.model, BlackBox):
         return model_checks

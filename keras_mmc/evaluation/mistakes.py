@@ -120,6 +120,45 @@ def predict_disagrees(model: Any, x: np.ndarray, predictions: np.ndarray) -> Dia
     return diagnostic({"fraction": fraction}, fraction > 0.01, SETTINGS, text)
 
 
+def evaluate_disagrees(
+    model: Any, x: np.ndarray, labels: np.ndarray, predictions: np.ndarray
+) -> Diagnostic:
+    """The accuracy that `model.evaluate` reports, beside that of the scores.
+
+    Only a compiled model with a `test_step` of the user's is asked: others report on what a call
+    returns.
+
+    Args:
+        model: the model as it was given.
+        x: images `(n, ...)`.
+        labels: integers `(n,)`.
+        predictions: classes `(n,)` of the scores that were attacked.
+    """
+    clean = told = float(np.mean(predictions == labels))
+    step = type(model).test_step if isinstance(model, keras.Model) else keras.Model.test_step
+    own = step is not keras.Model.test_step and not step.__module__.startswith("keras_mmc.")
+    if own and model.compiled:
+        told = _evaluated(model, x, labels, clean)
+    text = (
+        f"`evaluate` of {type(model).__name__} reports an accuracy of {100 * told:.1f} %, its "
+        f"scores have {100 * clean:.1f} %: its `test_step` does something to the images that "
+        "attacks do not see. Make a model of both parts, and attack that."
+    )
+    return diagnostic({"clean": clean, "evaluate": told}, told > clean + _GAIN, SETTINGS, text)
+
+
+def _evaluated(model, x, labels, otherwise):
+    """The first accuracy among the metrics; `otherwise` where there is none, or it fails."""
+    loss = getattr(model.loss, "name", model.loss)
+    if str(loss).startswith("categorical"):
+        labels = np.eye(model.output_shape[-1])[labels]
+    try:
+        logs = model.evaluate(x, labels, verbose=0, return_dict=True)
+    except Exception:  # what a step of the user's raises is not known
+        return otherwise
+    return next((float(logs[name]) for name in logs if "accuracy" in name), otherwise)
+
+
 def broken_weights(model: keras.Layer) -> Diagnostic:
     """The number of weights with NaN or infinity: a ReLU behind them hides it from the scores."""
     broken = [weight.path for weight in model.weights if not is_finite(weight)]

@@ -15,7 +15,7 @@ from keras_mmc.evaluation._substitute import distill, new_substitute
 
 EPS, QUERIES = 0.15, 40
 CHECKS = {"nan_scores", "random_at_inference", "depends_on_batch", "confirmed_once_more"}
-CHECKS |= {"broken_weights", "tiny_ball", "near_chance", "predict_disagrees"}
+CHECKS |= {"broken_weights", "tiny_ball", "near_chance", "predict_disagrees", "evaluate_disagrees"}
 
 
 @pytest.fixture(scope="module")

@@ -61,6 +61,30 @@ def test_predict_that_does_more(rng):
     assert not mistakes.predict_disagrees(linear(), x, 1 - called).fired
 
 
+class Inverting(keras.Model):
+    """Does in `evaluate` what a call does not."""
+
+    def test_step(self, data):
+        x, y = data
+        return super().test_step((-x, y))
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_evaluate_that_does_more(one_hot, rng):
+    """Fails if a step that only `evaluate` takes is missed, or one that fails stops an audit."""
+    keras.utils.set_random_seed(0)
+    x, model = rng.normal(size=(60, 4)).astype("float32"), linear(Inverting)
+    labels = np.asarray(model(-x)).argmax(axis=1)
+    called = np.asarray(model(x)).argmax(axis=1)
+    assert not mistakes.evaluate_disagrees(model, x, labels, called).fired  # not compiled
+    loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
+    model.compile("sgd", loss, metrics=["accuracy"])
+    found = mistakes.evaluate_disagrees(model, x, labels, called)
+    assert found.fired and found.figures["evaluate"] == 1 > found.figures["clean"] + 0.2
+    assert "accuracy of 100.0 %" in found.finding
+    assert not mistakes.evaluate_disagrees(linear(), x, labels, called).fired
+
+
 @pytest.mark.parametrize(
     ("trained_on", "given", "fired"),
     [
