@@ -31,7 +31,7 @@ def _rejection(report: Any) -> Iterator[str]:
         suite, aware, both = (100 * found.correct_or_rejected for found in report.detections)
         yield (
             f"Correct or rejected {both:.2f} %: {suite:.2f} % under the suite, {aware:.2f} % under "
-            "an attack that knows the detector; for each image the better of the two counts."
+            "an attack that knows the detector; for each image the stronger counts."
         )
 
 

@@ -175,7 +175,7 @@ def calibrate_rejection(
 
     With `eps` three rows say what it catches of adversarial examples: of an attack that only wants
     a wrong answer; of one that knows the detector and wants a wrong answer that is accepted; and,
-    image by image, of the better of the two. With `foreign` a row says what it catches of images
+    image by image, of the stronger of the two. With `foreign` a row says what it catches of images
     that belong to no class.
 
     Args:
@@ -317,7 +317,7 @@ def under_attack(
         rows.append(_detection(name, wrong, rejected))
         wrongs.append(wrong)
         misses.append(wrong & ~rejected)
-    both = _detection("the better of the two", np.logical_or(*wrongs), ~np.logical_or(*misses))
+    both = _detection("the stronger of the two", np.logical_or(*wrongs), ~np.logical_or(*misses))
     return (*rows, both)
 
 

@@ -125,7 +125,7 @@ def test_it_is_a_table_a_picture_and_a_file(rng, tmp_path):
     rejection.plot(tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     text = str(rejection)
-    for words in ("apgd that knows the detector", "the better of the two", "within eps 1"):
+    for words in ("apgd that knows the detector", "the stronger of the two", "within eps 1"):
         assert words in text
     assert rejection.to_csv().count("\n") == 5
     (tmp_path / "rejection.json").write_text("{}")
