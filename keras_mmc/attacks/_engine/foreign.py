@@ -45,7 +45,7 @@ def canonical_norm(norm: Any) -> Any:
 def check_arguments(cls: type, args: tuple, fields: Mapping[str, Any]) -> None:
     """Raises a `TypeError` with what is meant here by an argument of another library."""
     known = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
-    if args and isinstance(args[0], keras.Layer):
+    if args and isinstance(args[0], keras.Layer) and list(known)[1:2] == ["eps"]:
         raise TypeError(
             f"{cls.__name__} takes the model in the call: `{cls.__name__}(eps=...)(model, x, y)`."
         )
