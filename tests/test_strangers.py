@@ -17,6 +17,7 @@ import keras_mmc
 from keras_mmc.adapters import BlackBox, from_saved_model, from_tflite
 from keras_mmc.attacks import FGSM
 from keras_mmc.evaluation import Suite
+from tests.loaders import InBatches, Loader
 
 COLORED = (8, 8, 3)
 NAMES = ("bird", "cat", "dog")
@@ -306,34 +307,6 @@ def test_models(name, rng, need):
 
 def batches(x, y):
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
-
-
-class InBatches(keras.utils.PyDataset):
-    """Batches by their number."""
-
-    def __init__(self, x, y):
-        super().__init__()
-        self.x, self.y = x, y
-
-    def __len__(self):
-        return 3
-
-    def __getitem__(self, index):
-        part = slice(16 * index, 16 * index + 16)
-        return self.x[part], self.y[part]
-
-
-class Loader:
-    """Iterates over lists of tensors and has a length, as loaders of other libraries."""
-
-    def __init__(self, x, y):
-        self.batches = InBatches(x, y)
-
-    def __len__(self):
-        return 3
-
-    def __iter__(self):
-        return ([tf.constant(part) for part in self.batches[i]] for i in range(3))
 
 
 def folder(x, y, place):

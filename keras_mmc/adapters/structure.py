@@ -49,8 +49,12 @@ def distances_of(model: keras.Model) -> Callable[[Any], Any] | None:
     return head.distances if head is not None and head.gives_distances else None
 
 
-def is_finite(weight: Any) -> bool:
-    """Whether a weight holds neither NaN nor infinity."""
+def broken_weights(model: keras.Layer) -> list[str]:
+    """The paths of the weights that hold NaN or infinity."""
+    return [weight.path for weight in model.weights if not _is_finite(weight)]
+
+
+def _is_finite(weight):
     values = keras.ops.convert_to_numpy(weight)
     return values.dtype.kind not in "fV" or bool(np.isfinite(values.astype("float64")).all())
 

@@ -142,8 +142,8 @@ def audit(
     if suite == BLACK_BOX and substitute is None:
         distilled = new_substitute(x.shape[1:], num_classes, ball.box, seed)
     options = {"queries": queries, "labels_only": is_black_box and runner.model.labels_only}
-    options["has_gradients"] = not is_black_box
-    made = _suite(suite, ball, x.shape[1:], num_classes, distilled or substitute, options)
+    places = x.shape[1:], num_classes, distilled or substitute
+    made = _suite(suite, ball, places, options, not is_black_box)
     settings = {"suite": made.name, **dataclasses.asdict(ball), "seed": int(seed)}
     settings |= {"batch_size": int(batch_size), "versions": _versions()}
     digests = digests_of(runner.model, substitute, x, labels)
@@ -208,8 +208,8 @@ def audit(
     )
 
 
-def _suite(suite, ball, image_shape, num_classes, substitute, options):
-    has_gradients = options.pop("has_gradients")
+def _suite(suite, ball, places, options, has_gradients):
+    image_shape, num_classes, substitute = places
     if isinstance(suite, str):
         return make_suite(suite, ball, image_shape, num_classes, substitute, **options)
     if options["queries"] is not None:

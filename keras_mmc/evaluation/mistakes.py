@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from scipy.stats import binomtest
 
-from keras_mmc.adapters.structure import is_finite
+from keras_mmc.adapters import structure
 from keras_mmc.attacks import Ball
 from keras_mmc.evaluation.rows import MODEL, SETTINGS, Diagnostic, diagnostic
 
@@ -161,7 +161,7 @@ def _evaluated(model, x, labels, otherwise):
 
 def broken_weights(model: keras.Layer) -> Diagnostic:
     """The number of weights with NaN or infinity: a ReLU behind them hides it from the scores."""
-    broken = [weight.path for weight in model.weights if not is_finite(weight)]
+    broken = structure.broken_weights(model)
     text = (
         f"{len(broken)} of {len(model.weights)} weights hold NaN or infinity, such as "
         f"{broken[0] if broken else ''!r}: training has diverged, whatever the scores say."

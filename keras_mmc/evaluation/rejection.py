@@ -109,7 +109,7 @@ class Rejection(Tabular):
             )
 
     def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Write it as JSON, for `load` and `keras-mmc export --rejection`; return the path."""
+        """Write it as JSON, for `load`; return the path."""
         path = pathlib.Path(path)
         partial = path.with_name(f"{path.name}.partial")
         with replacing(path, partial):
@@ -295,17 +295,13 @@ def under_attack(
     """What is caught of an ordinary attack, of one that knows the detector, and of both.
 
     Args:
-        runner: runs the attacks on the model that `rejection` belongs to.
+        runner: runs the attacks on the model that `rejection` belongs to, which `check_fits` says.
         rejection: the threshold.
         within: the ball that attacks search.
         x: checked images `(N, ...)`.
         labels: checked labels `(N,)`.
         ordinary: name of the ordinary attack, and the scores `(N, K)` of what it made.
-
-    Raises:
-        ValueError: if the rejection belongs to another model.
     """
-    rejection.check_fits(runner.model)
     ball = dataclasses.asdict(within)
     aware = APGD(steps=_STEPS, objective=knowing(runner.model, rejection), **ball)
     known = "apgd that knows the detector", runner.scores(runner.generate(aware, x, labels))

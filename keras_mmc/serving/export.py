@@ -13,7 +13,7 @@ from keras_mmc._files import Kind, PathLike, results_directory
 from keras_mmc._validation import check_box
 from keras_mmc._version import __version__
 from keras_mmc.adapters import to_scores
-from keras_mmc.adapters.structure import is_finite, softmax_temperature
+from keras_mmc.adapters.structure import broken_weights, softmax_temperature
 from keras_mmc.attacks import Runner
 from keras_mmc.evaluation import Rejection, fit_temperature
 from keras_mmc.evaluation.rejection import UNSURE
@@ -157,7 +157,7 @@ def _facts(served, calibrate, rejection):
 
 
 def _check_weights(model: keras.Model) -> None:
-    broken = [weight.path for weight in model.weights if not is_finite(weight)]
+    broken = broken_weights(model)
     if broken:
         raise ValueError(
             f"export_saved_model: {len(broken)} of {len(model.weights)} weights hold NaN or "

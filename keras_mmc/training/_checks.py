@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._validation import check
-from keras_mmc.adapters.structure import draw_images, image_shape, is_finite, last_layer
+from keras_mmc.adapters.structure import broken_weights, draw_images, image_shape, last_layer
 from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks import PGD
 from keras_mmc.datasets.to_arrays import first_batch, is_dataset, only_input
@@ -59,7 +59,7 @@ def check_classifier(model: keras.Model, box: tuple[float, float]) -> tuple[tupl
             f"AdversarialModel: the model {model.name!r} is not built, so that the shape of its "
             "images is not known. Call it on a batch, or begin it with a keras.Input."
         )
-    broken = [weight.path for weight in model.weights if not is_finite(weight)]
+    broken = broken_weights(model)
     if broken:
         raise ValueError(
             f"AdversarialModel: {len(broken)} of {len(model.weights)} weights of {model.name!r} "

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_mmc import datasets
+from tests.loaders import InBatches, Loader
 
 NAMES = ["bird", "cat", "dog"]
 
@@ -17,34 +18,6 @@ def data(rng):
 
 def batches(x, y):
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(3)
-
-
-class InBatches(keras.utils.PyDataset):
-    """Batches by their number."""
-
-    def __init__(self, x, y):
-        super().__init__()
-        self.x, self.y = x, y
-
-    def __len__(self):
-        return 3
-
-    def __getitem__(self, index):
-        part = slice(3 * index, 3 * index + 3)
-        return self.x[part], self.y[part]
-
-
-class Loader:
-    """Can be iterated and has a length, as a DataLoader; its batches are lists of tensors."""
-
-    def __init__(self, x, y):
-        self.batches = InBatches(x, y)
-
-    def __len__(self):
-        return 3
-
-    def __iter__(self):
-        return ([tf.constant(part) for part in self.batches[i]] for i in range(3))
 
 
 FORMS = {
