@@ -58,6 +58,10 @@ setup(
         "backends": ["jax>=0.4.30", "torch>=2.2"],
         # Its classifiers are audited with their preprocessors.
         "kerashub": ["keras-hub>=0.18"],
+        # Other runtimes that trained classifiers are exported to.
+        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16"],
+        "litert": ["ai-edge-litert>=1.2"],
+        "openvino": ["openvino>=2024.6"],
         # What benchmarks/ compares with; the releases are those that were measured.
         "benchmarks": [
             "adversarial-robustness-toolbox==1.20.1",

@@ -48,6 +48,9 @@ _TENSORFLOW_NAMES = {
     "EffectiveMarginRegularizer": "regularizers",
     "audit": "evaluation",
     "calibrate_rejection": "evaluation",
+    "export_litert": "serving",
+    "export_onnx": "serving",
+    "export_openvino": "serving",
     "export_saved_model": "serving",
 }
 

@@ -1,5 +1,7 @@
 """What a black box answers, as scores: labels, probabilities or scores, in NumPy."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 LABELS, PROBABILITIES, SCORES = "labels", "probabilities", "scores"
@@ -8,6 +10,22 @@ KINDS = (LABELS, PROBABILITIES, SCORES)
 CLOSE = 0.02
 # The smallest normal float32: its logarithm, about -87, is the lowest score of a probability.
 TINY = 1.1754944e-38
+
+
+def chosen(owner: str, what: str, name: str | None, names: Sequence[str]) -> str:
+    """The name asked for; else the only one, or `"scores"`, as exports of this package call them.
+
+    Raises:
+        ValueError: naming the `owner` and all names, if there is no such one or there are several.
+    """
+    if name is None and (len(names) == 1 or SCORES in names):
+        name = SCORES if SCORES in names else names[0]
+    if name is None or name not in names:
+        asked = f"has no {what} {name!r}" if name else f"has several {what}s"
+        raise ValueError(
+            f"{owner}: the model {asked}; it has {sorted(names)}. Pass one of them as `{what}`."
+        )
+    return name
 
 
 def kind_of(answer: np.ndarray) -> str:

@@ -2,15 +2,13 @@
 
 import os
 import pathlib
-from collections.abc import Sequence
 
 import numpy as np
 
+from keras_mmc.adapters._answers import chosen
 from keras_mmc.adapters._batches import in_batches_of, to_dtype
 from keras_mmc.adapters._digests import digest_of_files
 from keras_mmc.adapters.black_box import BlackBox
-
-_PREFERRED = "scores"
 
 
 def from_saved_model(
@@ -47,11 +45,11 @@ def from_saved_model(
     if not tf.saved_model.contains_saved_model(path):
         raise ValueError(f"from_saved_model: {str(path)!r} is no directory of a SavedModel.")
     loaded = tf.saved_model.load(str(path))
-    signature = _chosen("signature", signature, list(loaded.signatures))
+    signature = chosen("from_saved_model", "signature", signature, list(loaded.signatures))
     served = loaded.signatures[signature]
     inputs, outputs = served.structured_input_signature[1], served.structured_outputs
-    input = _chosen("input", input, list(inputs))
-    output = _chosen("output", output, list(outputs), _PREFERRED)
+    input = chosen("from_saved_model", "input", input, list(inputs))
+    output = chosen("from_saved_model", "output", output, list(outputs))
     spec = inputs[input]
 
     def ask(images: np.ndarray) -> np.ndarray:
@@ -63,16 +61,3 @@ def from_saved_model(
         return in_batches_of(spec.shape[0], ask, images)
 
     return BlackBox(predict, num_classes, digest=digest_of_files(path))
-
-
-def _chosen(what: str, name: str | None, names: Sequence[str], preferred: str = "") -> str:
-    """The name asked for; else the only one, or the preferred one."""
-    if name is None and (len(names) == 1 or preferred in names):
-        name = preferred if preferred in names else names[0]
-    if name is None or name not in names:
-        asked = f"has no {what} {name!r}" if name else f"has several {what}s"
-        raise ValueError(
-            f"from_saved_model: the SavedModel {asked}; it has {sorted(names)}. Pass one of them "
-            f"as `{what}`."
-        )
-    return name

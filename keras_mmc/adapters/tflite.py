@@ -4,17 +4,21 @@ import importlib
 import os
 import pathlib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from keras_mmc.adapters._answers import chosen
 from keras_mmc.adapters._batches import in_batches_of, to_dtype
 from keras_mmc.adapters._digests import digest_of_files
 from keras_mmc.adapters.black_box import BlackBox
 
 
-def from_tflite(path: str | os.PathLike[str], num_classes: int | None = None) -> BlackBox:
-    """A `.tflite` (LiteRT) file with one input and one output as a black box.
+def from_tflite(
+    path: str | os.PathLike[str], num_classes: int | None = None, output: str | None = None
+) -> BlackBox:
+    """A `.tflite` (LiteRT) file with one input as a black box.
 
     Its digest is the SHA-256 of the file. Quantized inputs and outputs are taken by their scale
     and zero point: images and answers are floats. A file that fixes its batch gets batches of that
@@ -23,27 +27,36 @@ def from_tflite(path: str | os.PathLike[str], num_classes: int | None = None) ->
     Args:
         path: the file.
         num_classes: number of classes; needed if the output is labels.
+        output: name of the output that answers, scores, probabilities or labels; without it the
+            only one, or `"scores"`, as `keras_mmc.export_litert` names them.
 
     Raises:
-        ValueError: if the file has several inputs or outputs, or is no such file.
+        ValueError: if there is no such file or output, or it has several inputs.
         ImportError: if there is no interpreter.
 
     Example:
-    >>> box = keras_mmc.adapters.from_tflite("model.tflite")
+    >>> box = keras_mmc.adapters.from_tflite("litert/model.tflite")
     >>> print(keras_mmc.audit(box, x_test, y_test, eps=8 / 255, suite="black_box"))
     """
     path = pathlib.Path(path)
+    return BlackBox(answering(path, output), num_classes, digest=digest_of_files(path))
+
+
+def answering(path: pathlib.Path, output: str | None = None) -> Callable[[np.ndarray], np.ndarray]:
+    """What a file answers at one of its outputs, as a function of float images `(n, ...)`.
+
+    Errors are those of `from_tflite`.
+    """
     if not path.is_file():
         raise ValueError(f"from_tflite: {str(path)!r} is no file.")
     interpreter = _interpreter(path)
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    if len(inputs) != 1 or len(outputs) != 1:
+    inputs, outputs = interpreter.get_input_details(), _outputs(interpreter)
+    if len(inputs) != 1:
         raise ValueError(
-            f"from_tflite: {str(path)!r} has {len(inputs)} inputs and {len(outputs)} outputs; one "
-            "of each is needed, images and scores, probabilities or labels. Convert a model with "
-            "those."
+            f"from_tflite: {str(path)!r} has {len(inputs)} inputs; one is needed, images. Convert "
+            "a model with one."
         )
-    (taken,), (given,) = inputs, outputs
+    (taken,), given = inputs, outputs[chosen("from_tflite", "output", output, list(outputs))]
     fixed = int(taken["shape_signature"][0])
 
     def ask(images: np.ndarray) -> np.ndarray:
@@ -55,11 +68,8 @@ def from_tflite(path: str | os.PathLike[str], num_classes: int | None = None) ->
         interpreter.invoke()
         return dequantized(interpreter.get_tensor(given["index"]), given)
 
-    def predict(images: np.ndarray) -> np.ndarray:
-        return in_batches_of(fixed if fixed > 0 else None, ask, images)
-
     interpreter.allocate_tensors()
-    return BlackBox(predict, num_classes, digest=digest_of_files(path))
+    return lambda images: in_batches_of(fixed if fixed > 0 else None, ask, images)
 
 
 def quantized(images: np.ndarray, details: dict[str, Any]) -> np.ndarray:
@@ -72,6 +82,13 @@ def dequantized(answer: np.ndarray, details: dict[str, Any]) -> np.ndarray:
     """What a tensor means: `x = scale * (q - zero_point)`, float32; as it is without a scale."""
     scale, zero_point = details["quantization"]
     return ((answer.astype("float32") - zero_point) * scale) if scale else answer
+
+
+def _outputs(interpreter: Any) -> dict[str, dict[str, Any]]:
+    """The outputs by the names that their signature gives, else by those of the tensors."""
+    for signature in interpreter.get_signature_list():
+        return interpreter.get_signature_runner(signature).get_output_details()
+    return {details["name"]: details for details in interpreter.get_output_details()}
 
 
 def _interpreter(path):

@@ -9,7 +9,7 @@ COMMANDS = {
     "audit": "Measure how robust trained classifiers are, under weak and under strong attacks.",
     "transfer": "Craft adversarial examples on every model and try them on every model.",
     "reproduce": "Run an experiment of one of the papers, its figures beside the measured ones.",
-    "export": "Export a trained .keras file as a SavedModel that plain TensorFlow serves.",
+    "export": "Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO.",
     "centers": "Write class centers to a file, and say how far apart they lie.",
 }
 """What each command does: the first line of its module."""

@@ -1,18 +1,20 @@
-"""Export a trained .keras file as a SavedModel that plain TensorFlow serves.
+"""Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO, all without this package.
 
   keras-mmc export --model=runs/train/mmc/model.keras --output_dir=serving/1
+  keras-mmc export --model=runs/train/mmc/model.keras --output_dir=phone --format=litert \
+      --quantize=int8 --data=mnist
   keras-mmc export --model=runs/mnist/mmc/model.keras --output_dir=serving/1 --data=mnist \
       --calibrate --false_rejection=0.01
 
-With --calibrate and --false_rejection the validation images of --data are used, those that `train`
-held out with the same --seed.
+With --calibrate, --false_rejection and --quantize=int8 the validation images of --data are used,
+those that `train` held out with the same --seed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from absl import flags
+from absl import app, flags
 
 import keras_mmc
 from keras_mmc.commands import image_flags, saved_models
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(image_flags)
 flags.DEFINE_string("model", None, "A .keras file.", required=True)
-flags.DEFINE_string("output_dir", None, "Directory of the SavedModel.", required=True)
+flags.DEFINE_string("output_dir", None, "Directory of what is exported.", required=True)
+flags.DEFINE_enum(
+    "format", "saved_model", ["saved_model", "onnx", "litert", "openvino"], "What to export."
+)
+flags.DEFINE_enum(
+    "quantize", None, ["dynamic", "int8"], "Keep the weights, or all, of --format=litert in 8 bits."
+)
 flags.DEFINE_list("class_names", None, "Names of the classes, such as cat,dog.")
 flags.DEFINE_boolean("calibrate", False, "Fit the temperature of the probabilities.")
 flags.DEFINE_float(
@@ -37,35 +45,50 @@ flags.DEFINE_float(
 flags.DEFINE_integer("seed", 0, "The seed that `train` had, which drew the validation images.")
 flags.DEFINE_boolean("overwrite", False, "Replace an earlier export in --output_dir.")
 
+_REPRESENTATIVE = 500  # images
+_RECIPES = {
+    "saved_model": """import tensorflow as tf
+serve = tf.saved_model.load("{path}").signatures["serving_default"]
+print(serve(images=tf.zeros((1, *{shape})))["label"])""",
+    "onnx": """import numpy, onnxruntime
+session = onnxruntime.InferenceSession("{path}/model.onnx")
+print(session.run(["label"], {{"images": numpy.zeros((1, *{shape}), "float32")}}))""",
+    "litert": """import numpy
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter("{path}/model.tflite").get_signature_runner()
+kind = run.get_input_details()["images"]["dtype"]
+print(run(images=numpy.zeros((1, *{shape}), kind))["scores"])""",
+    "openvino": """import numpy, openvino
+hint = {{"INFERENCE_PRECISION_HINT": "f32"}}  # else it may compute in 16 bits
+model = openvino.compile_model("{path}/model.xml", "CPU", hint)
+print(model(numpy.zeros((1, *{shape}), "float32"))["label"])""",
+}
+
 
 def main() -> None:
     """Load, calibrate, export and say how to use the result."""
+    if FLAGS.quantize and FLAGS.format != "litert":
+        raise app.UsageError(f"--quantize is for --format=litert; received {FLAGS.format}.")
     model, box = saved_models.load(FLAGS.model), image_flags.box()
-    calibrate, rejection, class_names = None, None, FLAGS.class_names
-    if FLAGS.calibrate or FLAGS.false_rejection is not None:
+    options: dict[str, Any] = {"class_names": FLAGS.class_names, "overwrite": FLAGS.overwrite}
+    if FLAGS.calibrate or FLAGS.false_rejection is not None or FLAGS.quantize == "int8":
         validation = _validation(model)
-        class_names = class_names or validation.class_names
-        calibrate = validation.x, validation.y
-    if calibrate and FLAGS.false_rejection is not None:
-        rejection = keras_mmc.calibrate_rejection(model, *calibrate, FLAGS.false_rejection, box=box)
-        calibrate = None
-        print(f"{rejection}\n")
-    path = keras_mmc.export_saved_model(
-        model,
-        FLAGS.output_dir,
-        class_names,
-        box=box,
-        calibrate=calibrate,
-        rejection=rejection,
-        overwrite=FLAGS.overwrite,
-    )
-    shape = ", ".join(map(str, model.input_shape[1:]))
-    print(
-        f"Wrote {path}. To use it without keras_mmc:\n\n"
-        "import tensorflow as tf\n"
-        f'serve = tf.saved_model.load("{path}").signatures["serving_default"]\n'
-        f"print(serve(images=tf.zeros((1, {shape})))['label'])"
-    )
+        options["class_names"] = FLAGS.class_names or validation.class_names
+        if FLAGS.false_rejection is not None:
+            options["rejection"] = keras_mmc.calibrate_rejection(
+                model, validation.x, validation.y, FLAGS.false_rejection, box=box
+            )
+            print(f"{options['rejection']}\n")
+        elif FLAGS.calibrate:
+            options["calibrate"] = validation.x, validation.y
+        if FLAGS.quantize == "int8":
+            options["representative"] = validation.x[:_REPRESENTATIVE]
+    if FLAGS.quantize:
+        options["quantize"] = FLAGS.quantize
+    export = getattr(keras_mmc, f"export_{FLAGS.format}")
+    path = export(model, FLAGS.output_dir, box=box, **options)
+    recipe = _RECIPES[FLAGS.format].format(path=path, shape=tuple(model.input_shape[1:]))
+    print(f"Wrote {path}. To use it without keras_mmc:\n\n{recipe}")
 
 
 def _validation(model: keras.Model) -> Images:

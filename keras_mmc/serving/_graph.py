@@ -32,14 +32,18 @@ class Served:
         box: `(low, high)`, where its images live.
         class_names: names of the classes.
         temperature: that of the softmax of the scores.
+        is_calibrated: whether it was fitted on images.
         threshold: largest `statistic` that is accepted; infinity accepts every image.
+        false_rejection: fraction of correctly classified images that it was to reject at most.
     """
 
     model: keras.Model
     box: tuple[float, float]
     class_names: tuple[str, ...]
     temperature: float
-    threshold: float = math.inf
+    is_calibrated: bool
+    threshold: float
+    false_rejection: float | None
 
     @property
     def image_shape(self) -> tuple:
@@ -51,6 +55,14 @@ class Served:
         """What says how far an image is from what the model knows, the larger the farther."""
         return statistic_of(self.model)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of all outputs."""
+        return (
+            *("scores", "probabilities", "label", "class_name"),
+            *(self.statistic, "accepted", "reason"),
+        )
+
     def answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """All outputs for float images `(N, ...)`, for any N."""
         # What is known of the shape would be taken for checked, and never be looked at.
@@ -60,9 +72,10 @@ class Served:
         # Some kernels fail on an empty batch.
         filling = tf.cast(shape[:1] == 0, tf.int32)
         filled = tf.concat([images, tf.zeros(tf.concat([filling, shape[1:]], 0))], 0)
-        return {name: value[: shape[0]] for name, value in self._answer(filled).items()}
+        return {name: value[: shape[0]] for name, value in self.answer_some(filled).items()}
 
-    def _answer(self, images):
+    def answer_some(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """All outputs for float images of the right shape, one or more."""
         low, high = self.box
         slack = _ROUNDING * (high - low)
         axes = list(range(1, images.shape.rank))

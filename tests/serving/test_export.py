@@ -10,100 +10,117 @@ import tensorflow as tf
 import keras_mmc
 
 SERVE = """
-import sys
+import importlib.machinery as machinery, sys
 
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "keras_mmc":
-            raise ImportError(f"{name} must not be needed for serving")
+class Without(machinery.PathFinder):
+    "What an environment has where neither this package nor Keras is installed."
 
-sys.meta_path.insert(0, Blocked())
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.split(".")[0] not in ("keras_mmc", "keras"):
+            return super().find_spec(name, path, target)
+
+sys.meta_path[:] = [machinery.BuiltinImporter, machinery.FrozenImporter, Without]
 import numpy as np, tensorflow as tf
-path, inputs, outputs = sys.argv[1:]
-served = tf.saved_model.load(path).signatures["serving_default"]
+inputs, *paths = sys.argv[1:]
 images = np.load(inputs)
-results = [served(images=tf.constant(x)) for x in (images, images[:1], images[:0])]
-many = served(images=tf.constant(np.tile(images, (200, 1, 1, 1))))["scores"]
-outputs_of_all = {name: value.numpy() for name, value in results[0].items()}
-outputs_of_all["class_name"] = outputs_of_all["class_name"].astype("S")
-np.savez(
-    outputs, first=results[1]["scores"], none=results[2]["scores"], many=many, **outputs_of_all
-)
+pixels = np.round(images * 255).astype("uint8")
+files = tf.stack([tf.io.encode_png(image) for image in pixels])
+for path in paths:
+    signatures = tf.saved_model.load(path).signatures
+    served = signatures["serving_default"]
+    results = [served(images=tf.constant(x)) for x in (images, images[:1], images[:0])]
+    many = served(images=tf.constant(np.tile(images, (200, 1, 1, 1))))["scores"]
+    outputs = {name: value.numpy() for name, value in results[0].items()}
+    outputs["class_name"] = outputs["class_name"].astype("S")
+    outputs |= {"first": results[1]["scores"], "none": results[2]["scores"], "many": many}
+    outputs["of_pixels"] = signatures["serving_uint8"](images=tf.constant(pixels))["scores"]
+    outputs["of_files"] = signatures["serving_bytes"](image_bytes=files)["scores"]
+    np.savez(f"{path}.npz", **outputs)
 """
+TIMES = {"first", "none", "many", "of_pixels", "of_files"}
 COMMON = {"scores", "probabilities", "label", "class_name", "accepted", "reason"}
-TIMES = {"first", "none", "many"}
+HEADS = {
+    "dense": keras.layers.Dense,
+    "centers": keras_mmc.MaxMahalanobisCenters,
+    "elastic": keras_mmc.ElasticCenters,
+    "learned": keras_mmc.LearnedCenters,
+    "quadratic": keras_mmc.QuadraticHead,
+    "dense_with_centers": keras_mmc.DenseWithCenters,
+    "differential": lambda _: keras_mmc.DifferentialHead(),
+}
+POLICIES = {"float32": HEADS, "mixed_bfloat16": HEADS, "mixed_float16": ["dense", "centers"]}
 
 
 @pytest.fixture
 def images(rng):
-    return rng.uniform(size=(5, 8, 8, 1)).astype("float32")
+    # Whole pixels, which every signature takes without rounding.
+    return (rng.integers(0, 256, (5, 8, 8, 1)) / 255).astype("float32")
 
 
-def serve(model, images, folder, run_python):
-    """Export, serve in a new process and return the outputs."""
-    keras_mmc.export_saved_model(model, folder / "serving" / "1")
+def serve(models, images, folder, run_fresh_python):
+    """Export models by name, serve them in one new process and return their outputs by name."""
+    for name, model in models.items():
+        keras_mmc.export_saved_model(model, folder / name)
     np.save(folder / "images.npy", images)
-    run_python(SERVE, folder / "serving" / "1", folder / "images.npy", folder / "out.npz")
-    return dict(np.load(folder / "out.npz"))
+    run_fresh_python(SERVE, folder / "images.npy", *(folder / name for name in models))
+    return {name: dict(np.load(folder / f"{name}.npz")) for name in models}
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_served_outputs_equal_the_model(policy, images, tmp_path, run_fresh_python):
-    """Fails if serving needs keras_mmc, or an output differs from the Keras model by 1e-5."""
-    keras.config.set_dtype_policy(policy)
-    model = keras_mmc.models.small_cnn(
-        (8, 8, 1), head=keras_mmc.MaxMahalanobisCenters(10), mean=0.3, std=0.4
-    )
-    out = serve(model, images, tmp_path, run_fresh_python)
-    scores = model.predict(images, verbose=0)
-    assert set(out) == COMMON | TIMES | {"distance"}
-    np.testing.assert_allclose(out["scores"], scores, rtol=1e-5)
-    np.testing.assert_allclose(out["first"], scores[:1], rtol=1e-5)
-    np.testing.assert_allclose(out["many"], np.tile(scores, (200, 1)), rtol=1e-5)
-    assert out["none"].shape == (0, 10)
-    np.testing.assert_array_equal(out["label"], scores.argmax(axis=1))
-    np.testing.assert_allclose(out["distance"], np.sqrt(-2 * scores.max(axis=1)), rtol=1e-5)
-    # Centers lie 10 sqrt(20 / 9) apart, a gap of scores of 1000 / 9; the temperature is a tenth.
-    heated = (scores - scores.max(axis=1, keepdims=True)) / (100 / 9)
-    exponentials = np.exp(heated.astype("float64"))
-    softmax = exponentials / exponentials.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(out["probabilities"], softmax, rtol=1e-4, atol=1e-6)
-    assert out["label"].dtype == np.int32
+@pytest.fixture(scope="module")
+def every_head():
+    """A small network with each head under each policy; the heads are not as they began."""
+    models, rng = {}, np.random.default_rng(1)
+    for policy, names in POLICIES.items():
+        keras.config.set_dtype_policy(policy)
+        for name in names:
+            head = HEADS[name](10, dtype="float32") if name == "dense" else HEADS[name](10)
+            layers = [keras.layers.Rescaling(2.0, -1.0), keras.layers.Flatten()]
+            layers += [keras.layers.Dense(12), head]
+            models[f"{name}-{policy}"] = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+            head.set_weights([w + rng.normal(0, 0.05, w.shape) for w in head.get_weights()])
+    keras.config.set_dtype_policy("float32")
+    return models
 
 
-def test_distance_to_elastic_centers(images, tmp_path, run_python):
-    """Fails if the price of an offset passes for a distance of the features."""
-    head = keras_mmc.ElasticCenters(10, scale=2.0, alpha=0.1)
-    model = keras_mmc.models.small_cnn((8, 8, 1), head=head)
-    head.offsets.assign(np.random.default_rng(1).normal(size=(10, 256)) / 16)
-    served = serve(model, images, tmp_path, run_python)
-    features = keras.Model(model.input, head.input).predict(images, verbose=0)
-    centers = keras.ops.convert_to_numpy(head.centers)
-    nearest = centers[model.predict(images, verbose=0).argmax(axis=1)]
-    expected = np.linalg.norm(features - nearest, axis=1)
-    np.testing.assert_allclose(served["distance"], expected, rtol=1e-3)
+def test_served_outputs_equal_the_model(every_head, images, tmp_path, run_fresh_python):
+    """Fails if serving needs us or Keras, or scores differ by 1e-5, for any head and policy."""
+    for name, found in serve(every_head, images, tmp_path, run_fresh_python).items():
+        scores = every_head[name].predict(images, verbose=0)
+        close = {"atol": 1e-5 * abs(scores).max(), "rtol": 0, "err_msg": name}
+        np.testing.assert_allclose(found["scores"], scores, **close)
+        np.testing.assert_allclose(found["first"], scores[:1], **close)
+        np.testing.assert_allclose(found["many"], np.tile(scores, (200, 1)), **close)
+        np.testing.assert_allclose(found["of_pixels"], scores, **close)
+        np.testing.assert_array_equal(found["of_files"], found["of_pixels"])
+        assert found["none"].shape == (0, scores.shape[1])
+        np.testing.assert_array_equal(found["label"], scores.argmax(axis=1))
+        assert found["label"].dtype == np.int32
+        heated = scores / keras_mmc.adapters.structure.softmax_temperature(every_head[name])
+        exponentials = np.exp(heated.astype("float64") - heated.max(axis=1, keepdims=True))
+        softmax = exponentials / exponentials.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(found["probabilities"], softmax, rtol=1e-3, atol=1e-5)
+        head, nearest = every_head[name].layers[-1], scores.argmax(axis=1)
+        if name.startswith(("centers", "elastic", "learned")):
+            features = keras.Model(every_head[name].inputs, head.input).predict(images, verbose=0)
+            away = features.astype("float32") - keras.ops.convert_to_numpy(head.centers)[nearest]
+            assert set(found) == COMMON | TIMES | {"distance"}
+            np.testing.assert_allclose(found["distance"], np.linalg.norm(away, axis=1), rtol=1e-3)
+        else:
+            assert set(found) == COMMON | TIMES | {"one_minus_max_probability"}
+            unsure = 1 - found["probabilities"].max(axis=1)
+            np.testing.assert_allclose(found["one_minus_max_probability"], unsure, atol=1e-6)
 
 
-def test_a_dense_head_has_no_distance(images, tmp_path, run_python):
-    """Fails if a distance is invented for logits."""
-    model = keras_mmc.models.small_cnn((8, 8, 1), num_classes=10)
-    out = serve(model, images, tmp_path, run_python)
-    assert set(out) == COMMON | TIMES | {"one_minus_max_probability"}
-    np.testing.assert_allclose(out["scores"], model.predict(images, verbose=0), atol=1e-5)
-    expected = 1 - out["probabilities"].max(axis=1)
-    np.testing.assert_allclose(out["one_minus_max_probability"], expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("wrap", [lambda model: model, keras_mmc.AdversarialModel])
-def test_a_softmax_is_not_applied_twice(wrap, images, tmp_path, run_python):
+def test_a_softmax_is_not_applied_twice(images, tmp_path, run_fresh_python):
     """Fails unless probabilities are those of the model, and an AdversarialModel its classifier."""
     plain = keras_mmc.models.small_cnn((8, 8, 1), num_classes=10)
     softmax = keras.Model(plain.input, keras.layers.Softmax()(plain.output))
-    model = softmax if wrap is not keras_mmc.AdversarialModel else wrap(plain)
-    served = serve(model, images, tmp_path, run_python)
-    np.testing.assert_allclose(served["scores"], plain.predict(images, verbose=0), atol=1e-5)
+    models = {"softmax": softmax, "adversarial": keras_mmc.AdversarialModel(plain)}
     expected = softmax.predict(images, verbose=0)
-    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-6)
+    for found in serve(models, images, tmp_path, run_fresh_python).values():
+        np.testing.assert_allclose(found["scores"], plain.predict(images, verbose=0), atol=1e-5)
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
 
 
 def test_an_earlier_export_is_kept_unless_told_otherwise(tmp_path):
