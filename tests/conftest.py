@@ -56,13 +56,18 @@ def counting():
 
 
 @pytest.fixture(scope="session")
-def process(tmp_path_factory):
-    """Run a program in a new process: a fork of one that has imported the libraries."""
+def process(tmp_path_factory, need):
+    """Run a program in a new process: a fork of one that has imported the libraries.
+
+    A test of another backend is skipped where that is not installed.
+    """
     place = tmp_path_factory.mktemp("processes")
     paths = {"stdout": str(place / "stdout"), "stderr": str(place / "stderr")}
     servers = {}
 
     def run(*arguments, backend="tensorflow"):
+        if backend != "tensorflow":
+            need(backend, "backends")
         if backend not in servers:
             servers[backend] = subprocess.Popen(
                 [sys.executable, ROOT / "tests" / "process_server.py"],
@@ -158,7 +163,6 @@ def need():
 
 
 @pytest.fixture(params=["jax", "torch"])
-def other_backend(request, need):
+def other_backend(request):
     """Another Keras backend."""
-    need(request.param, "backends")
     return request.param

@@ -7,12 +7,17 @@ import pytest
 
 from tests.conftest import ROOT
 
+# What a guide may use that is not there without an extra.
+NEEDED = {"export_onnx": ("onnxruntime", "onnx"), "export_litert": ("ai_edge_litert", "litert")}
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
-def test_a_guide_runs(guide, run_python, tmp_path, monkeypatch):
+def test_a_guide_runs(guide, run_python, need, tmp_path):
     """Fails if code that a reader copies raises, or what it asserts of robustness is not so."""
+    for used, (module, extra) in NEEDED.items():
+        if used in guide.read_text(encoding="utf-8"):
+            need(module, extra)
     code = f"""
 import os, sys
 sys.path.insert(0, r"{ROOT / "docs"}")
