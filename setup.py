@@ -24,6 +24,7 @@ setup(
         "keras_mmc": ["py.typed"],
         "keras_mmc.experiments": ["page.html"],
         "keras_mmc.plotting": ["templates/*"],
+        "keras_mmc.serving.http": ["static/*"],
     },
     entry_points={"console_scripts": ["keras-mmc = keras_mmc.commands.line:main"]},
     install_requires=[
@@ -46,12 +47,14 @@ setup(
     ],
     extras_require={
         "test": [
+            "httpx>=0.27",
             "hypothesis>=6.100",
             "import-linter>=2.6",
             "mypy>=1.15",
             "pytest>=8.0",
             "pytest-xdist>=3.5",
             "ruff>=0.8",
+            "selenium>=4.20",
         ],
         "dev": ["pre-commit>=4.0"],
         # The other Keras backends, to test that the core runs on them.
@@ -62,6 +65,14 @@ setup(
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16"],
         "litert": ["ai-edge-litert>=1.2"],
         "openvino": ["openvino>=2024.6"],
+        # `keras-mmc serve`.
+        "serve": [
+            "anyio>=4.4",
+            "pillow>=10.3",
+            "prometheus-client>=0.20",
+            "starlette>=0.40",
+            "uvicorn>=0.30",
+        ],
         # What benchmarks/ compares with; the releases are those that were measured.
         "benchmarks": [
             "adversarial-robustness-toolbox==1.20.1",

@@ -10,6 +10,7 @@ COMMANDS = {
     "transfer": "Craft adversarial examples on every model and try them on every model.",
     "reproduce": "Run an experiment of one of the papers, its figures beside the measured ones.",
     "export": "Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO.",
+    "serve": "Serve an exported classifier over HTTP, with a page to try it and to attack it.",
     "centers": "Write class centers to a file, and say how far apart they lie.",
 }
 """What each command does: the first line of its module."""

@@ -1,4 +1,6 @@
-"""Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO, all without this package.
+"""Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO.
+
+What it writes needs neither this package nor Keras.
 
   keras-mmc export --model=runs/train/mmc/model.keras --output_dir=serving/1
   keras-mmc export --model=runs/train/mmc/model.keras --output_dir=phone --format=litert \

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from keras_mmc._choices import DATASETS
+from keras_mmc.commands import box_flag
+from keras_mmc.commands.box_flag import box as box
 
 if TYPE_CHECKING:
     import keras
 
 FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(box_flag)
 flags.DEFINE_string(
     "data",
     "digits",
@@ -21,12 +24,6 @@ flags.DEFINE_string(
     "or a .npz file with x and y, or with x_train, y_train, x_test and y_test.",
 )
 flags.DEFINE_alias("dataset", "data")
-flags.DEFINE_list(
-    "box",
-    ["0", "1"],
-    "Lowest and highest value of an image. Pixels from 0 to 255 are scaled into it; 0,255 keeps "
-    "them.",
-)
 flags.DEFINE_list(
     "image_size",
     None,
@@ -38,32 +35,17 @@ def _is_file(path):
     return path.suffix == ".npz" and path.is_file()
 
 
-def _is_box(given):
-    try:
-        low, high = map(float, given)
-    except ValueError:
-        return False
-    return float("-inf") < low < high < float("inf")
-
-
 flags.register_validator(
     "data",
     lambda data: data in DATASETS or pathlib.Path(data).is_dir() or _is_file(pathlib.Path(data)),
     message=f"it must be one of {', '.join(DATASETS)}, a folder that exists, or a .npz file that "
     "exists",
 )
-flags.register_validator("box", _is_box, message="two numbers are needed, the lower first: 0,255")
 flags.register_validator(
     "image_size",
     lambda size: size is None or (len(size) == 2 and all(n.isdigit() and int(n) for n in size)),
     message="height and width are needed, such as 64,64",
 )
-
-
-def box() -> tuple[float, float]:
-    """Lowest and highest value of an image."""
-    low, high = map(float, FLAGS.box)
-    return low, high
 
 
 def image_size() -> tuple[int, int] | None:

@@ -58,9 +58,10 @@ class Served:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of all outputs."""
+        distances = ("distances",) if distances_of(self.model) else ()
         return (
             *("scores", "probabilities", "label", "class_name"),
-            *(self.statistic, "accepted", "reason"),
+            *(*distances, self.statistic, "accepted", "reason"),
         )
 
     def answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -85,27 +86,27 @@ class Served:
         known = tf.reduce_all(tf.math.is_finite(scores), axis=-1)
         label = tf.argmax(scores, axis=-1, output_type=tf.int32)
         probabilities = tf.nn.softmax(scores / self.temperature)
-        far = self._statistic(scores, probabilities, label)
+        to_centers = distances_of(self.model)
+        if to_centers is None:
+            to_each = {}
+            far = 1 - tf.reduce_max(probabilities, axis=-1)
+        else:
+            to_each = {"distances": to_centers(scores)}
+            far = tf.gather(to_each["distances"], label, batch_dims=1)
         reason = tf.where(far > self.threshold, _REJECTED, 0)
         for fits, code in ((known, _NO_SCORES), (inside, _OUTSIDE), (finite, _NOT_FINITE)):
             reason = tf.where(fits, reason, code)
         answered = (reason == 0) | (reason == _REJECTED)
         names = tf.constant(self.class_names)
+        rows = {"scores": scores, "probabilities": probabilities, **to_each}
         return {
-            "scores": tf.where(answered[:, None], scores, math.nan),
-            "probabilities": tf.where(answered[:, None], probabilities, math.nan),
+            **{name: tf.where(answered[:, None], row, math.nan) for name, row in rows.items()},
             "label": tf.where(answered, label, -1),
             "class_name": tf.where(answered, tf.gather(names, label), ""),
             self.statistic: tf.where(answered, far, math.nan),
             "accepted": reason == 0,
             "reason": reason,
         }
-
-    def _statistic(self, scores, probabilities, label):
-        to_centers = distances_of(self.model)
-        if to_centers is not None:
-            return tf.gather(to_centers(scores), label, batch_dims=1)
-        return 1 - tf.reduce_max(probabilities, axis=-1)
 
     def endpoints(self) -> dict[str, tuple[Callable, tf.TensorSpec]]:
         """By the name of a signature, its function and what goes in."""

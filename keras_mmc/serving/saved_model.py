@@ -37,8 +37,9 @@ def export_saved_model(
     * `scores` `(N, K)`, float32, and `probabilities` `(N, K)`, the softmax of scores divided by the
       temperature: that which is best on `calibrate`, or that of `rejection`, or the head's own;
     * `label` `(N,)`, int32, the class of the largest score, and `class_name` `(N,)`, its name;
-    * `distance` `(N,)`, float32, the distance of the features to the predicted center, for a head
-      that gives distances; for others `one_minus_max_probability`;
+    * `distances` `(N, K)` and `distance` `(N,)`, float32, those of the features to each center and
+      to the predicted one, for a head that gives distances; for others
+      `one_minus_max_probability` `(N,)`;
     * `accepted` `(N,)`, bool, and `reason` `(N,)`, int32, why not: a code of
       `keras_mmc.serving.REASONS`.
 

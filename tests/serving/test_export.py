@@ -104,8 +104,13 @@ def test_served_outputs_equal_the_model(every_head, images, tmp_path, run_fresh_
         if name.startswith(("centers", "elastic", "learned")):
             features = keras.Model(every_head[name].inputs, head.input).predict(images, verbose=0)
             away = features.astype("float32") - keras.ops.convert_to_numpy(head.centers)[nearest]
-            assert set(found) == COMMON | TIMES | {"distance"}
+            assert set(found) == COMMON | TIMES | {"distance", "distances"}
             np.testing.assert_allclose(found["distance"], np.linalg.norm(away, axis=1), rtol=1e-3)
+            other = (nearest + 1) % 10
+            away += keras.ops.convert_to_numpy(head.centers)[nearest]
+            away -= keras.ops.convert_to_numpy(head.centers)[other]
+            found_other = np.take_along_axis(found["distances"], other[:, None], 1)[:, 0]
+            np.testing.assert_allclose(found_other, np.linalg.norm(away, axis=1), rtol=1e-3)
         else:
             assert set(found) == COMMON | TIMES | {"one_minus_max_probability"}
             unsure = 1 - found["probabilities"].max(axis=1)

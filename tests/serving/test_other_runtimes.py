@@ -82,7 +82,9 @@ def test_answers_are_those_of_the_model(format, images, tmp_path):
     heated = np.exp((scores - scores.max(axis=1, keepdims=True)) / rejection.temperature)
     softmax = heated / heated.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found["probabilities"], softmax, rtol=1e-3, atol=1e-6)
-    assert set(found) == {*["scores", "probabilities", "label", "distance", "accepted", "reason"]}
+    assert set(found) == {
+        *["scores", "probabilities", "label", "distance", "distances", "accepted", "reason"]
+    }
     one = run(format, path, images[:1])
     np.testing.assert_allclose(one["scores"], scores[:1], atol=1e-5 * abs(scores).max())
     images[1, 2, 3], images[4, 0, 0] = np.nan, 2.5

@@ -1,0 +1,1 @@
+"""Exported classifiers behind HTTP, with a page; needs the extra `serve`."""
