@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from keras_mmc.datasets import load_arrays
 
 
@@ -17,6 +19,28 @@ def test_what_it_prints_serves(networks, run_script, tmp_path):
     served = subprocess.run([sys.executable, "-c", recipe], capture_output=True, text=True)
     assert served.returncode == 0, served.stderr[-3000:]
     assert "tf.Tensor(" in served.stdout
+
+
+@pytest.mark.parametrize(
+    ("format", "module"),
+    [("onnx", "onnxruntime"), ("litert", "ai_edge_litert"), ("openvino", "openvino")],
+)
+def test_other_runtimes_are_shown_how(
+    format, module, need, networks, run_script, run_python, tmp_path
+):
+    """Fails if a file of another runtime is missing, or the recipe for it does not run."""
+    need(module, format)
+    flags = [f"--model={networks['mmc']}", f"--output_dir={tmp_path / '1'}", f"--format={format}"]
+    done = run_script("export", *flags, *(["--quantize=int8"] if format == "litert" else []))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert run_python(done.stdout.split("\n\n", 1)[1]).strip()
+
+
+def test_8_bits_are_for_litert(networks, refusals, tmp_path):
+    """Fails if a flag that does nothing is taken."""
+    flags = [f"--model={networks['mmc']}", f"--output_dir={tmp_path / '1'}", "--quantize=int8"]
+    (told,) = refusals("export", flags)
+    assert "--quantize is for --format=litert" in told
 
 
 def test_what_is_calibrated_is_in_the_export(networks, run_script, refusals, tmp_path):
