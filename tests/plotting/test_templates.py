@@ -87,6 +87,24 @@ def test_contrast_in_both_schemes():
     assert not re.search(r"#[0-9a-f]{3,6}\b", rest)  # every color is one of these
 
 
+def test_contrast_of_the_page_of_the_service():
+    """Fails if a color of its text falls below 4.5 to 1, or one of a bar or outline below 3 to 1."""
+    style = (ROOT / "keras_mmc/serving/http/static/page.css").read_text(encoding="utf-8")
+    light, dark = (
+        dict(re.findall(r"--(\w+): (#\w{6})", part))
+        for part in re.findall(r":root {(.*?)}", style, re.S)[:2]
+    )
+    assert light.keys() == dark.keys()
+    for colors in (light, dark):
+        for name in ("text", "muted", "good", "bad"):
+            assert contrast(colors[name], colors["paper"]) >= 4.5, name
+        for name in ("text", "muted"):
+            assert contrast(colors[name], colors["soft"]) >= 4.5, name
+        for name in ("bar", "focus", "muted"):
+            assert contrast(colors[name], colors["paper"]) >= 3, name
+    assert not re.search(r"#[0-9a-f]{3,6}\b", style[style.index("body {") :])
+
+
 def test_text_is_large_enough_and_nothing_has_a_fixed_width():
     """Fails if text of a chart is below 11 px, or a width in pixels may overflow a phone."""
     sizes = re.findall(r"font-size: ([\d.]+)(px|rem)", STYLE)
