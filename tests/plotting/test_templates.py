@@ -88,7 +88,7 @@ def test_contrast_in_both_schemes():
 
 
 def test_contrast_of_the_page_of_the_service():
-    """Fails if a color of its text falls below 4.5 to 1, or one of a bar or outline below 3 to 1."""
+    """Fails if a color of its text is below 4.5 to 1, or one of a bar or outline below 3 to 1."""
     style = (ROOT / "keras_mmc/serving/http/static/page.css").read_text(encoding="utf-8")
     light, dark = (
         dict(re.findall(r"--(\w+): (#\w{6})", part))
