@@ -26,7 +26,7 @@ $(VENV)/bin/python:
 	$(RUN) -m pip install --quiet --upgrade pip
 
 $(VENV)/.installed: setup.py $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --editable .
+	$(RUN) -m pip install --quiet --editable ".[datasets,plots]"
 	touch $@
 
 $(VENV)/.installed-$(EXTRAS): setup.py $(VENV)/bin/python

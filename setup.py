@@ -9,6 +9,13 @@ HERE = pathlib.Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "keras_mmc/_version.py").read_text(encoding="utf-8")
 )[1]
+DATASETS = [
+    # tensorflow-datasets imports importlib_resources without requiring it.
+    "importlib_resources",
+    "scikit-learn>=1.4",
+    "tensorflow-datasets>=4.9.4",
+]
+PLOTS = ["matplotlib>=3.8", "tensorboard>=2.18"]
 
 setup(
     name="keras_mmc",
@@ -17,6 +24,7 @@ setup(
     "robustness audits for Keras 3",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The keras_mmc authors",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["keras_mmc", "keras_mmc.*"]),
@@ -27,26 +35,28 @@ setup(
         "keras_mmc.serving.http": ["static/*"],
     },
     entry_points={"console_scripts": ["keras-mmc = keras_mmc.commands.line:main"]},
+    # What the losses, heads, defenses, attacks and audits import. cleverhans brings matplotlib,
+    # which they do without.
     install_requires=[
         "absl-py>=1.4",
         "cleverhans>=4.0.0",
         "filelock>=3.16",
-        # tensorflow-datasets imports importlib_resources without requiring it.
-        "importlib_resources",
         "jinja2>=3.1",
         "keras>=3.10",
         "markupsafe>=2.0",
-        "matplotlib>=3.8",
         "numpy>=1.26",
-        "scikit-learn>=1.4",
         "scipy>=1.11",
-        "tensorboard>=2.18",
         "tensorflow>=2.18",
-        "tensorflow-datasets>=4.9.4",
         "threadpoolctl>=3.1",
     ],
     extras_require={
+        # Known data sets by name, digits among them; arrays and folders of images need none of it.
+        "datasets": DATASETS,
+        # Pictures of curves and features, and logs for TensorBoard.
+        "plots": PLOTS,
         "test": [
+            *DATASETS,
+            *PLOTS,
             "httpx>=0.27",
             "hypothesis>=6.100",
             "import-linter>=2.6",
@@ -75,6 +85,7 @@ setup(
         ],
         # What benchmarks/ compares with; the releases are those that were measured.
         "benchmarks": [
+            *DATASETS,
             "adversarial-robustness-toolbox==1.20.1",
             "foolbox==3.3.4",
             "torch>=2.2",
@@ -83,6 +94,7 @@ setup(
     },
     classifiers=[
         "Programming Language :: Python :: 3",
+        "Typing :: Typed",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

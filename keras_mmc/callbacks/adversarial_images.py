@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from keras_mmc._extras import require
 from keras_mmc._files import PathLike
 from keras_mmc.attacks import Attack
 from keras_mmc.callbacks.base import SubsetCallback
@@ -32,6 +33,7 @@ class AdversarialImages(SubsetCallback):
         y, attack, every: as for `RobustAccuracy`.
 
     Raises:
+        ImportError: if TensorBoard is not installed.
         ValueError: if an argument does not fit.
 
     Example:
@@ -43,6 +45,7 @@ class AdversarialImages(SubsetCallback):
     def __init__(
         self, log_dir: PathLike, x: ArrayLike, y: ArrayLike, attack: Attack, every: int = 1
     ):
+        require("tensorboard", "plots", "AdversarialImages")
         super().__init__(attack, x, y, every, batch_size=_MOST_IMAGES)
         self.log_dir = pathlib.Path(log_dir)
         if self.x.ndim != 4 or self.x.shape[-1] not in (1, 3) or len(self.x) > _MOST_IMAGES:

@@ -9,10 +9,11 @@ import zipfile
 
 from absl import app, flags, logging
 
+from keras_mmc._extras import MissingPackageError
 from keras_mmc.commands import COMMANDS
 
 # What a user can mend. All else is a bug and keeps its traceback.
-MISTAKES = (ValueError, OSError, zipfile.BadZipFile, app.UsageError)
+MISTAKES = (ValueError, OSError, MissingPackageError, zipfile.BadZipFile, app.UsageError)
 _HELP = ("--help", "-help", "--helpshort", "-h")
 _MISTAKEN = 2  # the exit code
 

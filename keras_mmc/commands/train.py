@@ -11,8 +11,9 @@ Each network gets a folder of its own below --output_dir with model.keras, histo
 logs (logs/) and a picture of the features around their centers (features.png); with a defense also
 best.keras, the epoch with the highest robust accuracy on validation images. Beside these folders
 are the flags (flags.txt), the table (comparison.csv) and the validation accuracy against epochs and
-seconds (epochs.png, seconds.png). The results appear when the run is complete; until then they are
-in <output_dir>.partial/new, where TensorBoard can follow them.
+seconds (epochs.png, seconds.png). Without the packages of `pip install 'keras_mmc[plots]'` a run
+leaves out pictures and logs, and says so. The results appear when the run is complete; until then
+they are in <output_dir>.partial/new, where TensorBoard can follow them.
 
 A tenth of the training images, drawn by --seed, is held out for validation. Where the data come
 without test images, as folders do, the table is of that tenth, and says so.
@@ -23,6 +24,7 @@ import pathlib
 
 from absl import flags
 
+from keras_mmc._extras import is_installed
 from keras_mmc.commands import (
     data_flags,
     defense_flags,
@@ -61,6 +63,13 @@ def main() -> None:
 
     keras.config.set_dtype_policy(FLAGS.mixed_precision)
     runs = training.chosen_runs()
+    parts = {"matplotlib.figure": "pictures", "tensorboard": "TensorBoard logs"}
+    absent = [what for module, what in parts.items() if not is_installed(module)]
+    if absent:
+        print(
+            f"This run has no {' and no '.join(absent)}; to get them, `pip install "
+            "'keras_mmc[plots]'`."
+        )
     with run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite) as directory:
         data = data_flags.load()
         rows = training.train_all(runs, data, directory)

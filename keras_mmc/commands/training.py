@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl import flags
 
 import keras_mmc
+from keras_mmc._extras import is_installed
 from keras_mmc.commands import (
     defense_flags,
     loss_flags,
@@ -75,7 +76,8 @@ def train_all(runs: list[Run], data: TrainingData, directory: pathlib.Path) -> l
         )
         row, curves[run.name] = train(run, data, directory / run.name)
         rows.append(row)
-    draw_curves(curves, directory)
+    if is_installed("matplotlib.figure"):
+        draw_curves(curves, directory)
     return rows
 
 
@@ -106,6 +108,8 @@ def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[s
         metrics=["accuracy"],
     )
     directory.mkdir()
+    has_tensorboard = is_installed("tensorboard")
+    logs = [keras.callbacks.TensorBoard(directory / "logs")] if has_tensorboard else []
     times, cpu_start = EpochTimes(), time.process_time()
     history = trained.fit(
         batches["train"],
@@ -116,7 +120,7 @@ def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[s
         callbacks=[
             keras_mmc.callbacks.StopOnNonFinite(),
             keras.callbacks.CSVLogger(directory / "history.csv"),
-            keras.callbacks.TensorBoard(directory / "logs"),
+            *logs,
             times,
             *defense_flags.build_callbacks(directory),
         ],
@@ -133,13 +137,14 @@ def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[s
     labels = data.splits["test"].y
     found = features.features_of(model, batches["test"])
     distances = keras_mmc.metrics.class_distances(found, labels)
-    keras_mmc.plotting.plot_features(
-        directory / "features.png",
-        found,
-        labels,
-        features.centers_of(model, found, labels),
-        f"{loss}: test features of {model.name} on {pathlib.Path(FLAGS.data).name}",
-    )
+    if is_installed("matplotlib.figure"):
+        keras_mmc.plotting.plot_features(
+            directory / "features.png",
+            found,
+            labels,
+            features.centers_of(model, found, labels),
+            f"{loss}: test features of {model.name} on {pathlib.Path(FLAGS.data).name}",
+        )
     row = {
         "loss": run.name,
         "head": head,

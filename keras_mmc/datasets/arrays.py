@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_mmc import _choices
+from keras_mmc._extras import require
 
 SPLITS = ("train", "validation", "test")
 _DIGITS_TEST_SIZE = 360
@@ -65,6 +66,10 @@ def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.nd
             images, drawn by `seed`; "train" is the rest.
         seed: seed of the validation draw.
 
+    Raises:
+        ImportError: if the package that loads it is not installed.
+        ValueError: for an unknown name or split.
+
     Example:
     >>> x, y = keras_mmc.datasets.load_arrays("digits", "test")
     >>> x.shape
@@ -86,13 +91,10 @@ def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.nd
 def _read(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels as stored and labels of the official split."""
     if name == "digits":
-        from sklearn.datasets import load_digits  # 1 s to import, only needed here
-
-        data = load_digits()
+        data = require("sklearn.datasets", "datasets", 'The data set "digits"').load_digits()
         # In the order of the set the last images are from writers who wrote no other images.
         part = slice(-_DIGITS_TEST_SIZE, None) if split == "test" else slice(-_DIGITS_TEST_SIZE)
         return data.images[part, ..., np.newaxis], data.target[part]
-    import tensorflow_datasets as tfds  # 2 s to import, only needed here
-
+    tfds = require("tensorflow_datasets", "datasets", f'The data set "{name}"')
     data = tfds.load(name, split=split, batch_size=-1, shuffle_files=False)
     return data["image"].numpy(), data["label"].numpy()

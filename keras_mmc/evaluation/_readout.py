@@ -1,14 +1,14 @@
 """The linear readout of the binarization test."""
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
+from scipy.special import expit
 
 # Where the readout's boundary lies between the outermost inner image (0) and the boundary image
 # (1): close to the latter, so that chance does not find what an attack should.
 _CLOSENESS = 0.9
+# Weight of the squared kernel in the sum of the losses: the images are to be separated.
+_SHRINKAGE = 1e-6
 
 
 def readout_of(features: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.float32] | None:
@@ -27,12 +27,7 @@ def readout_of(features: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
     spread = features.std(axis=0)
     spread[spread == 0] = 1
     standard = (features - features.mean(axis=0)) / spread
-    fit = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000)
-    with warnings.catch_warnings():
-        # Whether the images are separated is looked at below.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fit.fit(standard, np.arange(len(standard)) == len(standard) - 1)
-    kernel = fit.coef_[0] / spread
+    kernel = logistic_regression(standard, np.arange(len(standard)) == len(standard) - 1) / spread
     heights = features @ kernel
     outermost, boundary = heights[:-1].max(), heights[-1]
     if boundary <= outermost:
@@ -40,3 +35,27 @@ def readout_of(features: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
     bias = -(outermost + _CLOSENESS * (boundary - outermost))
     stretch = np.ptp(scores) / (2 * np.abs(heights + bias).max())
     return (stretch * kernel).astype("float32"), np.float32(stretch * bias)
+
+
+def logistic_regression(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The kernel `(d,)` of a logistic regression with a bias, both classes of equal weight.
+
+    Args:
+        x: samples `(n, d)`, float64.
+        y: booleans `(n,)`, both of which occur.
+    """
+    sign = np.where(y, 1.0, -1.0)
+    weights = np.where(y, 0.5 / y.sum(), 0.5 / (~y).sum())
+    shrinkage = _SHRINKAGE / len(x)
+
+    def loss_and_gradient(parameters):
+        kernel, bias = parameters[:-1], parameters[-1]
+        heights = sign * (x @ kernel + bias)
+        slopes = -weights * sign * expit(-heights)
+        loss = weights @ np.logaddexp(0, -heights) + shrinkage / 2 * kernel @ kernel
+        return loss, np.append(slopes @ x + shrinkage * kernel, slopes.sum())
+
+    # Where it ends before the minimum, the kernel may separate the images all the same.
+    options = {"maxiter": 1000, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
+    start = np.zeros(x.shape[1] + 1)
+    return minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options).x[:-1]

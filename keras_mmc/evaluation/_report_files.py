@@ -24,7 +24,7 @@ _ROWS: dict[str, type] = {
 
 def write_files(report: Any, directory: pathlib.Path) -> None:
     """Write facts, page and arrays of an `AuditReport`."""
-    # Draws pictures, so it imports matplotlib, which nothing else here needs.
+    # Audits that are not saved do without the templates.
     from keras_mmc.plotting import audit_page
 
     facts = report.to_dict()

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 from keras_mmc._arrays import check_scores
 from keras_mmc.attacks import Runner
@@ -91,6 +91,8 @@ def detection_auc(
         return _CONFIDENCES[score](scores)
 
     clean, adversarial = confidence(x_clean), confidence(x_adv)
-    is_clean = np.repeat([1, 0], [len(clean), len(adversarial)])
-    auc = roc_auc_score(is_clean, np.concatenate([clean, adversarial]))
+    # The ranks of the clean images, less those they have among themselves, count the pairs.
+    ranks = rankdata(np.concatenate([clean, adversarial]))[: len(clean)]
+    pairs = ranks.sum() - len(clean) * (len(clean) + 1) / 2
+    auc = pairs / (len(clean) * len(adversarial))
     return DetectionAUC(float(auc), score, len(clean), len(adversarial))

@@ -5,6 +5,7 @@ Only the module of an experiment that is asked for is imported.
 
 import importlib
 
+from keras_mmc._extras import require
 from keras_mmc.experiments.base import Experiment
 
 MODULES = {
@@ -28,6 +29,12 @@ MODULES = {
 
 
 def load(name: str) -> Experiment:
-    """An experiment by name, a key of `MODULES`."""
+    """An experiment by name, a key of `MODULES`.
+
+    Raises:
+        ImportError: if what it draws its pictures or loads its data with is not installed.
+    """
+    require("matplotlib.figure", "plots", f"The experiment {name}")
+    require("sklearn", "datasets", f"The experiment {name}")
     module = importlib.import_module(f"keras_mmc.experiments.{MODULES[name]}")
     return module.EXPERIMENTS[name]

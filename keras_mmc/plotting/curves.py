@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 
-import matplotlib.figure
-import matplotlib.ticker
 import numpy as np
 from numpy.typing import ArrayLike
+
+from keras_mmc._extras import require
 
 
 def plot_curves(
@@ -28,6 +28,7 @@ def plot_curves(
         title: title of the picture.
 
     Raises:
+        ImportError: if matplotlib is not installed.
         ValueError: if there is no curve, or its two arrays do not fit.
 
     Example:
@@ -41,7 +42,9 @@ def plot_curves(
 def _draw(curves, xlabel, ylabel, title):
     if not curves:
         raise ValueError("`curves` must hold at least one curve, as {'mmc': (xs, ys)}.")
-    figure = matplotlib.figure.Figure(figsize=(7, 5), layout="constrained")
+    drawing = require("matplotlib.figure", "plots", "plot_curves")
+    ticker = require("matplotlib.ticker", "plots", "plot_curves")
+    figure = drawing.Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
     for name, (xs, ys) in curves.items():
         xs, ys = np.asarray(xs, "float64"), np.asarray(ys, "float64")
@@ -52,7 +55,7 @@ def _draw(curves, xlabel, ylabel, title):
             )
         axes.plot(xs, ys, marker="o" if len(xs) <= 30 else None, markersize=4, label=name)
     if all(np.array_equal(xs, np.round(xs)) for xs, _ in curves.values()):
-        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.set_title(title)

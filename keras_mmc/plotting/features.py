@@ -2,9 +2,10 @@
 
 import os
 
-import matplotlib.figure
 import numpy as np
 from scipy.spatial.distance import pdist
+
+from keras_mmc._extras import require
 
 
 def plot_features(
@@ -29,6 +30,7 @@ def plot_features(
         title: title of the picture.
 
     Raises:
+        ImportError: if matplotlib is not installed.
         ValueError: if features and centers differ in width.
     """
     features, centers = np.asarray(features, "float64"), np.asarray(centers, "float64")
@@ -38,7 +40,8 @@ def plot_features(
             f"{features.shape} and {centers.shape}."
         )
     labels = np.asarray(labels)
-    figure = matplotlib.figure.Figure(figsize=(12, 5), layout="constrained")
+    drawing = require("matplotlib.figure", "plots", "plot_features")
+    figure = drawing.Figure(figsize=(12, 5), layout="constrained")
     plane, histogram = figure.subplots(1, 2)
     figure.suptitle(title)
     _scatter(plane, features, labels, centers)

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
 
 from keras_mmc.attacks import FAB, FGSM, PGD, Ball, BallAttack, Square
 from keras_mmc.evaluation import BinarizationResult, binarization_test
-from keras_mmc.evaluation._readout import readout_of
+from keras_mmc.evaluation._readout import logistic_regression, readout_of
 from keras_mmc.evaluation.binarization import _inner, _surface
 
 EPS = 0.1
@@ -145,6 +146,14 @@ def test_readout_by_hand(rng):
     assert readout_of(features, scores) is None
     features[-1] = np.nan
     assert readout_of(features, scores) is None
+
+
+def test_the_readout_is_that_of_scikit_learn(rng):
+    """Fails if the classes do not weigh the same, or the loss or its gradient is off."""
+    x = rng.normal(size=(60, 7))
+    y = np.arange(60) >= 55  # not separable: every image moves the minimum
+    expected = LogisticRegression(C=1e6, class_weight="balanced", tol=1e-8).fit(x, y).coef_[0]
+    np.testing.assert_allclose(logistic_regression(x, y), expected, rtol=1e-2)
 
 
 @pytest.mark.parametrize(("norm", "order"), [("linf", np.inf), ("l2", 2)])

@@ -1,7 +1,5 @@
-"""Templates: in the package, without holes, with whole numbers, and in colors that can be read."""
+"""Templates: without holes, with whole numbers, and in colors that can be read."""
 
-import ast
-import fnmatch
 import re
 
 import jinja2
@@ -9,28 +7,7 @@ import numpy as np
 import pytest
 
 from keras_mmc.plotting._templates import render, unbroken
-from tests.conftest import ROOT
 from tests.plotting.conftest import STYLE, Reader
-
-
-def test_the_wheel_holds_every_file():
-    """Fails if a file of the package that is no Python, such as a template, is left out of it."""
-    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
-    (data,) = (
-        ast.literal_eval(keyword.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-        if keyword.arg == "package_data"
-    )
-    patterns = [
-        f"{package.replace('.', '/')}/{part}" for package, parts in data.items() for part in parts
-    ]
-    files = [path for path in (ROOT / "keras_mmc").rglob("*") if path.is_file()]
-    names = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
-    others = {name for name in names if not name.endswith(".py")}
-    assert "keras_mmc/plotting/templates/audit_page.html" in others
-    assert not {n for n in others if not any(fnmatch.fnmatch(n, p) for p in patterns)}
 
 
 def test_a_value_that_is_missing_is_an_error():
