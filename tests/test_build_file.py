@@ -10,9 +10,15 @@ from tests.conftest import ROOT
 
 
 def glob(patterns):
-    """The files of Bazel's `glob`."""
-    found = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
-    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+    """The files of Bazel's `glob`, which refuses a pattern that matches none."""
+    found = set()
+    for pattern in patterns:
+        # Up to Python 3.12, `**` at the end finds directories alone.
+        paths = ROOT.glob(f"{pattern}/*" if pattern.endswith("**") else pattern)
+        files = {path.relative_to(ROOT).as_posix() for path in paths if path.is_file()}
+        assert files, f"the pattern {pattern} matches no file"
+        found |= files
+    return sorted(found)
 
 
 def read_build_file():

@@ -1,0 +1,8 @@
+"""@rules_cc: what Bazel's own files load to find the tools that build and run tests."""
+
+cc_binary = native.cc_binary
+cc_import = native.cc_import
+cc_library = native.cc_library
+cc_test = native.cc_test
+cc_toolchain = native.cc_toolchain
+cc_toolchain_suite = native.cc_toolchain_suite
