@@ -30,6 +30,7 @@ setup(
     packages=find_packages(include=["keras_mmc", "keras_mmc.*"]),
     package_data={
         "keras_mmc": ["py.typed"],
+        "keras_mmc.commands": ["templates/*"],
         "keras_mmc.experiments": ["page.html"],
         "keras_mmc.plotting": ["templates/*"],
         "keras_mmc.serving.http": ["static/*"],

@@ -8,6 +8,9 @@ r"""Measure how robust trained classifiers are, under weak and under strong atta
       --data=mnist --eps=0.3 --suite=adaptive --substitute=runs/mnist/softmax/model.keras \
       --num_images=500 --state_dir=runs/mnist_audit_state --output_dir=runs/mnist_audit
 
+A model that `keras-mmc train` wrote has a model_card.md beside it: the figures are added there, and
+as a record in RobustBench's keys to the folder robustbench.
+
 Several models end in one table; each then has a folder of its own, by its name, in --output_dir and
 in --state_dir. The exit code is 1 if a model is less robust than --min_robust, and 2 after a
 mistake in the flags or files.
@@ -25,7 +28,7 @@ from absl import flags
 
 import keras_mmc
 from keras_mmc._choices import SUITES
-from keras_mmc.commands import evaluation_flags, image_flags, junit, saved_models
+from keras_mmc.commands import evaluation_flags, image_flags, junit, model_card, saved_models
 
 if TYPE_CHECKING:
     import keras
@@ -84,12 +87,15 @@ def main() -> int:
     """Load, audit, print and save; returns the exit code."""
     paths = saved_models.named_paths(FLAGS.model)
     _check_places(paths)
+    cards = {name: model_card.card_of(path) for name, path in paths.items()}
     models = {name: saved_models.load_any(path) for name, path in paths.items()}
     substitute = saved_models.load(FLAGS.substitute) if FLAGS.substitute else None
     audits = []
     for name, model in models.items():
         began = time.perf_counter()
         report = _audited(name, paths, model, substitute)
+        if card := cards[name]:
+            _add_to_card(card, paths[name], report)
         audits.append(junit.Audit(name, report, time.perf_counter() - began))
     if len(audits) > 1:
         compared = keras_mmc.evaluation.compare(
@@ -102,6 +108,18 @@ def main() -> int:
     for audit in weak:
         print(f"{audit.name}: {audit.shortfall(FLAGS.min_robust)}", file=sys.stderr)
     return 1 if weak else 0
+
+
+def _add_to_card(card: pathlib.Path, path: str, report: AuditReport) -> None:
+    """Add an audit to the card beside the model; a card that cannot be written costs no report."""
+    data = pathlib.Path(FLAGS.data).name
+    images = evaluation_flags.described(report.num_images)
+    try:
+        record = model_card.add_audit(card, pathlib.Path(path).name, report, data, images)
+    except (OSError, ValueError) as error:
+        print(f"The model card is as it was: {error}", file=sys.stderr)
+    else:
+        print(f"Added to {card}, with the record {record}")
 
 
 def _place(flag: str, name: str, paths: dict[str, str]) -> pathlib.Path | None:

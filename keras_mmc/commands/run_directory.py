@@ -16,7 +16,7 @@ RUN = _files.Kind(
     signature=_SIGNATURE,
     files=(
         *("flags.txt", "comparison.csv", "transfer.csv", "*/history.csv", "*/features.png"),
-        *("epochs.png", "seconds.png"),
+        *("epochs.png", "seconds.png", "*/model_card.md", "*/robustbench/*.json"),
         *("*/model.keras", "*/best.keras", "*/.best.*.partial.keras", "*/events.out.tfevents.*"),
     ),
 )

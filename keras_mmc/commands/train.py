@@ -9,11 +9,12 @@
 
 Each network gets a folder of its own below --output_dir with model.keras, history.csv, TensorBoard
 logs (logs/) and a picture of the features around their centers (features.png); with a defense also
-best.keras, the epoch with the highest robust accuracy on validation images. Beside these folders
-are the flags (flags.txt), the table (comparison.csv) and the validation accuracy against epochs and
-seconds (epochs.png, seconds.png). Without the packages of `pip install 'keras_mmc[plots]'` a run
-leaves out pictures and logs, and says so. The results appear when the run is complete; until then
-they are in <output_dir>.partial/new, where TensorBoard can follow them.
+best.keras, the epoch with the highest robust accuracy on validation images. Its model_card.md says
+what the network is and which command audits it; the audit adds its figures there. Beside these
+folders are the flags (flags.txt), the table (comparison.csv) and the validation accuracy against
+epochs and seconds (epochs.png, seconds.png). Without the packages of the extra `plots` a run leaves
+out pictures and logs, and says so. The results appear when the run is complete; until then they are
+in <output_dir>.partial/new, where TensorBoard can follow them.
 
 A tenth of the training images, drawn by --seed, is held out for validation. Where the data come
 without test images, as folders do, the table is of that tenth, and says so.
@@ -82,6 +83,6 @@ def main() -> None:
     print(
         "\nintra: mean distance of a sample's features to its class mean; inter: mean distance "
         "between class means.\nAccuracy on clean images says nothing about robustness, and MMC "
-        "alone is no defense: run keras-mmc audit.\n"
+        "alone is no defense: run keras-mmc audit; the model cards have the command.\n"
         f"Models, curves and pictures are in {pathlib.Path(FLAGS.output_dir).resolve()}"
     )

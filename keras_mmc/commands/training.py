@@ -16,8 +16,10 @@ from keras_mmc._extras import is_installed
 from keras_mmc.commands import (
     defense_flags,
     loss_flags,
+    model_card,
     network_flags,
     optimizer_flags,
+    training_facts,
 )
 from keras_mmc.commands.training_data import TrainingData
 from keras_mmc.experiments import features
@@ -134,6 +136,8 @@ def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[s
         # For the accuracy: any loss of scores will do.
         model.compile(loss=loss_flags.LOSSES["softmax"](), metrics=["accuracy"])
     accuracy = model.evaluate(batches["test"], verbose=0, return_dict=True)["accuracy"]
+    facts = training_facts.facts_of(run, data, model, trained, history, accuracy, directory)
+    (directory / model_card.CARD).write_text(model_card.render(facts), encoding="utf-8")
     labels = data.splits["test"].y
     found = features.features_of(model, batches["test"])
     distances = keras_mmc.metrics.class_distances(found, labels)

@@ -23,12 +23,14 @@ class TrainingData:
         splits: images and labels `(N,)` of "train", "validation" and "test".
         batches: the same in batches, those of "train" shuffled.
         tested_on: what the images of "test" are, in words.
+        has_test: whether there were test images; else those of "validation" serve as such.
     """
 
     info: DatasetInfo
     splits: Mapping[str, Images]
     batches: Mapping[str, tf.data.Dataset]
     tested_on: str
+    has_test: bool
 
 
 def prepare(
@@ -55,8 +57,8 @@ def prepare(
     Raises:
         ValueError: for images or labels that do not fit, or data that must not be mirrored.
     """
-    splits, tested_on = dict(splits), f"test images of {data}"
-    if "test" not in splits:
+    splits, tested_on, has_test = dict(splits), f"test images of {data}", "test" in splits
+    if not has_test:
         splits["test"], tested_on = splits["validation"], f"images of {data} that were held out"
     info = _facts(data, splits["train"], box)
     if augment and data in DATASETS and not info.augmentable:
@@ -82,7 +84,7 @@ def prepare(
             batches[split] = datasets.batches(
                 found.x, found.y, info.num_classes, batch_size, trains, augments, seed, box
             )
-    return TrainingData(info, splits, batches, tested_on)
+    return TrainingData(info, splits, batches, tested_on, has_test)
 
 
 def _facts(data, train, box):

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 import keras_mmc
+from keras_mmc.commands import model_card
 
 REFUSALS = """
 import importlib, json, sys
@@ -55,3 +56,39 @@ def networks(digits, tmp_path_factory):
         found[name] = folder / f"{name}.keras"
         model.save(found[name])
     return found
+
+
+CARD = {
+    "name": "mmc",
+    "network": "small_cnn",
+    "files": {},
+    "date": "2020-02-20",
+    "data": "photos|<b>",
+    "data_name": "photos",
+    "sizes": [80, 10, 10],
+    "has_test": False,
+    "tested_on": "images of photos that were held out",
+    "image_shape": (4, 4, 3),
+    "num_classes": 2,
+    "classes": "2: cat, dog",
+    "box": (0.0, 255.0),
+    "recipe": {"loss": "mmc"},
+    "accuracy": 0.7,
+    "attacked": 10,
+    "robust_validation": 0.123456,
+    "audit": "keras-mmc audit",
+    "audit_note": "TEST_IMAGES are images that the network was not trained on.",
+    "adversarial": True,
+    "seed": 3,
+}
+
+
+@pytest.fixture
+def write_card():
+    """Write the card that `keras-mmc train` leaves beside the file of a network."""
+
+    def write(file):
+        facts = {**CARD, "files": {file.name: model_card.digest(file)}}
+        file.with_name("model_card.md").write_text(model_card.render(facts), encoding="utf-8")
+
+    return write

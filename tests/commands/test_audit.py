@@ -2,7 +2,9 @@
 
 import json
 import os
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -15,16 +17,31 @@ import tensorflow as tf
 from keras_mmc.datasets import load_arrays
 
 
-def test_both_numbers_and_every_file(networks, run_script, tmp_path):
+def test_both_numbers_and_every_file(networks, run_script, write_card, tmp_path):
     """Fails if the naive number is not printed beside the robust one, or nothing is saved."""
-    model = f"--model={networks['mmc']}"
-    flags = [model, "--eps=0.1", "--num_images=40", f"--output_dir={tmp_path / 'audit'}"]
-    done = run_script("audit", *flags)
+    model = pathlib.Path(shutil.copy(networks["mmc"], tmp_path))
+    write_card(model)
+    flags = ["--eps=0.1", "--num_images=40", f"--output_dir={tmp_path / 'audit'}"]
+    done = run_script("audit", f"--model={model}", *flags)
     assert done.returncode == 0, done.stderr[-3000:]
     for part in ("first 40 test images of digits", "naive pgd (cross-entropy)", "Robust accuracy"):
         assert part in done.stdout
     for name in ("report.json", "report.html", "adversarial.npz"):
         assert (tmp_path / "audit" / name).exists()
+    facts = json.loads((tmp_path / "audit" / "report.json").read_text(encoding="utf-8"))
+    keys = ("clean_accuracy", "naive_accuracy", "robust_accuracy", "interval")
+    *accuracies, (low, high) = (facts[key] for key in keys)
+    clean, naive, robust = (f"{100 * accuracy:.2f}" for accuracy in accuracies)
+    row = (
+        "| mmc.keras | linf, eps 0.1 in [0, 1] | quick | the first 40 test images of digits | "
+        f"{clean} % | {naive} % | {robust} % ({100 * low:.2f} to {100 * high:.2f}) | "
+    )
+    assert row in (tmp_path / "model_card.md").read_text(encoding="utf-8")
+    [path] = (tmp_path / "robustbench").iterdir()
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert (record["clean_acc"], record["reported"]) == (clean, robust)
+    assert (record["dataset"], record["threat_model"], record["eps"]) == ("digits", "Linf", "0.1")
+    assert f"Added to {tmp_path / 'model_card.md'}, with the record {path}" in done.stdout
 
 
 def test_files_that_only_answer(networks, run_script, refusals, tmp_path):

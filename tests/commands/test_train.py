@@ -1,6 +1,7 @@
 """`keras-mmc train` as a user runs it: in a process of its own, on the embedded digits."""
 
 import csv
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+import keras_mmc
 from keras_mmc.datasets import load_arrays
 from keras_mmc.recipes import DEVIATIONS
 
@@ -53,6 +55,41 @@ def test_the_table_is_true(trained):
         assert row["test accuracy %"] == f"{100 * accuracy:.2f}"
         assert row["test accuracy %"] in printed
     assert "no defense" in printed
+
+
+def table(card):
+    """The rows of all tables of a card, by their first cell."""
+    rows = (line[2:-2].split(" | ") for line in card.splitlines() if line.startswith("| "))
+    return {first: rest for first, *rest in rows}
+
+
+def test_the_card_is_true(trained):
+    """Fails if a card is of another file, or a size, setting, accuracy or flag of it is wrong."""
+    folder, _ = trained
+    with open(folder / "comparison.csv", encoding="utf-8") as file:
+        accuracies = {row["loss"]: row["test accuracy %"] for row in csv.DictReader(file)}
+    settings = {
+        "mmc": ("mmc (MMCLoss)", "centers, scale 10"),
+        "softmax": ("softmax (SparseCategoricalCrossentropy)", "dense"),
+    }
+    for name, (loss, head) in settings.items():
+        card = (folder / name / "model_card.md").read_text(encoding="utf-8")
+        facts = table(card)
+        content = (folder / name / "model.keras").read_bytes()
+        assert facts["model.keras"] == [hashlib.sha256(content).hexdigest()]
+        assert facts["training, validation and test images"] == ["1293, 144, 360"]
+        assert (facts["box"], facts["classes"]) == (["[0, 1]"], ["10"])
+        parameters = keras.models.load_model(folder / name / "model.keras").count_params()
+        assert facts["network"] == [f"small_cnn, {parameters:,} parameters"]
+        assert (facts["loss"], facts["head"]) == ([loss], [head])
+        assert (facts["defense"], facts["epochs"], facts["seed"]) == (["none"], ["4"], ["0"])
+        assert facts["360 test images of digits, clean"] == [f"{accuracies[name]} %"]
+        assert f"keras_mmc {keras_mmc.__version__}, keras {keras.__version__}" in card
+        model = f"--model={folder / name / 'model.keras'}"
+        command = f"keras-mmc audit {model} --data=digits --eps=0.2 --suite=standard"
+        assert "Not audited: nothing is known" in card and f"\n{command}\n" in card
+        assert "no naive robust accuracy either" in card
+        assert "trained without adversarial examples" in card and "no test images" not in card
 
 
 def test_a_second_training_is_refused(run_script, tmp_path):
@@ -176,6 +213,14 @@ def test_train_with_a_defense(run_script, run_python, tmp_path):
     with open(tmp_path / "run" / "softmax" / "history.csv", encoding="utf-8") as file:
         history = list(csv.DictReader(file))
     assert {"loss", "robust_accuracy", "val_accuracy", "val_robust_accuracy"} <= set(history[0])
+    card = (tmp_path / "run" / "softmax" / "model_card.md").read_text(encoding="utf-8")
+    naive = f"{100 * float(history[-1]['val_robust_accuracy']):.2f} %"
+    assert (
+        f"| 144 validation images under the attack of the defense, last epoch | {naive} |" in card
+    )
+    assert "| defense | MAIL(" in card and "EffectiveMarginRegularizer(" in card
+    assert "--model=model=" in card and "--model=best=" in card and "--eps=0.1 " in card
+    assert "trained without adversarial examples" not in card
     x, _ = load_arrays("digits", "test")
     for name in ("model.keras", "best.keras"):
         model = keras.models.load_model(tmp_path / "run" / "softmax" / name)
