@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_mmc.plotting._templates import render, unbroken
+from tests.conftest import ROOT
 from tests.plotting.conftest import STYLE, Reader
 
 

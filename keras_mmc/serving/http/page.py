@@ -1,13 +1,12 @@
 """What the page at `/` asks for: its files, an image looked at, an image attacked."""
 
-import base64
 import math
 import pathlib
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_mmc.plotting.image_data import image_data
 from keras_mmc.serving.http.engine import FILES, FLOATS, Engine
 from keras_mmc.serving.http.limits import RefusedError
 
@@ -73,14 +72,14 @@ def attacked(engine: Engine, file: bytes, eps: float) -> dict[str, Any]:
         )
     found = engine.attack(clean, label, eps)
     told: dict[str, Any] = {"eps": eps, "found": found is not None}
-    told |= {"before": _told(engine, before), "clean": _picture(clean[0], low, high)}
+    told |= {"before": _told(engine, before), "clean": image_data(clean[0], engine.box)}
     if found is None:
         return told
     difference = (low + high) / 2 + _TIMES * (found[0] - clean[0])
     return told | {
         "after": _told(engine, engine.answer(FLOATS, found)),
-        "adversarial": _picture(found[0], low, high),
-        "difference": _picture(difference, low, high),
+        "adversarial": image_data(found[0], engine.box),
+        "difference": image_data(difference, engine.box),
         "largest_change": float(np.abs(found - clean).max()),
         "times": _TIMES,
     }
@@ -101,9 +100,3 @@ def _told(engine: Engine, answers: dict[str, np.ndarray]) -> dict[str, Any]:
     ]
     return told | {"statistic": float(answers[engine.facts["statistic"]][0]), "classes": classes}
 
-
-def _picture(image: np.ndarray, low: float, high: float) -> str:
-    """An image as the address of a PNG."""
-    pixels = np.rint(255 * np.clip((image - low) / (high - low), 0, 1)).astype("uint8")
-    encoded = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
-    return f"data:image/png;base64,{encoded}"
