@@ -3,6 +3,7 @@
 from keras_mmc.evaluation.attack_table import AttackTable, attack_table
 from keras_mmc.evaluation.audit import audit
 from keras_mmc.evaluation.binarization import BinarizationResult, binarization_test
+from keras_mmc.evaluation.calibrate_rejection import calibrate_rejection
 from keras_mmc.evaluation.calibration import expected_calibration_error, fit_temperature
 from keras_mmc.evaluation.comparison import Comparison, ComparisonRow, compare
 from keras_mmc.evaluation.detection_auc import DetectionAUC, detection_auc
@@ -20,7 +21,7 @@ from keras_mmc.evaluation.minimal_perturbations import (
 )
 from keras_mmc.evaluation.per_class import ClassRow, PerClass
 from keras_mmc.evaluation.protocols import Protocol, Trial, make_protocol
-from keras_mmc.evaluation.rejection import Rejection, TradeOff, calibrate_rejection
+from keras_mmc.evaluation.rejection import Rejection, TradeOff
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from keras_mmc.evaluation.rows import AttackRow, Detection, Diagnostic, TrialRow

@@ -21,12 +21,13 @@ from keras_mmc._version import __version__
 from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import Attack, Ball, Runner, Transfer
 from keras_mmc.evaluation._black_box import as_black_box, said_of_queries
+from keras_mmc.evaluation._detector_attacks import under_attack
 from keras_mmc.evaluation._inputs import labeled_arrays
 from keras_mmc.evaluation._substitute import distill, new_substitute
 from keras_mmc.evaluation._trials import said, trial_row
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.diagnostics import diagnose
-from keras_mmc.evaluation.rejection import Rejection, under_attack
+from keras_mmc.evaluation.rejection import Rejection
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.rows import AttackRow, Detection
 from keras_mmc.evaluation.suites import Suite, custom_suite, make_suite

@@ -17,7 +17,8 @@ from keras_mmc.evaluation import (
     calibrate_rejection,
     merge,
 )
-from keras_mmc.evaluation.rejection import knowing, statistics_of
+from keras_mmc.evaluation._detector_attacks import knowing
+from keras_mmc.evaluation.rejection import statistics_of
 
 CENTERS = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 3.0]])
 

@@ -99,4 +99,3 @@ def _told(engine: Engine, answers: dict[str, np.ndarray]) -> dict[str, Any]:
         for k in order
     ]
     return told | {"statistic": float(answers[engine.facts["statistic"]][0]), "classes": classes}
-
