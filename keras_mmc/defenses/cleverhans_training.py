@@ -27,7 +27,8 @@ class CleverHansTraining(WrappingDefense):
         attack_objective: what the attack maximizes, as in `keras_mmc.attacks.CleverHans`; `None`
             leaves the function its own loss, cross-entropy, whose gradient vanishes on scores of
             fixed centers. Functions that take no loss need `None`.
-        arguments, **more: arguments of the function by name, such as `eps`, `nb_iter` and `norm`.
+        arguments: arguments of the function by name, such as `eps`, `nb_iter` and `norm`.
+        **more: further arguments of the function.
 
     Example:
     >>> from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
