@@ -1,27 +1,23 @@
 """Settings of Sphinx, which builds the site from the documents in this folder: `make docs`.
 
 Pages stay readable as plain files: what only the site needs, as the table of contents and links
-into the reference, site.py adds while Sphinx reads them.
+into the reference, site_pages.py adds while Sphinx reads them.
 """
 
-import importlib.util
 import os
 import pathlib
 import re
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the same figures on every machine
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE))
 VERSION = (HERE.parent / "keras_mmc" / "_version.py").read_text(encoding="utf-8")
 
-# By its path, since Python has a module of the name `site`.
-_spec = importlib.util.spec_from_file_location("keras_mmc_site", HERE / "site.py")
-_site = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_site)
-
 project = "keras_mmc"
-author = copyright = "the authors of keras_mmc"  # noqa: A001
+author = copyright = "the authors of keras_mmc"
 release = version = re.search(r'__version__ = "(.+)"', VERSION)[1]
 
 extensions = [
@@ -83,5 +79,7 @@ html_sidebars = {"index": [], "glossary": [], "guides/quick_start": []}
 
 
 def setup(app):
-    """Let site.py add to the pages what only the site needs."""
-    _site.connect(app)
+    """Let site_pages.py add to the pages what only the site needs."""
+    import site_pages
+
+    site_pages.connect(app)

@@ -3,8 +3,8 @@ Gradients that vanish: why weak attacks fail on MMC
 ===================================================
 
 An attack follows the gradient of an objective. Under fixed centers the scores
-:math:`s_k = -\tfrac12 \| z - \mu_k \|^2` differ by more than a hundred between the own class and the
-others. There softmax is 1 or 0 to the last bit of a float32, and the gradient of the cross-entropy
+:math:`s_k = -\tfrac12 \| z - \mu_k \|^2` of the own class and of the others may differ by more than
+a hundred. There softmax is 1 or 0 to the last bit of a float32, and the gradient of the cross-entropy
 is not small, but zero. An attack on the cross-entropy then stands still, whatever the network is
 worth.
 """
@@ -20,8 +20,8 @@ from keras_mmc import objectives
 # %%
 # On the way from one center to the next
 # --------------------------------------
-# Features walk from the center of class 0 to that of class 1, for K = 10 and norm 10. At each point:
-# the length of the gradient of the objective with respect to the scores.
+# Features walk from the center of class 0 to that of class 1, for K = 10 and norm 10. At each point
+# the figure shows the length of the gradient of the objective with respect to the features.
 
 centers = keras_mmc.centers.max_mahalanobis_centers(num_classes=10, dim=9, scale=10.0)
 way = np.linspace(0, 1, 201)

@@ -95,4 +95,5 @@ plt.show()
 # Beyond its minimum the derivative of the released form is positive: training pulls the confidence
 # back, and an attack that climbs this loss walks the wrong way. Such an attack fails for a reason
 # that has nothing to do with robustness: the gradient is masked. :doc:`Measured on MNIST
-# </results/gce_mnist>`, without adversarial training, the loss does not protect from strong attacks.
+# </results/gce_mnist>` without adversarial training, the loss does not protect from strong
+# attacks.

@@ -59,7 +59,11 @@ COPIES = {
     "project/benchmarks": "benchmarks/README.md",
     "project/changelog": "CHANGELOG.md",
 }
-PROJECT = "# Project\n\n[How to contribute](contributing.md), [benchmarks](benchmarks.md), and [what has changed](changelog.md).\n"
+PROJECT = """# Project
+
+[How to contribute](contributing.md), [benchmarks](benchmarks.md) beside other libraries, and
+[what has changed](changelog.md).
+"""
 
 MODULES = (
     "adapters",
@@ -163,6 +167,8 @@ def mended(text, place, page):
         path = pathlib.Path(os.path.normpath(place.parent / target))
         if path in pages:
             target = f"{pages[path]}.md"
+        elif path.parent == DOCS / "gallery":
+            target = f"math/{'index' if path.suffix == '.rst' else path.stem}.rst"
         elif path.is_file() and path.is_relative_to(DOCS):
             target = path.relative_to(DOCS).as_posix()
         else:
