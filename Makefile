@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/.installed
 	$(RUN) -m keras_mmc train --output_dir=runs/demo --overwrite
@@ -21,6 +21,10 @@ lint: $(VENV)/.installed-$(EXTRAS)
 	$(VENV)/bin/mypy
 	$(RUN) docs/check_api.py
 
+docs: $(VENV)/.installed-docs
+	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet -d docs/_build/doctrees docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
@@ -29,9 +33,9 @@ $(VENV)/.installed: setup.py $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable ".[datasets,plots]"
 	touch $@
 
-$(VENV)/.installed-$(EXTRAS): setup.py $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --editable ".[$(EXTRAS)]"
+$(VENV)/.installed-%: setup.py $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable ".[$*]"
 	touch $(VENV)/.installed $@
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs docs/_build docs/math docs/project docs/reference

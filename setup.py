@@ -84,6 +84,13 @@ setup(
             "starlette>=0.40",
             "uvicorn>=0.30",
         ],
+        # `make docs`, which builds the site.
+        "docs": [
+            "myst-parser>=4.0",
+            "pydata-sphinx-theme>=0.16",
+            "sphinx>=8.1",
+            "sphinx-gallery>=0.18",
+        ],
         # What benchmarks/ compares with; the releases are those that were measured.
         "benchmarks": [
             *DATASETS,

@@ -64,7 +64,7 @@ def draw(axes, features, centers, title):
 
 softmax_features, mmc_features = features_of(softmax), features_of(mmc)
 means = np.stack([softmax_features[y == k].mean(axis=0) for k in range(10)])
-fixed = np.array(mmc.layers[-1].centers)
+fixed = keras.ops.convert_to_numpy(mmc.layers[-1].centers)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
 draw(left, softmax_features, means, "softmax: features and class means")
 draw(right, mmc_features, fixed, "MMC: features and centers")

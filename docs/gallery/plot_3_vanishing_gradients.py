@@ -4,9 +4,9 @@ Gradients that vanish: why weak attacks fail on MMC
 
 An attack follows the gradient of an objective. Under fixed centers the scores
 :math:`s_k = -\tfrac12 \| z - \mu_k \|^2` of the own class and of the others may differ by more than
-a hundred. There softmax is 1 or 0 to the last bit of a float32, and the gradient of the cross-entropy
-is not small, but zero. An attack on the cross-entropy then stands still, whatever the network is
-worth.
+a hundred. There softmax is 1 or 0 to the last bit of a float32, and the gradient of the
+cross-entropy is not small, but zero. An attack on the cross-entropy then stands still, whatever the
+network is worth.
 """
 
 import keras
