@@ -16,6 +16,13 @@ DATASETS = [
     "tensorflow-datasets>=4.9.4",
 ]
 PLOTS = ["matplotlib>=3.8", "tensorboard>=2.18"]
+SERVE = [
+    "anyio>=4.4",
+    "pillow>=10.3",
+    "prometheus-client>=0.20",
+    "starlette>=0.40",
+    "uvicorn>=0.30",
+]
 
 setup(
     name="keras_mmc",
@@ -58,6 +65,7 @@ setup(
         "test": [
             *DATASETS,
             *PLOTS,
+            *SERVE,
             "httpx>=0.27",
             "hypothesis>=6.100",
             "import-linter>=2.6",
@@ -77,13 +85,7 @@ setup(
         "litert": ["ai-edge-litert>=1.2"],
         "openvino": ["openvino>=2024.6"],
         # `keras-mmc serve`.
-        "serve": [
-            "anyio>=4.4",
-            "pillow>=10.3",
-            "prometheus-client>=0.20",
-            "starlette>=0.40",
-            "uvicorn>=0.30",
-        ],
+        "serve": SERVE,
         # `make docs`, which builds the site.
         "docs": [
             "myst-parser>=4.0",

@@ -8,11 +8,8 @@ import sys
 import urllib.request
 
 import keras
-import pytest
 
 from tests.conftest import ROOT
-
-pytest.importorskip("uvicorn", reason="needs `pip install keras_mmc[serve]`")
 
 
 def test_it_answers_and_stops_when_told(networks):

@@ -11,21 +11,23 @@ import threading
 import time
 import zlib
 
+import httpx
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from tests.serving.conftest import BOX, NAMES, SHAPE
-
-pytest.importorskip("uvicorn", reason="needs `pip install keras_mmc[serve]`")
-pytest.importorskip("starlette.testclient", reason="needs `pip install keras_mmc[serve]`")
+import uvicorn
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 from starlette.testclient import TestClient
 
 from keras_mmc.serving.http import server
 from keras_mmc.serving.http.app import Service
 from keras_mmc.serving.http.engine import Engine
 from keras_mmc.serving.http.limits import Limits
+from tests.serving.conftest import BOX, NAMES, SHAPE
 
 V1, V2 = "/v1/models/digits:predict", "/v2/models/digits/infer"
 
@@ -384,8 +386,6 @@ def test_a_table_is_served_without_a_page_for_images(tmp_path, limits):
 @contextlib.contextmanager
 def running(engine, limits, monkeypatch, head_seconds=1):
     """A service in a thread; yields its port."""
-    import uvicorn
-
     monkeypatch.setattr(server, "_HEAD_SECONDS", head_seconds)
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -447,8 +447,6 @@ def test_slow_clients_and_a_graceful_stop(engine, monkeypatch, pixels):
 
 def test_many_clients_at_a_time(engine, monkeypatch, pixels, expected):
     """Fails if answers of one client reach another, or any of 40 is refused."""
-    import httpx
-
     labels = {}
     with running(engine, Limits(seconds=30), monkeypatch, head_seconds=10) as (port, _):
 
@@ -470,11 +468,6 @@ def test_many_clients_at_a_time(engine, monkeypatch, pixels, expected):
 
 def test_the_page_in_a_browser(engine, monkeypatch, tmp_path, files, expected):
     """Fails if a visitor cannot get a prediction and attack it, by keyboard too."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
-
     driver_path = shutil.which("chromedriver")
     if driver_path is None:
         pytest.skip("chromedriver is not installed (Debian: apt-get install chromium-driver)")
