@@ -19,6 +19,7 @@ import sys
 import time
 
 import numpy as np
+import recording
 from absl import app, flags
 
 FLAGS = flags.FLAGS
@@ -79,8 +80,8 @@ async def nuisance(until: float, statuses: collections.Counter):
         try:
             status, _ = await asyncio.wait_for(answer(reader), 10)
             statuses[status] += 1
-        except Exception as error:
-            statuses[type(error).__name__] += 1
+        except Exception:  # of a client whose words were no HTTP
+            statuses["closed"] += 1
         writer.close()
         _, slow = await asyncio.open_connection(HOST, PORT)
         slow.write(
@@ -99,8 +100,8 @@ def resident(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-async def load(pid: int) -> None:
-    """Runs all clients and prints what they saw."""
+async def load(pid: int) -> dict:
+    """Runs all clients; what they saw, as figures of a record."""
     facts = json.loads((pathlib.Path(FLAGS.model) / "keras_mmc.json").read_text())
     low, high = facts["box"]
     image = np.random.default_rng(0).uniform(low, high, facts["image_shape"]).round(4)
@@ -116,16 +117,18 @@ async def load(pid: int) -> None:
 
     clients = (client(message, until, seconds, failures) for _ in range(FLAGS.clients))
     await asyncio.gather(*clients, nuisance(until, statuses), watch())
-    p50, p99 = np.percentile(seconds, [50, 99])
-    print(
-        f"{len(seconds)} requests of {len(message)} bytes by {FLAGS.clients} clients in "
-        f"{FLAGS.seconds} s: {len(seconds) / FLAGS.seconds:.0f}/s, median {1000 * p50:.0f} ms, "
-        f"99th percentile {1000 * p99:.0f} ms; {sum(failures.values())} failed {dict(failures)}"
-    )
-    print(f"nuisances: {dict(statuses)}")
-    print(f"memory: {memory[0]:.0f} MiB before, at most {max(memory):.0f}, {memory[-1]:.0f} after")
-    if failures:
-        sys.exit(1)
+    return {
+        "clients": FLAGS.clients,
+        "seconds": FLAGS.seconds,
+        "image_shape": facts["image_shape"],
+        "request_bytes": len(message),
+        "requests": len(seconds),
+        "latency_ms": (1000 * np.percentile(seconds, [50, 99])).tolist(),
+        "failed": sum(failures.values()),
+        "failures": dict(failures),
+        "nuisances": {str(what): count for what, count in statuses.items()},
+        "memory_mib": {"before": memory[0], "most": max(memory), "after": memory[-1]},
+    }
 
 
 def main(_) -> None:
@@ -136,11 +139,14 @@ def main(_) -> None:
         assert "Serving" in service.stdout.readline()
         while socket.socket().connect_ex((HOST, PORT)):
             time.sleep(0.1)
-        asyncio.run(load(service.pid))
+        figures = asyncio.run(load(service.pid))
         service.send_signal(signal.SIGTERM)
-        print(f"exit status after SIGTERM: {service.wait(60)}")
+        figures["exit_status"] = service.wait(60)
     finally:
         service.kill()
+    recording.report("service_load", figures, ("starlette", "uvicorn"))
+    if figures["failed"]:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

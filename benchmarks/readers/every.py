@@ -7,6 +7,7 @@ from readers import (
     auto_attack,
     inner_objective,
     mixed_precision,
+    service_load,
     step_cost,
     training_cost,
 )
@@ -20,5 +21,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "audit_memory": audit_memory.READER,
     "inner_objective": inner_objective.READER,
     "mixed_precision": mixed_precision.READER,
+    "service_load": service_load.READER,
     "accelerator": accelerator.READER,
 }
