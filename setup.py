@@ -88,6 +88,8 @@ setup(
         "serve": SERVE,
         # `make docs`, which builds the site.
         "docs": [
+            *DATASETS,
+            *PLOTS,
             "myst-parser>=4.0",
             "pydata-sphinx-theme>=0.16",
             "sphinx>=8.1",
