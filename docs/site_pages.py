@@ -48,6 +48,7 @@ CONTENTS = {
         "results/training_cost",
         "results/attack_cost",
         "results/audit_memory",
+        "results/service_load",
         "results/accelerator",
     ],
     "project/index": ["project/contributing", "project/benchmarks", "project/changelog"],
