@@ -66,7 +66,7 @@ setup(
             *DATASETS,
             *PLOTS,
             *SERVE,
-            "httpx>=0.27",
+            "httpx2>=2.0",
             "hypothesis>=6.100",
             "import-linter>=2.6",
             "mypy>=1.15",
