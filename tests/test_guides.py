@@ -21,8 +21,9 @@ def test_a_guide_runs(guide, run_python, need, tmp_path):
     code = f"""
 import os, sys
 sys.path.insert(0, r"{ROOT / "docs"}")
-import run_guide
+import keras, run_guide
 os.chdir(r"{tmp_path}")
+keras.utils.set_random_seed(0)
 run_guide.main([r"{guide}"])
 print("ran to its end")
 """
