@@ -357,6 +357,17 @@ def test_graphs_that_reach_out_are_refused(work, message, tmp_path, limits):
         Engine(tmp_path, limits)
 
 
+def test_old_graphs_that_reach_out_are_refused(tmp_path, limits):
+    """Fails if operations outside of functions, as of TensorFlow 1, are not looked at."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        name = tf.compat.v1.placeholder(tf.string, [])
+        outputs = {"scores": tf.io.read_file(name)}
+        tf.compat.v1.saved_model.simple_save(session, str(tmp_path), {"images": name}, outputs)
+    (tmp_path / "keras_mmc.json").write_text(json.dumps({"format": "SavedModel"}))
+    with pytest.raises(ValueError, match="holds ReadFile"):
+        Engine(tmp_path, limits)
+
+
 def test_directories_that_are_no_export(exported, tmp_path, limits):
     """Fails if another directory ends in an error that does not say what is missing."""
     with pytest.raises(FileNotFoundError, match="is no export of this package"):

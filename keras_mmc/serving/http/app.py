@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from keras_mmc._version import __version__
 from keras_mmc.serving.http import forms, page
-from keras_mmc.serving.http.engine import FILES, Engine
+from keras_mmc.serving.http.engine import Engine
 from keras_mmc.serving.http.limits import Intake, Limits, RefusedError
 
 _WORKERS = 4  # threads that answer; TensorFlow shares the processors among them
@@ -164,13 +164,13 @@ class Service:
             )
 
     def _check_page(self):
-        if FILES not in self._engine.signatures:
+        if not self._engine.takes_files:
             raise RefusedError(404, "This model takes no image files; ask it by the interfaces.")
 
     async def _page(self, request):
         file = request.path_params.get("file", "page.html")
         if file == "facts.json":
-            facts = page.facts(self._engine, self._name, FILES in self._engine.signatures)
+            facts = page.facts(self._engine, self._name)
             return Response(forms.written(facts), media_type=_JSON)
         content, media_type = page.static(file)
         return Response(content, media_type=media_type, headers=page.HEADERS)

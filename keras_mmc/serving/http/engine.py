@@ -78,6 +78,11 @@ class Engine:
         """The names of the classes."""
         return list(self.facts["class_names"])
 
+    @property
+    def takes_files(self) -> bool:
+        """Whether image files can be sent: not to a model of tables, or of unknown sizes."""
+        return FILES in self.signatures
+
     def inputs(self, signature: str) -> dict[str, tf.TensorSpec]:
         """The inputs of a signature by name."""
         return dict(self._loaded.signatures[signature].structured_input_signature[1])
@@ -209,13 +214,10 @@ def _check_graph(path):
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
     except Exception as error:  # of the parser, which has several
         raise ValueError(f"{path} holds no SavedModel that can be read: {error}") from error
-    ops = {
-        node.op
-        for meta in saved.meta_graphs
-        for function in meta.graph_def.library.function
-        for node in function.node_def
-    }
-    found = sorted(ops & _FORBIDDEN)
+    graphs = [meta.graph_def for meta in saved.meta_graphs]
+    nodes = [node for graph in graphs for node in graph.node]
+    nodes += [node for g in graphs for function in g.library.function for node in function.node_def]
+    found = sorted({node.op for node in nodes} & _FORBIDDEN)
     if found:
         raise ValueError(
             f"{path} is refused: its graph holds {', '.join(found)}, which would reach files or "

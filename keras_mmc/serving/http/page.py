@@ -29,12 +29,12 @@ def static(name: str) -> tuple[bytes, str]:
     return (_STATIC / name).read_bytes(), _MEDIA_TYPES[name]
 
 
-def facts(engine: Engine, name: str, takes_files: bool) -> dict[str, Any]:
+def facts(engine: Engine, name: str) -> dict[str, Any]:
     """What the page says of the model."""
     told = {key: engine.facts[key] for key in ("class_names", "image_shape", "box", "threshold")}
     return {
         "name": name,
-        "takes_files": takes_files,
+        "takes_files": engine.takes_files,
         "statistic": engine.facts["statistic"],
         **told,
     }
