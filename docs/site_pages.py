@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import pathlib
+import pkgutil
 import re
 import textwrap
 
@@ -66,24 +67,11 @@ PROJECT = """# Project
 [what has changed](changelog.md).
 """
 
-MODULES = (
-    "adapters",
-    "attacks",
-    "callbacks",
-    "centers",
-    "datasets",
-    "defenses",
-    "evaluation",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "objectives",
-    "plotting",
-    "recipes",
-    "regularizers",
-    "serving",
-    "training",
+_NOT_OF_THE_REFERENCE = ("commands", "experiments")  # programs; their modules are no interface
+MODULES = sorted(
+    module.name
+    for module in pkgutil.iter_modules([str(ROOT / "keras_mmc")])
+    if not module.name.startswith("_") and module.name not in _NOT_OF_THE_REFERENCE
 )
 
 _FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)

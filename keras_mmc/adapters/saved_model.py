@@ -5,9 +5,9 @@ import pathlib
 
 import numpy as np
 
+from keras_mmc._digests import digest_of_files
 from keras_mmc.adapters._answers import chosen
 from keras_mmc.adapters._batches import in_batches_of, to_dtype
-from keras_mmc.adapters._digests import digest_of_files
 from keras_mmc.adapters.black_box import BlackBox
 
 

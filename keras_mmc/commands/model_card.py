@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import html
 import json
 import os
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from keras_mmc import _files
+from keras_mmc._digests import digest_of_files
+from keras_mmc._tables import percent
 
 if TYPE_CHECKING:
     from keras_mmc.evaluation import AuditReport
@@ -34,11 +35,6 @@ def render(facts: dict[str, Any]) -> str:
     return template.render(facts=facts, signature=_SIGNATURE, begin=_BEGIN, end=_END)
 
 
-def digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, as a card lists it."""
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-
-
 def card_of(path: str | os.PathLike[str]) -> pathlib.Path | None:
     """The card of `keras-mmc train` beside the file of a network, if it lists these very bytes."""
     file = pathlib.Path(path)
@@ -46,7 +42,7 @@ def card_of(path: str | os.PathLike[str]) -> pathlib.Path | None:
     if not (file.is_file() and card.is_file()):
         return None
     text = card.read_text(encoding="utf-8", errors="replace")
-    is_ours = text.startswith(_SIGNATURE) and f"| {file.name} | {digest(file)} |" in text
+    is_ours = text.startswith(_SIGNATURE) and f"| {file.name} | {digest_of_files(file)} |" in text
     return card if is_ours else None
 
 
@@ -121,11 +117,6 @@ def _written(path):
 def cell(value: Any) -> str:
     """A text that cannot end a cell of a table, nor begin markup."""
     return " ".join(html.escape(str(value), quote=False).replace("|", "&#124;").split())
-
-
-def percent(fraction: float) -> str:
-    """A fraction as people write it."""
-    return f"{100 * fraction:.2f} %"
 
 
 @functools.cache

@@ -14,8 +14,9 @@ import tensorflow as tf
 from absl import flags
 
 from keras_mmc._choices import DATASETS
+from keras_mmc._digests import digest_of_files
 from keras_mmc._version import __version__
-from keras_mmc.commands import image_flags, loss_flags, model_card, optimizer_flags
+from keras_mmc.commands import image_flags, loss_flags, optimizer_flags
 
 if TYPE_CHECKING:
     from keras_mmc.commands.training import Run
@@ -58,7 +59,7 @@ def facts_of(
     return {
         "name": run.name,
         "network": model.name,
-        "files": {name: model_card.digest(directory / name) for name in files},
+        "files": {name: digest_of_files(directory / name) for name in files},
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "data": FLAGS.data,
         "data_name": pathlib.Path(FLAGS.data).name,

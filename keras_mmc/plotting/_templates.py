@@ -7,6 +7,8 @@ from typing import Any
 import jinja2
 import markupsafe
 
+from keras_mmc._tables import percent
+
 # What a line must not end in the middle of: 12.5 %, 1e-05, 8 / 255, 3.5 s.
 _NUMBER = re.compile(r"([-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?(?: ?/ ?\d+)?(?: (?:%|s\b))?)")
 
@@ -14,11 +16,6 @@ _NUMBER = re.compile(r"([-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?(?: ?/ ?\d+)?(?: (?:%|
 def render(template: str, **values: Any) -> str:
     """The text of a file in `templates`; a value that the file needs and does not get raises."""
     return _environment().get_template(template).render(**values)
-
-
-def percent(fraction: float) -> str:
-    """A fraction as people write it."""
-    return f"{100 * fraction:.2f} %"
 
 
 def unbroken(value: Any) -> markupsafe.Markup:

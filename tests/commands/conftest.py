@@ -6,6 +6,7 @@ import keras
 import pytest
 
 import keras_mmc
+from keras_mmc._digests import digest_of_files
 from keras_mmc.commands import model_card
 
 REFUSALS = """
@@ -88,7 +89,7 @@ def write_card():
     """Write the card that `keras-mmc train` leaves beside the file of a network."""
 
     def write(file):
-        facts = {**CARD, "files": {file.name: model_card.digest(file)}}
+        facts = {**CARD, "files": {file.name: digest_of_files(file)}}
         file.with_name("model_card.md").write_text(model_card.render(facts), encoding="utf-8")
 
     return write

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from keras_mmc._digests import digest_of_files
 from keras_mmc.commands import model_card
 
 
@@ -83,7 +84,7 @@ def test_cards_of_others_are_left_alone(file):
     assert model_card.card_of(file.with_name("other.keras")) is None
     file.write_bytes(b"weights of a later training")
     assert model_card.card_of(file) is None
-    line = f"| model.keras | {model_card.digest(file)} |"
+    line = f"| model.keras | {digest_of_files(file)} |"
     file.with_name("model_card.md").write_text(f"# By hand\n\n{line}\n")
     assert model_card.card_of(file) is None
 
