@@ -24,12 +24,15 @@ class StepContext:
         scores: maps images to scores `(N, K)`, float32, in training mode.
         attacked: the same as attacks see it, in inference mode unless asked otherwise.
         loss: the compiled loss of scores `(N, K)` for the labels of the batch, `(N,)`; of a loss
-            that needs features only the part that is a function of scores, for attacks.
+            that needs features only the part that is a function of scores, of one that compares
+            pairs only those of this replica, for attacks.
         epoch: `int32` scalar, the current epoch, from 0.
         temperature: what the head's scores are divided by before a softmax.
         seed: `int32` `(2,)`, the seed of the model and the number of the batch.
         index: `int32` `(N,)`, numbers of the images in the batch of all replicas.
-        of_features: `scored` of a loss that needs features; `None` for any other.
+        mean: the mean of values `(N,)` over the images of all replicas that are trained on.
+        more_than_scores: `scored` of a loss that is more than a function of the scores of its
+            images; `None` for any other.
     """
 
     scores: ScoreFn
@@ -39,16 +42,17 @@ class StepContext:
     temperature: float
     seed: tf.Tensor
     index: tf.Tensor
-    of_features: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
+    mean: Callable[[tf.Tensor], tf.Tensor] = tf.reduce_mean
+    more_than_scores: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def scored(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores `(N, K)` of images in training mode and the compiled loss of each, `(N,)`.
 
         Both come from one forward pass. The loss that is trained is taken from here: a loss that
-        needs features is more than a function of scores.
+        needs features, or pairs of images on several replicas, is more than a function of scores.
         """
-        if self.of_features is not None:
-            return self.of_features(x)
+        if self.more_than_scores is not None:
+            return self.more_than_scores(x)
         scores = self.scores(x)
         return scores, self.loss(scores)
 

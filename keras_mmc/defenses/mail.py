@@ -101,20 +101,16 @@ class MAIL(WrappingDefense):
 
     def loss(self, context, x, x_adv, y):
         losses = super().loss(context, x, x_adv, y)
-        temperature = self.temperature or context.temperature
-        weights = self.weights(losses.adversarial, y, temperature)
+        weights = self.weights(losses.adversarial, y, self.temperature or context.temperature)
+        weights *= 3.0 if self.normalization == "constant" else 1 / context.mean(weights)
         weights = tf.where(context.epoch >= self.burn_in, weights, 1.0)
         return dataclasses.replace(losses, weighted=weights * losses.weighted)
 
     def weights(self, adversarial: tf.Tensor, y: tf.Tensor, temperature: float) -> tf.Tensor:
-        """Weights `(N,)` by scores `(N, K)` of adversarial examples and labels, `int32`, `(N,)`."""
+        """Weights `(N,)` in (0, 1), before normalization, without a gradient.
+
+        They come from scores `(N, K)` of adversarial examples and labels, `int32`, `(N,)`.
+        """
         slope, bias = self.slope_and_bias
         true, best_wrong = true_and_best_wrong(adversarial, y, temperature)
-        weights = tf.sigmoid(-slope * (true - best_wrong - bias))
-        if self.normalization == "constant":
-            weights *= 3.0
-        else:
-            context = tf.distribute.get_replica_context()
-            mean = tf.reduce_mean(weights)
-            weights /= context.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
-        return tf.stop_gradient(weights)
+        return tf.stop_gradient(tf.sigmoid(-slope * (true - best_wrong - bias)))

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_mmc._labels import label_distribution
 from keras_mmc.datasets.to_arrays import pair_of
+from keras_mmc.training._replicas import first_of_all, replicas, total, zeros
 
 _ROUNDING = 1e-5
 
@@ -15,6 +16,8 @@ _ROUNDING = 1e-5
 class Batch:
     """A batch in which samples that cannot be trained on are replaced and marked.
 
+    N is at least 1: where the last batch left nothing for a replica, that has one marked sample.
+
     Attributes:
         x: images `(N, ...)`; a usable one takes the place of those that do not fit.
         y: labels, `int32`, `(N,)`, 0 where they cannot be used.
@@ -22,8 +25,9 @@ class Batch:
             cannot be used: a NaN there would be NaN in the gradient of every weight.
         weight: sample weights, `float32`, `(N,)`, 0 where samples cannot be used.
         usable: boolean `(N,)`.
-        unusable: how many are not, `int64` `(3,)`: for their pixels; for their label; for what else
-            is in the batch.
+        unusable: how many are not, `int64` `(4,)`: for their pixels; for their label; for their
+            sample weight; for what else is in the batch.
+        whole: number of usable samples on all replicas, `int64`.
     """
 
     x: tf.Tensor
@@ -32,11 +36,22 @@ class Batch:
     weight: tf.Tensor
     usable: tf.Tensor
     unusable: tf.Tensor
+    whole: tf.Tensor
 
     @property
     def count(self) -> tf.Tensor:
-        """Number of usable samples, `int64`."""
+        """Number of usable samples on this replica, `int64`."""
         return tf.math.count_nonzero(self.usable)
+
+    def total(self, values: tf.Tensor) -> tf.Tensor:
+        """The weighted sum of the values `(N,)` of usable samples on this replica."""
+        # Not a product: 0 * NaN is NaN.
+        return tf.reduce_sum(tf.where(self.usable, self.weight * values, 0.0))
+
+    def mean(self, values: tf.Tensor) -> tf.Tensor:
+        """The mean of the values `(N,)` of usable samples on all replicas."""
+        here = tf.reduce_sum(tf.where(self.usable, values, 0.0))
+        return tf.math.divide_no_nan(total(here), tf.cast(self.whole, values.dtype))
 
 
 def tensors_of(
@@ -62,14 +77,6 @@ def tensors_of(
     return x, y, sample_weight
 
 
-def index_in_global_batch(rows: tf.Tensor) -> tf.Tensor:
-    """Numbers `(N,)` of the rows of this replica in the batch of all, whatever their sizes."""
-    context, count = tf.distribute.get_replica_context(), tf.shape(rows)[0]
-    replica, replicas = context.replica_id_in_sync_group, context.num_replicas_in_sync
-    sizes = context.all_reduce("sum", count * tf.one_hot(replica, replicas, dtype=tf.int32))
-    return tf.reduce_sum(sizes[:replica]) + tf.range(count)
-
-
 def is_one_hot(y: tf.Tensor, num_classes: int) -> bool:
     """Whether labels are rows `(N, num_classes)`."""
     return len(y.shape) == 2 and y.shape[-1] == num_classes
@@ -93,15 +100,16 @@ def keep_usable(
     """A batch of Keras with the samples marked that cannot be trained on.
 
     Those have a pixel that is not finite or outside the box, or a label outside
-    `[0, num_classes)`, between two classes or in a row that is not one-hot. The first usable image
-    takes the place of images that do not fit, so that they cannot spoil batch statistics. A single
-    usable sample cannot be used either, nor, with a loss that compares samples `in_pairs`, a batch
-    of one class or one with a sample that cannot be used.
+    `[0, num_classes)`, between two classes or in a row that is not one-hot, or a sample weight that
+    is not finite. The first usable image takes the place of images that do not fit, so that they
+    cannot spoil batch statistics. A single usable sample cannot be used either, nor, with a loss
+    that compares samples `in_pairs`, a batch of one class or one with a sample that cannot be used.
+    A batch here is that of all replicas.
 
     Raises:
         ValueError: if batches are known to hold one image.
     """
-    if x.shape[0] == 1:
+    if x.shape[0] == 1 and replicas() == 1:
         raise ValueError(
             "Batches of one image cannot be trained on: batch statistics and weights over the "
             "batch mean nothing there. Use a batch size of 2 or more."
@@ -113,24 +121,63 @@ def keep_usable(
     # A row of NaN where the label is no class.
     rows = label_distribution(y, tf.zeros([tf.shape(x)[0], num_classes]))
     ids = tf.argmax(rows, axis=-1, output_type=tf.int32)
-    known = usable = inside & tf.math.is_finite(rows[:, 0])
-    fits = tf.reshape(inside, [-1] + [1] * (x.shape.rank - 1))
-    x = tf.where(fits, tf.clip_by_value(x, *box), _stand_in(x, usable, box))
-    usable &= tf.math.count_nonzero(usable) > 1
-    if in_pairs:
-        usable &= tf.reduce_all(usable) & tf.reduce_any(ids != ids[:1])
-    weight = tf.cast(usable, tf.float32)
+    known = tf.math.is_finite(rows[:, 0])
+    weight, weighed = tf.ones_like(rows[:, 0]), tf.ones_like(known)
     if sample_weight is not None:
-        weight *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
+        weight = tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
+        weighed = tf.math.is_finite(weight)
+    sound = usable = inside & known & weighed
+    stand_in = _stand_in(x, usable, box)
+    fits = tf.reshape(inside, [-1] + [1] * (x.shape.rank - 1))
+    x = tf.where(fits, tf.clip_by_value(x, *box), stand_in)
+    whole = total(tf.math.count_nonzero(usable))
+    usable &= whole > 1
+    if in_pairs:
+        unfit = total(tf.math.count_nonzero(~usable))
+        samples = total(tf.reduce_sum(tf.one_hot(ids, num_classes), axis=0))
+        usable &= (unfit == 0) & (tf.math.count_nonzero(samples) > 1)
+    weight = tf.where(usable, weight, 0.0)
     targets = ids = tf.where(usable, ids, 0)
     if is_one_hot(y, num_classes):
         targets = tf.where(usable[:, None], y, tf.one_hot(ids, num_classes, dtype=y.dtype))
-    causes = [~inside, inside & ~known, known & ~usable]
+    causes = [~inside, inside & ~known, inside & known & ~weighed, sound & ~usable]
     unusable = tf.stack([tf.math.count_nonzero(cause) for cause in causes])
-    return Batch(x, ids, targets, weight, usable, unusable)
+    whole = total(tf.math.count_nonzero(usable))
+    x, ids, targets, weight, usable = _never_empty(stand_in, x, ids, targets, weight, usable)
+    return Batch(x, ids, targets, weight, usable, unusable, whole)
+
+
+def all_of(
+    x: tf.Tensor, y: tf.Tensor, sample_weight: tf.Tensor | None, box: tuple[float, float]
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Images, labels and weights to validate on; one image of weight 0 where there are none."""
+    if replicas() == 1:
+        return x, y, sample_weight
+    weight = (
+        tf.ones(tf.shape(x)[:1]) if sample_weight is None else tf.cast(sample_weight, "float32")
+    )
+    return tuple(_never_empty(zeros(x, 1) + sum(box) / 2, x, y, tf.reshape(weight, [-1])))
+
+
+def as_many(rows: tf.Tensor | None, as_of: tf.Tensor) -> tf.Tensor | None:
+    """Rows without the one that stands in for none, as many as those of another tensor."""
+    return rows if rows is None or replicas() == 1 else rows[: tf.shape(as_of)[0]]
+
+
+def _never_empty(stand_in, x, *others):
+    """Images and what belongs to them; the image `stand_in` and zeros where there are none.
+
+    Moments and gradients of no image would be NaN.
+    """
+    if replicas() == 1:
+        return [x, *others]
+    missing = tf.cast(tf.shape(x)[0] == 0, tf.int32)
+    ended = [tf.concat([rows, zeros(rows, missing)], axis=0) for rows in others]
+    return [tf.concat([x, stand_in[:missing]], axis=0), *ended]
 
 
 def _stand_in(x, usable, box):
-    """The first usable image, `(1, ...)`, or the middle of the box if there is none."""
-    first = tf.clip_by_value(x[tf.argmax(tf.cast(usable, tf.int32))], *box)[None]
-    return tf.where(tf.reduce_any(usable), first, tf.zeros_like(first) + sum(box) / 2)
+    """The first usable image of all replicas, `(1, ...)`; the middle of the box if none is."""
+    first = first_of_all(x, usable)
+    found = total(tf.math.count_nonzero(usable)) > 0
+    return tf.where(found, tf.clip_by_value(first, *box), tf.zeros_like(first) + sum(box) / 2)

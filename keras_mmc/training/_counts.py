@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-_USED, _PIXELS, _LABELS, _ALONE, _LOST = range(5)
+_USED, _PIXELS, _LABELS, _WEIGHTS, _ALONE, _LOST = range(6)
+_NUMBER = 6
 
 
 class ImageCounts:
@@ -14,7 +15,7 @@ class ImageCounts:
 
     def __init__(self):
         self._counts = tf.Variable(
-            tf.zeros(5, tf.int64),
+            tf.zeros(_NUMBER, tf.int64),
             trainable=False,
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.SUM,
@@ -22,17 +23,17 @@ class ImageCounts:
 
     def reset(self) -> None:
         """Begin an epoch."""
-        self._counts.assign(tf.zeros(5, tf.int64))
+        self._counts.assign(tf.zeros(_NUMBER, tf.int64))
 
     def add_batch(self, used: tf.Tensor, unusable: tf.Tensor) -> None:
-        """Count a batch: `used`, and its unusable images `(3,)` as `Batch` has them, int64."""
+        """Count a batch: `used`, and its unusable images `(4,)` as `Batch` has them, int64."""
         self._counts.assign_add(tf.concat([used[None], unusable, [0]], axis=0))
 
     def lose(self, count: tf.Tensor) -> None:
         """Move images that were counted as used to those of a gradient without use."""
         self._counts.assign_add(
-            count * tf.one_hot(_LOST, 5, dtype=tf.int64)
-            - count * tf.one_hot(_USED, 5, dtype=tf.int64)
+            count * tf.one_hot(_LOST, _NUMBER, dtype=tf.int64)
+            - count * tf.one_hot(_USED, _NUMBER, dtype=tf.int64)
         )
 
     @property
@@ -46,6 +47,7 @@ class ImageCounts:
         words = {
             _PIXELS: f"a pixel that is not finite or outside the box {box}",
             _LABELS: f"a label outside [0, {num_classes})",
+            _WEIGHTS: "a sample weight that is not finite",
             _ALONE: "no other class or image beside it in its batch to compare it with",
             _LOST: "a gradient that is not finite",
         }

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_mmc.defenses.base import properties_of
 from keras_mmc.training._batch import Batch
+from keras_mmc.training._replicas import total
 
 
 class FeatureLoss:
@@ -84,5 +85,4 @@ class FeaturePasses:
             features = tf.where(weight[:, None] > 0, tf.cast(features, weight.dtype), 0.0)
             sums += tf.matmul(rows, features, transpose_a=True)
             counts += tf.reduce_sum(rows, axis=0)
-        replicas = tf.distribute.get_replica_context()
-        head.move_centers(*replicas.all_reduce("sum", [sums, counts]))
+        head.move_centers(total(sums), total(counts))

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_mmc.defenses import SampleLosses
 from keras_mmc.training._batch import Batch
 from keras_mmc.training._features import FeaturePasses
+from keras_mmc.training._replicas import everywhere, on_all_replicas, replicas
 
 
 class WeightUpdate:
@@ -35,7 +36,7 @@ class WeightUpdate:
         variables = robust.model.trainable_variables
         perturbed = contextlib.nullcontext()
         if regularizer is not None and regularizer.perturbs_weights:
-            perturbed = self._perturbed_weights(lambda: self._mean(loss(x).values))
+            perturbed = self._perturbed_weights(lambda: self._share(loss(x).values))
         with tf.GradientTape() as tape, perturbed:
             if input_gradient:
                 tape.watch(x)
@@ -48,23 +49,24 @@ class WeightUpdate:
             if regularizer is not None:
                 penalty = regularizer.penalty(robust.score_fn(False), x, self._batch.y)
                 values += robust.regularizer_scale * tf.cast(penalty, tf.float32)
-            total = self._mean(values) + sum(of_layers)
-            scaled = chosen.scale_loss(total / replicas())
+            # What the gradients of all replicas add up to: unequal parts count by their samples.
+            share = self._share(values) + sum(of_layers) / replicas()
+            scaled = chosen.scale_loss(share)
         gradients = tape.gradient(scaled, [*variables, x] if input_gradient else variables)
         gradient = gradients.pop() if input_gradient else None
-        stepped = self._apply(chosen, gradients, variables, total)
+        stepped = self._apply(chosen, gradients, variables, share)
         if is_first:
             if self._passes is not None:
                 self._passes.move_centers(stepped)
-            robust.loss_tracker.update_state(total, sample_weight=self._batch.count)
+            count = tf.cast(self._batch.count, values.dtype)
+            mean = tf.math.divide_no_nan(self._batch.total(values), count) + sum(of_layers)
+            robust.loss_tracker.update_state(mean, sample_weight=count)
         return losses, gradient
 
-    def _mean(self, values):
-        """The weighted mean over the samples that can be used."""
-        # Not a product: 0 * NaN is NaN.
-        values = tf.where(self._batch.usable, self._batch.weight * values, 0.0)
-        count = tf.cast(self._batch.count, values.dtype)
-        return tf.math.divide_no_nan(tf.reduce_sum(values), count)
+    def _share(self, values):
+        """What this replica adds to the weighted mean over all samples that can be used."""
+        whole = tf.cast(self._batch.whole, values.dtype)
+        return tf.math.divide_no_nan(self._batch.total(values), whole)
 
     def _perturbed_weights(self, loss):
         robust, model = self._robust, self._robust.model
@@ -74,30 +76,30 @@ class WeightUpdate:
         )
         return perturbed_weights(model, perturbations)
 
-    def _apply(self, optimizer, gradients, variables, total):
+    def _apply(self, optimizer, gradients, variables, share):
         """One step of the optimizer; none, and the batch counts as skipped, where it has no use.
 
-        That is where the batch has no usable sample or a gradient is not finite. A loss-scaling
-        optimizer meets such gradients regularly and skips them itself; there the loss decides what
-        counts as skipped. Returns whether the step was made.
+        That is where no replica has a usable sample or a gradient on one of them is not finite. A
+        loss-scaling optimizer meets such gradients regularly and skips them itself; there the loss
+        decides what counts as skipped. Returns whether the step was made.
         """
         known = [g for g in gradients if g is not None]
-        steps = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known])
+        steps = everywhere(tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in known]))
         scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        finite = tf.math.is_finite(total) if scales else steps
+        finite = everywhere(tf.math.is_finite(share)) if scales else steps
         newly_lost = tf.where(finite | self._lost, tf.constant(0, tf.int64), self._batch.count)
         self._lost |= ~finite
         self._robust.counts.lose(newly_lost)
-        usable = finite & (self._batch.count > 0)
+        usable = finite & (self._batch.whole > 0)
         if not optimizer.built:
             optimizer.build(variables)
-        if replicas() == 1:
-            pairs = list(zip(gradients, variables, strict=True))
-            tf.cond(usable, lambda: _nothing(optimizer.apply_gradients(pairs)), _nothing)
-            return usable & steps
-        # Replicas step together: one without use adds nothing to the sum of the gradients.
-        gradients = [g if g is None else tf.where(usable, g, tf.zeros_like(g)) for g in gradients]
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+        def apply(known):
+            remaining = iter(known)
+            applied = [g if g is None else next(remaining) for g in gradients]
+            optimizer.apply_gradients(zip(applied, variables, strict=True))
+
+        on_all_replicas(usable, apply, known)
         return usable & steps
 
 
@@ -132,13 +134,3 @@ def perturbed_weights(model: keras.Model, perturbations: list[tf.Tensor]) -> Ite
         value = scope.get_current_value(variable)
         if value is not None:
             variable.assign(value)
-
-
-def replicas() -> int:
-    """Number of replicas whose gradients are summed."""
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def _nothing(*_):
-    """The result of both branches of a condition that only acts."""
-    return tf.constant(0)

@@ -16,9 +16,11 @@ from keras_mmc.defenses.base import properties_of
 from keras_mmc.regularizers import Regularizer
 from keras_mmc.training import _batch, _checks
 from keras_mmc.training._counts import ImageCounts
+from keras_mmc.training._distributed import DistributedModel, to_be_averaged
 from keras_mmc.training._epochs import CountEpochs
 from keras_mmc.training._features import FeaturePasses, feature_loss
-from keras_mmc.training._step import WeightUpdate, replicas
+from keras_mmc.training._replicas import part_of, replicas
+from keras_mmc.training._step import WeightUpdate
 
 require_tensorflow("keras_mmc.training")
 
@@ -28,7 +30,7 @@ _PARTS = ("model", "defense", "regularizer", "validation_attack")
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
-class AdversarialModel(keras.Model):
+class AdversarialModel(DistributedModel):
     """A classifier in training with a defense; `robust.model` is the plain classifier.
 
     Everything runs in one graph: the attack, in inference mode, the loss of the defense around
@@ -203,26 +205,34 @@ class AdversarialModel(keras.Model):
         self.counts.add_batch(batch.count, batch.unusable)
         pulled = self._feature_loss
         passes = FeaturePasses(pulled, batch) if pulled else None
-        context, update = self._context(batch.targets, passes), WeightUpdate(self, batch, passes)
+        context = self._context(batch, part_of(x), passes)
+        update = WeightUpdate(self, batch, passes)
         losses = self.active_defense.update(context, batch.x, batch.y, update)
-        return self._report(batch.x, y, losses.clean, losses.adversarial, batch.y, batch.weight)
+        rows = batch.x, losses.clean, losses.adversarial, batch.y, batch.weight
+        return self._report(y, *rows)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = _batch.tensors_of(data, self.box)
-        if self._feature_loss is None:
-            scores = self.model(x, training=False)
-            loss = self.compute_loss(x, y, scores, sample_weight, training=False)
+        part = part_of(x)
+        images, labels, weight = _batch.all_of(x, y, sample_weight, self.box)
+        if self._feature_loss is not None:
+            scores, loss = self._feature_loss.mean(images, labels, weight)
+            loss += sum(self.losses)
+        elif replicas() > 1 and properties_of(self.loss).pairwise:
+            scores = self.model(images, training=False)
+            values = part.in_pairs(self._per_sample_loss)(scores, labels)
+            loss = tf.reduce_mean(weight * values) + sum(self.losses)
         else:
-            scores, loss = self._feature_loss.mean(x, y, sample_weight)
-            loss = (loss + sum(self.losses)) / replicas()
-        self.loss_tracker.update_state(loss * replicas(), sample_weight=tf.shape(x)[0])
-        ids, adversarial = _batch.label_ids(y, scores.shape[-1]), None
+            scores = self.model(images, training=False)
+            loss = self.compute_loss(images, labels, scores, weight, training=False) * replicas()
+        self.loss_tracker.update_state(loss, sample_weight=part.size)
+        ids, adversarial = _batch.label_ids(labels, scores.shape[-1]), None
         if self.validation_attack is not None:
             score_fn, seed = self.score_fn(False), tf.constant([self.seed, 0])
-            index = _batch.index_in_global_batch(x)
-            x_adv = self.validation_attack.generate(score_fn, x, ids, seed, index=index)
+            index = part.numbers(images)
+            x_adv = self.validation_attack.generate(score_fn, images, ids, seed, index=index)
             adversarial = score_fn(x_adv)
-        return self._report(x, y, scores, adversarial, ids, sample_weight)
+        return self._report(y, images, scores, adversarial, ids, weight)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         # Keras builds a model under a distribution strategy with it.
@@ -230,27 +240,43 @@ class AdversarialModel(keras.Model):
             return self._feature_loss.mean(x, y, sample_weight)[1]
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
-    def _context(self, targets, passes):
+    def _context(self, batch, part, passes):
+        more_than_scores = passes and passes.scored
+        if replicas() > 1 and properties_of(self.loss).pairwise:
+            more_than_scores = self._scored_in_pairs(batch, part)
         return StepContext(
             scores=self.score_fn(True),
             attacked=self.score_fn(self.attack_in_training_mode),
-            loss=lambda scores: self._per_sample_loss(scores, targets),
+            loss=lambda scores: self._per_sample_loss(scores, batch.targets),
             epoch=tf.cast(self.epoch + 0, tf.int32),
             temperature=self._temperature,
             seed=tf.stack([self.seed, tf.cast(self.batches + 0, tf.int32)]),
-            index=_batch.index_in_global_batch(targets),
-            of_features=passes and passes.scored,
+            index=part.numbers(batch.targets),
+            mean=batch.mean,
+            more_than_scores=more_than_scores,
         )
+
+    def _scored_in_pairs(self, batch, part):
+        def scored(x):
+            scores = self.score_fn(True)(x)
+            return scores, part.in_pairs(self._per_sample_loss)(scores, batch.targets)
+
+        return scored
 
     def score_fn(self, training: bool) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from images to scores `(N, K)`, float32, in training or inference mode."""
         return lambda x: tf.cast(self.model(x, training=training), tf.float32)
 
-    def _report(self, x, y, clean, adversarial, ids, weight):
-        """The logs: the loss, the compiled metrics of clean scores, the robust accuracy."""
+    def _report(self, y, *rows):
+        """The logs: the loss, the compiled metrics of clean scores, the robust accuracy.
+
+        `y` are the labels as they came, `rows` images, scores of clean images and of adversarial
+        examples, `None` if there are none, labels, and sample weights or `None`.
+        """
+        x, clean, adversarial, ids, weight = (_batch.as_many(part, y) for part in rows)
         if clean is None:
             # Keras wants its metrics built. They are left out: these are no scores of clean images.
-            self.compute_metrics(x, y, adversarial, sample_weight=0 * weight)
+            self.compute_metrics(x, y, adversarial, sample_weight=tf.zeros(tf.shape(ids)))
             logs = {"loss": self.loss_tracker.result()}
         else:
             logs = self.compute_metrics(x, y, clean, sample_weight=weight)
@@ -259,12 +285,7 @@ class AdversarialModel(keras.Model):
             correct = tf.cast(~misclassified(adversarial, ids), tf.float32)
             self.robust_accuracy.update_state(correct, sample_weight=weight)
             logs["robust_accuracy"] = self.robust_accuracy.result()
-        return logs
-
-    @property
-    def loss_tracker(self) -> keras.metrics.Metric:
-        """The running mean of the loss that `fit` and `evaluate` show."""
-        return next(metric for metric in self.metrics if metric.name == "loss")
+        return to_be_averaged(logs)
 
     def load_own_variables(self, store):
         if len(store) == _STATE_OF_0_1_0:

@@ -515,7 +515,7 @@ def test_two_replicas(run_python):
         "from tests.defenses.conftest import *\n"
         "from tests.defenses.test_oracles import *\n"
         "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
-        "names = 'madry', 'trades', 'mart', 'mail-at', 'mail-trades', 'mail-mart', 'fast'\n"
+        "names = 'mail-trades', 'fast'\n"
         "runs = {name: (ORACLES[name][0], sgd_step(ORACLES[name][1])) for name in names}\n"
         "runs['in turn'] = defenses.ComplementTraining(0.7), complement_in_turn()\n"
         "for name, (defense, expected) in runs.items():\n"
@@ -538,10 +538,7 @@ def test_two_replicas(run_python):
     )
     lines = printed.splitlines()
     differences = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("seed"))
-    assert list(differences) == [
-        *("madry", "trades", "mart", "mail-at", "mail-trades", "mail-mart", "fast"),
-        "in turn",
-    ]
+    assert list(differences) == ["mail-trades", "fast", "in turn"]
     assert max(map(float, differences.values())) < 1e-5
     seeds = [line for line in lines if line.startswith("seed")]
     four, three = ("[0 1]", "[2 3]"), ("[0 1]", "[2]")

@@ -352,31 +352,6 @@ def test_what_is_reported():
     assert again.evaluate(x, np.eye(K)[y], verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
-def test_two_replicas(run_python):
-    """Fails unless two replicas of a part of the batch make the step of one with the whole."""
-    printed = run_python(
-        "import tensorflow as tf\n"
-        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
-        "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
-        "tf.config.set_logical_device_configuration(cpu, two)\n"
-        "from tests.training.test_center_loss import *\n"
-        "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
-        "x, y = images()[:6], LABELS[:6]\n"
-        "for name in ('standard', 'mixture'):\n"
-        "    with strategy.scope():\n"
-        "        robust = AdversarialModel(model_of(), DEFENSES[name])\n"
-        "        optimizer = keras.optimizers.SGD(STEP)\n"
-        "        robust.compile(optimizer, CenterLoss(WEIGHT), metrics=['accuracy'])\n"
-        "    before = robust.evaluate(x, y, batch_size=6, verbose=0, return_dict=True)['loss']\n"
-        "    print(abs(before - center_loss(state(), x, y).mean()))\n"
-        "    robust.fit(x, y, batch_size=6, shuffle=False, verbose=0)\n"
-        "    found, expected = weights_of(robust.model), oracle(name, x, y)\n"
-        "    print(max(abs(f - e).max() for f, e in zip(found, expected)))\n"
-    )
-    assert len(printed.splitlines()) == 4
-    assert max(map(float, printed.splitlines())) < 2e-5
-
-
 GO_ON = """
 import sys, keras, numpy as np, keras_mmc
 data = np.load(sys.argv[1])
