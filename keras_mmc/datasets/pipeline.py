@@ -1,5 +1,7 @@
 """Batches for training: checked, shuffled by seed, augmented in the graph, balanced by class."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -97,16 +99,31 @@ def batches(
     check("batches", "batch_size", batch_size, is_count(batch_size), "an integer of at least 1")
     images, labels = check_dataset(images, labels, num_classes, box)
     with tf.device("CPU"):
-        data = tf.data.Dataset.from_tensor_slices((images, labels))
+        samples, rows = (
+            (tf.constant(images), tf.constant(labels)),
+            tf.data.Dataset.range(len(labels)),
+        )
         if shuffle:
-            data = data.shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
-        data = data.batch(batch_size)
+            rows = rows.shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
+        seeds = None
         if augment:
             seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-            data = tf.data.Dataset.zip(data, seeds).map(
-                lambda batch, seed: (crop_and_flip(batch[0], seed), batch[1]), tf.data.AUTOTUNE
-            )
-        return data.prefetch(tf.data.AUTOTUNE)
+        return gathered(*samples, rows.batch(batch_size), seeds).prefetch(tf.data.AUTOTUNE)
+
+
+def gathered(
+    images: tf.Tensor, labels: tf.Tensor, rows: tf.data.Dataset, seeds: tf.data.Dataset | None
+) -> tf.data.Dataset:
+    """Images and labels of batches of row numbers, augmented if there are seeds `(2,)` of each."""
+    if seeds is None:
+        return rows.map(lambda rows: (tf.gather(images, rows), tf.gather(labels, rows)))
+    return tf.data.Dataset.zip(rows, seeds).map(
+        lambda rows, seed: (
+            crop_and_flip(tf.gather(images, rows), seed),
+            tf.gather(labels, rows),
+        ),
+        tf.data.AUTOTUNE,
+    )
 
 
 def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = 4) -> tf.Tensor:
@@ -146,6 +163,23 @@ def balanced_batches(
     >>> train = keras_mmc.datasets.balanced_batches(x, y, per_class=32)
     >>> robust.fit(train, epochs=20)
     """
+    x, y = check_samples(x, y, per_class)
+    rows = rows_of_classes(y)
+    # With equal seeds a sample would always meet the same samples of the other classes.
+    seeds = np.random.default_rng(seed).integers(2**31, size=len(rows))
+    steps = -(-max(map(len, rows)) // per_class)
+    with tf.device("CPU"):
+        samples = tf.constant(x, tf.float32), tf.constant(y, tf.int32)
+        draws = [
+            tf.data.Dataset.from_tensor_slices(own).shuffle(len(own), seed=seed).repeat()
+            for own, seed in zip(rows, seeds, strict=True)
+        ]
+        together = tf.data.Dataset.zip(*(draw.batch(per_class) for draw in draws)).take(steps)
+        return gathered(*samples, in_turn(together), None).prefetch(tf.data.AUTOTUNE)
+
+
+def check_samples(x: Any, y: Any, per_class: int) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and labels for balanced batches, as arrays; a `ValueError` if they do not fit."""
     x, y = np.asarray(x), np.asarray(y)
     check("balanced_batches", "per_class", per_class, is_count(per_class), "at least 1")
     if x.dtype.kind != "f" or not np.isfinite(x).all():
@@ -158,27 +192,22 @@ def balanced_batches(
             f"Labels must be integers of shape ({len(x)},), one per sample; received dtype "
             f"{y.dtype}, shape {y.shape}. One-hot rows become integers with `y.argmax(axis=-1)`."
         )
-    classes, counts = np.unique(y, return_counts=True)
+    return x, y
+
+
+def rows_of_classes(y: np.ndarray) -> list[np.ndarray]:
+    """The rows of each class that occurs among labels `(N,)`, of which there must be two."""
+    classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(
             f"Balanced batches need samples of two classes or more; received only {classes}."
         )
-    # With equal seeds a sample would always meet the same samples of the other classes.
-    seeds = np.random.default_rng(seed).integers(2**31, size=len(classes))
-    steps = -(-counts.max() // per_class)
-    with tf.device("CPU"):
-        samples, labels = tf.constant(x, tf.float32), tf.constant(y, tf.int32)
+    return [np.flatnonzero(y == label) for label in classes]
 
-        def draw(label: int, count: int, seed: int) -> tf.data.Dataset:
-            rows = tf.data.Dataset.from_tensor_slices(np.flatnonzero(y == label))
-            return rows.shuffle(count, seed=seed).repeat().batch(per_class)
 
-        def gather(*rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = tf.reshape(tf.stack(rows, axis=1), [per_class * len(classes)])
-            return tf.gather(samples, rows), tf.gather(labels, rows)
-
-        draws = tf.data.Dataset.zip(*map(draw, classes, counts, seeds))
-        return draws.take(steps).map(gather, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+def in_turn(rows: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches of row numbers in which the classes take turns, from a batch of each class."""
+    return rows.map(lambda *own: tf.reshape(tf.stack(own, axis=1), [-1]))
 
 
 def working_set(

@@ -10,31 +10,35 @@ class ImageCounts:
     """Counts of the images of an epoch, for the warning at its end.
 
     Each replica counts its own; they are added up where they are read. They begin anew with each
-    epoch and are no part of a model's saved state.
+    epoch and are no part of a model's saved state. Floats can be divided among replicas.
     """
 
     def __init__(self):
         self._counts = tf.Variable(
-            tf.zeros(_NUMBER, tf.int64),
+            tf.zeros(_NUMBER, tf.float64),
             trainable=False,
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.SUM,
         )
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The counts, in one variable."""
+        return [self._counts]
+
     def reset(self) -> None:
         """Begin an epoch."""
-        self._counts.assign(tf.zeros(_NUMBER, tf.int64))
+        self._counts.assign(tf.zeros(_NUMBER, tf.float64))
 
     def add_batch(self, used: tf.Tensor, unusable: tf.Tensor) -> None:
         """Count a batch: `used`, and its unusable images `(4,)` as `Batch` has them, int64."""
-        self._counts.assign_add(tf.concat([used[None], unusable, [0]], axis=0))
+        counts = tf.concat([used[None], unusable, [0]], axis=0)
+        self._counts.assign_add(tf.cast(counts, tf.float64))
 
     def lose(self, count: tf.Tensor) -> None:
         """Move images that were counted as used to those of a gradient without use."""
-        self._counts.assign_add(
-            count * tf.one_hot(_LOST, _NUMBER, dtype=tf.int64)
-            - count * tf.one_hot(_USED, _NUMBER, dtype=tf.int64)
-        )
+        moved = tf.one_hot(_LOST, _NUMBER) - tf.one_hot(_USED, _NUMBER)
+        self._counts.assign_add(tf.cast(count, tf.float64) * tf.cast(moved, tf.float64))
 
     @property
     def used(self) -> int:
