@@ -7,7 +7,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import filelock
 
@@ -35,14 +35,18 @@ _UNFINISHED = "Unfinished results of keras_mmc; the next run to the same place r
 
 @contextlib.contextmanager
 def results_directory(
-    path: PathLike, kind: Kind, overwrite: bool = False
+    path: PathLike,
+    kind: Kind,
+    overwrite: bool = False,
+    goes_on: Callable[[pathlib.Path], bool] = lambda unfinished: False,
 ) -> Iterator[pathlib.Path]:
-    """Yields an empty directory to write to, which takes its place when the block ends well.
+    """Yields a directory to write to, which takes its place when the block ends well.
 
     Until then it is `<path>.partial/new`. The directory that it replaces is removed once the new
-    one stands. A block that fails leaves what it has written there, and the next one replaces it.
-    The block must write the marker of the kind. Errors are those of `check_results_directory`, and
-    a `BlockingIOError` if another process writes to the same place.
+    one stands. A block that fails leaves what it has written there; the next one gets it where
+    `goes_on` of it is true, and an empty one else. The block must write the marker of the kind.
+    Errors are those of `check_results_directory`, and a `BlockingIOError` if another process
+    writes to the same place.
     """
     partial = _partial(pathlib.Path(path).resolve())
     if (partial / LOCK).exists():
@@ -54,9 +58,10 @@ def results_directory(
         if old.exists() and not path.exists():  # a process was killed between the two renames
             old.rename(path)
         check_results_directory(path, kind, overwrite)
-        _clear(partial)
+        if not (new.exists() and goes_on(new)):
+            _clear(partial)
         (partial / "unfinished.txt").write_text(_UNFINISHED, encoding="utf-8")
-        new.mkdir()
+        new.mkdir(exist_ok=True)
         try:
             yield new
         except BaseException:

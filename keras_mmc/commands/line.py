@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import signal
 import sys
 import types
 import zipfile
@@ -78,6 +79,9 @@ def _run(command, argv):
     except MISTAKES as error:
         logging.info("The mistake was found here:", exc_info=True)
         return _said(argv[0], error)
+    except KeyboardInterrupt as interruption:
+        _said(argv[0], str(interruption) or "Interrupted.")
+        return 128 + getattr(interruption, "signal", signal.SIGINT)
 
 
 def _said(program, mistake):

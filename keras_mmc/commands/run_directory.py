@@ -10,6 +10,7 @@ from absl import flags
 from keras_mmc import _files
 
 _SIGNATURE = "# Flags of a run of keras_mmc's examples."
+_PLACES = ("--output_dir=", "--overwrite", "--nooverwrite", "--verbosity=")
 RUN = _files.Kind(
     "run",
     marker="flags.txt",
@@ -18,6 +19,7 @@ RUN = _files.Kind(
         *("flags.txt", "comparison.csv", "transfer.csv", "*/history.csv", "*/features.png"),
         *("epochs.png", "seconds.png", "*/model_card.md", "*/robustbench/*.json"),
         *("*/model.keras", "*/best.keras", "*/.best.*.partial.keras", "*/events.out.tfevents.*"),
+        *("*/state/*.npz", "*/state/*.partial", "*/finished.json", "*/*.partial"),
     ),
 )
 
@@ -27,16 +29,34 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
     """Yield a directory to write to; it takes its final name when the block ends well.
 
     While a run lasts it is `<path>.partial/new`, which no second run can use. A run that fails
-    leaves it for inspection, and the next run replaces it. It holds the flags of the run in
-    flags.txt, ready for --flagfile.
+    leaves it: a run with the same flags finds it as it was, and goes on; one with other flags is
+    refused, or replaces it with `overwrite`. It holds the flags of the run in flags.txt, ready for
+    --flagfile.
 
     Raises:
         BlockingIOError: if another run writes to the same place.
         FileExistsError: if `path` exists and `overwrite` is not set, or if anything but a run is
-            there.
+            there, or an unfinished run of other flags.
         OSError: if it cannot be written.
     """
-    with _files.results_directory(path, RUN, overwrite) as directory:
-        text = f"{_SIGNATURE}\n{flags.FLAGS.flags_into_string()}"
+    text = f"{_SIGNATURE}\n{flags.FLAGS.flags_into_string()}"
+
+    def goes_on(unfinished):
+        marker = unfinished / "flags.txt"
+        same = marker.exists() and _deciding(marker.read_text(encoding="utf-8")) == _deciding(text)
+        if not same and not overwrite and any(unfinished.iterdir()):
+            raise FileExistsError(
+                f"{unfinished} is left of a run with other flags than these. To go on with it, "
+                f"pass those in {marker}; to replace it, --overwrite; or choose another "
+                "--output_dir."
+            )
+        return same
+
+    with _files.results_directory(path, RUN, overwrite, goes_on) as directory:
         (directory / "flags.txt").write_text(text, encoding="utf-8")
         yield directory
+
+
+def _deciding(text: str) -> list[str]:
+    """The flags that decide what a run computes."""
+    return [line for line in text.splitlines() if not line.startswith(_PLACES)]

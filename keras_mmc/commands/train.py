@@ -14,7 +14,8 @@ what the network is and which command audits it; the audit adds its figures ther
 folders are the flags (flags.txt), the table (comparison.csv) and the validation accuracy against
 epochs and seconds (epochs.png, seconds.png). Without the packages of the extra `plots` a run leaves
 out pictures and logs, and says so. The results appear when the run is complete; until then they are
-in <output_dir>.partial/new, where TensorBoard can follow them.
+in <output_dir>.partial/new, where TensorBoard can follow them. A run that was interrupted at any
+moment goes on when the same command is given again, with the networks that it would have had.
 
 A tenth of the training images, drawn by --seed, is held out for validation. Where the data come
 without test images, as folders do, the table is of that tenth, and says so.

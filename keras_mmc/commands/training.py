@@ -1,7 +1,10 @@
 """Training one network of `keras-mmc train`, and what is measured of it."""
 
+import csv
 import dataclasses
+import json
 import pathlib
+import shutil
 import statistics
 import time
 from collections.abc import Mapping
@@ -12,6 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 import keras_mmc
+from keras_mmc import _files
 from keras_mmc._extras import is_installed
 from keras_mmc.commands import (
     defense_flags,
@@ -25,6 +29,8 @@ from keras_mmc.commands.training_data import TrainingData
 from keras_mmc.experiments import features
 
 FLAGS = flags.FLAGS
+# While a run lasts: what a network that is done adds to the table, and the state of the training.
+_FINISHED, _STATE = "finished.json", "state"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +44,42 @@ class Run:
 
 
 class EpochTimes(keras.callbacks.Callback):
-    """Wall seconds of every epoch, validation included."""
+    """Wall and CPU seconds of every epoch, validation included, of what this process saw of it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: list[float] = []
+        self.cpu_seconds: list[float] = []
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock."""
-        self._start = time.perf_counter()
+        """Start the clocks."""
+        self._start = time.perf_counter(), time.process_time()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Stop the clock."""
-        self.seconds.append(time.perf_counter() - self._start)
+        """Stop the clocks."""
+        self.seconds.append(time.perf_counter() - self._start[0])
+        self.cpu_seconds.append(time.process_time() - self._start[1])
+
+
+class HistoryFile(keras.callbacks.Callback):
+    """The logs of all epochs as CSV, also those before an interruption."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__()
+        self._path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write all of them, so that a file is whole at any moment."""
+        self.rows = [*self.rows, {"epoch": epoch, **logs}]
+        partial = self._path.with_suffix(".partial")
+        with (
+            _files.replacing(self._path, partial),
+            open(partial, "w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, self.rows[0])
+            writer.writeheader()
+            writer.writerows(self.rows)
 
 
 def chosen_runs() -> list[Run]:
@@ -69,17 +98,35 @@ def chosen_runs() -> list[Run]:
 
 
 def train_all(runs: list[Run], data: TrainingData, directory: pathlib.Path) -> list[dict[str, str]]:
-    """Train the networks one after the other, draw their curves; returns the rows of the table."""
+    """Train the networks one after the other, draw their curves; returns the rows of the table.
+
+    Networks that an interrupted run has finished are not trained again.
+    """
     rows, curves = [], {}
     for run in runs:
+        place = directory / run.name
+        finished = place / _FINISHED
+        if finished.exists():
+            found = json.loads(finished.read_text(encoding="utf-8"))
+            rows.append(found["row"])
+            curves[run.name] = tuple(map(np.asarray, found["curve"]))
+            continue
         print(
             f"Training {FLAGS.model} on {FLAGS.data} with {run.name} ({run.head} head)",
             flush=True,
         )
-        row, curves[run.name] = train(run, data, directory / run.name)
+        row, curve = train(run, data, place)
+        text = json.dumps({"row": row, "curve": [part.tolist() for part in curve]})
+        partial = finished.with_suffix(".partial")
+        with _files.replacing(finished, partial):
+            partial.write_text(text, encoding="utf-8")
+        shutil.rmtree(place / _STATE)
         rows.append(row)
+        curves[run.name] = curve
     if is_installed("matplotlib.figure"):
         draw_curves(curves, directory)
+    for run in runs:
+        (directory / run.name / _FINISHED).unlink()
     return rows
 
 
@@ -98,36 +145,36 @@ def in_training(model: keras.Model, name: str) -> keras.Model:
 
 def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[str, str], tuple]:
     """Train one network, write its files; returns its row of the table and its curve."""
-    loss, head, batches = run.loss, run.head, data.batches
+    loss, head, test = run.loss, run.head, data.batches["test"]
     keras.utils.set_random_seed(FLAGS.seed)
     model = network_flags.build_model(data.info, head, run.scale)
     trained = in_training(model, loss)
     trained.compile(
         optimizer=optimizer_flags.build_optimizer(
-            batches["train"].cardinality().numpy() * defense_flags.steps_per_batch()
+            data.train.steps * defense_flags.steps_per_batch()
         ),
         loss=loss_flags.LOSSES[loss](),
         metrics=["accuracy"],
     )
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     has_tensorboard = is_installed("tensorboard")
     logs = [keras.callbacks.TensorBoard(directory / "logs")] if has_tensorboard else []
-    times, cpu_start = EpochTimes(), time.process_time()
-    history = trained.fit(
-        batches["train"],
-        validation_data=validation_data(batches["validation"], trained is not model),
+    times = EpochTimes()
+    history = keras_mmc.training.resumable_fit(
+        trained,
+        data.train,
+        directory / _STATE,
         epochs=FLAGS.epochs,
-        shuffle=False,  # the training batches are shuffled already
+        validation_data=validation_data(data.batches["validation"], trained is not model),
         verbose=2 if FLAGS.data != "digits" else 0,
         callbacks=[
             keras_mmc.callbacks.StopOnNonFinite(),
-            keras.callbacks.CSVLogger(directory / "history.csv"),
+            HistoryFile(directory / "history.csv"),
             *logs,
             times,
             *defense_flags.build_callbacks(directory),
         ],
     ).history
-    cpu_seconds = time.process_time() - cpu_start
     if head == "differential":
         images = data.splits["train"]
         keras_mmc.layers.fit_threshold(model, images.x, images.y)
@@ -135,11 +182,11 @@ def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[s
     if trained is not model:
         # For the accuracy: any loss of scores will do.
         model.compile(loss=loss_flags.LOSSES["softmax"](), metrics=["accuracy"])
-    accuracy = model.evaluate(batches["test"], verbose=0, return_dict=True)["accuracy"]
+    accuracy = model.evaluate(test, verbose=0, return_dict=True)["accuracy"]
     facts = training_facts.facts_of(run, data, model, trained, history, accuracy, directory)
     (directory / model_card.CARD).write_text(model_card.render(facts), encoding="utf-8")
     labels = data.splits["test"].y
-    found = features.features_of(model, batches["test"])
+    found = features.features_of(model, test)
     distances = keras_mmc.metrics.class_distances(found, labels)
     if is_installed("matplotlib.figure"):
         keras_mmc.plotting.plot_features(
@@ -155,7 +202,7 @@ def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[s
         "defense": FLAGS.defense,
         "test accuracy %": f"{100 * accuracy:.2f}",
         "s/epoch": f"{statistics.median(times.seconds):.2f}",
-        "CPU s": f"{cpu_seconds:.0f}",
+        "CPU s": f"{sum(times.cpu_seconds):.0f}",
         "intra": f"{distances.intra:.2f}",
         "inter": f"{distances.inter:.2f}",
         "inter/intra": f"{distances.inter / distances.intra:.1f}",

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_mmc import datasets
 from keras_mmc._choices import DATASETS
 from keras_mmc.commands.images import Images
-from keras_mmc.datasets import DatasetInfo
+from keras_mmc.datasets import DatasetInfo, Epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,13 +21,15 @@ class TrainingData:
     Attributes:
         info: shape, number of classes, mean and deviation of the images.
         splits: images and labels `(N,)` of "train", "validation" and "test".
-        batches: the same in batches, those of "train" shuffled.
+        train: "train" in batches, in an order that follows from seed and epoch.
+        batches: "validation" and "test" in batches.
         tested_on: what the images of "test" are, in words.
         has_test: whether there were test images; else those of "validation" serve as such.
     """
 
     info: DatasetInfo
     splits: Mapping[str, Images]
+    train: Epochs
     batches: Mapping[str, tf.data.Dataset]
     tested_on: str
     has_test: bool
@@ -72,19 +74,17 @@ def prepare(
     if classes is not None:
         info = dataclasses.replace(info, num_classes=2)
         splits = {split: _only(classes, found) for split, found in splits.items()}
-    augmented = info.augmentable if augment is None else augment
-    batches = {}
-    for split, found in splits.items():
-        trains = split == "train"
-        if trains and classes is not None:
-            per_class = max(1, batch_size // 2)
-            batches[split] = datasets.balanced_batches(found.x, found.y, per_class, seed)
-        else:
-            augments = trains and augmented
-            batches[split] = datasets.batches(
-                found.x, found.y, info.num_classes, batch_size, trains, augments, seed, box
-            )
-    return TrainingData(info, splits, batches, tested_on, has_test)
+    count, x, y = info.num_classes, splits["train"].x, splits["train"].y
+    if classes is not None:
+        train = datasets.balanced_epochs(x, y, max(1, batch_size // 2), seed)
+    else:
+        augmented = info.augmentable if augment is None else augment
+        train = datasets.shuffled_epochs(x, y, count, batch_size, augmented, seed, box)
+    batches = {
+        split: datasets.batches(splits[split].x, splits[split].y, count, batch_size, box=box)
+        for split in ("validation", "test")
+    }
+    return TrainingData(info, splits, train, batches, tested_on, has_test)
 
 
 def _facts(data, train, box):

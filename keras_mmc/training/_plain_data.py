@@ -23,8 +23,8 @@ def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
 
 def without_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """Plain data ready for JSON; its arrays go into `arrays`, under names beginning with `name`."""
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
+    if isinstance(value, (np.ndarray, np.generic)):
+        arrays[name] = np.asarray(value)
         return {_ARRAY: name}
     if isinstance(value, dict):
         return {k: without_arrays(v, f"{name} {k}", arrays) for k, v in value.items()}
@@ -47,9 +47,9 @@ def _is_plain(value):
         return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         return value.dtype.kind in "biuf"
-    return value is None or isinstance(value, (bool, int, float, str, np.number, np.bool_))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _copied(value):
@@ -57,7 +57,7 @@ def _copied(value):
         return {k: _copied(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_copied(v) for v in value]
-    return value.item() if isinstance(value, (np.number, np.bool_)) else value
+    return value
 
 
 def _same(one, other):

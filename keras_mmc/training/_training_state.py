@@ -46,7 +46,7 @@ class StateFiles:
         """
         for path in reversed(self._paths()):
             try:
-                with np.load(path) as stored:
+                with open(path, "rb") as file, np.load(file) as stored:
                     arrays = dict(stored)
                 state = json.loads(str(arrays.pop("facts")))
                 return state["epoch"], state["step"], state["facts"], arrays

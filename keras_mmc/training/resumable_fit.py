@@ -70,7 +70,7 @@ def resumable_fit(
         found = files.read()
         epoch, step, facts, arrays = found or (0, 0, None, {})
         if found:
-            _check(directory, model, batches, facts)
+            _check(directory, _facts(model, batches.steps, given), facts)
         if facts and facts["stopped"]:
             epochs = epoch
         # Keras does not begin within an epoch: what is left of one is a training of its own.
@@ -94,8 +94,10 @@ class Interrupted(KeyboardInterrupt):
     """A training was ended by a signal, whose number is `signal`, and its state is kept."""
 
     def __init__(self, number: int, epoch: int, step: int):
+        name = signal.Signals(number).name
         super().__init__(
-            f"Stopped by {signal.Signals(number).name} in epoch {epoch + 1} after {step} steps."
+            f"Stopped by {name} after {step} steps of epoch {epoch + 1}. The same call or command "
+            "goes on from there."
         )
         self.signal = number
 
@@ -124,7 +126,7 @@ class _Restorer(keras.callbacks.Callback):
         if self._facts is None:
             return
         for number, callback in enumerate(self._given):
-            values = self._facts["callbacks"][number]
+            values = self._facts["changes"][number]
             vars(callback).update(_plain_data.with_arrays(values, self._arrays))
         if self._step:
             for number, variable in enumerate(_of_this_epoch(self.model)):
@@ -164,12 +166,12 @@ class _Keeper(keras.callbacks.Callback):
     def _keep(self, epoch, step):
         arrays = _values("variable", variables_of(self.model))
         arrays |= _values("metric", _of_this_epoch(self.model))
-        callbacks = []
+        changes = []
         for number, (callback, before) in enumerate(zip(self._given, self._before, strict=True)):
             changed = _plain_data.changed(before, _plain_data.plain_attributes(callback))
-            callbacks.append(_plain_data.without_arrays(changed, f"callback {number}", arrays))
-        facts = _facts(self.model, self._steps)
-        facts |= {"callbacks": callbacks, "stopped": bool(self.model.stop_training)}
+            changes.append(_plain_data.without_arrays(changed, f"callback {number}", arrays))
+        facts = _facts(self.model, self._steps, self._given)
+        facts |= {"changes": changes, "stopped": bool(self.model.stop_training)}
         workers = _workers(self.model)  # all take part in reading variables, one writes
         if workers is None or workers.task_id == 0:
             self._files.write(epoch, step, facts, arrays)
@@ -198,20 +200,22 @@ def _values(name, variables):
     return found
 
 
-def _facts(model, steps):
+def _facts(model, steps, callbacks):
     """What a state must have in common with the training that goes on from it."""
-    shapes = [[*variable.shape] for variable in variables_of(model)]
-    return {"steps": steps, "shapes": shapes, "epoch's": len(_of_this_epoch(model))}
+    return {
+        "variables": [[*variable.shape] for variable in variables_of(model)],
+        "metrics": len(_of_this_epoch(model)),
+        "steps in an epoch": steps,
+        "callbacks": [type(callback).__name__ for callback in callbacks],
+    }
 
 
-def _check(directory, model, batches, facts):
-    wanted = _facts(model, batches.steps)
-    other = [name for name, value in wanted.items() if facts.get(name) != value]
+def _check(directory, wanted, found):
+    other = [name for name, value in wanted.items() if found.get(name) != value]
     if other:
         raise ValueError(
-            f"{directory} holds the state of another training: it differs in "
-            f"{', '.join(other)} of model, optimizer and data. Pass another directory, or delete "
-            "this one to begin anew."
+            f"{directory} holds the state of another training: it has other {', '.join(other)}. "
+            "Pass another directory, or delete this one to begin anew."
         )
 
 

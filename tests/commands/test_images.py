@@ -86,7 +86,7 @@ def test_a_file_as_keras_has_them(box, rng, tmp_path):
     x, y = next(iter(data.batches["test"]))
     np.testing.assert_array_equal(x, found.x)
     np.testing.assert_array_equal(y, np.arange(7) % 4)
-    assert float(tf.reduce_max(next(iter(data.batches["train"]))[0])) <= box[1]
+    assert float(tf.reduce_max(next(iter(data.train.starting()))[0])) <= box[1]
 
 
 def test_a_file_with_x_and_y(tmp_path):
@@ -123,7 +123,7 @@ def test_a_known_name():
     data = prepare("digits", wide, (0.0, 255.0), (3, 8), 10, None, 1)
     assert data.info.num_classes == 2 and data.info.mean[0] == pytest.approx(0.3053 * 255)
     assert set(np.unique(data.splits["train"].y)) == {0, 1}
-    _, labels = next(iter(data.batches["train"]))
+    _, labels = next(iter(data.train.starting()))
     assert int(tf.reduce_sum(labels)) == 5  # as many of either class
 
 
