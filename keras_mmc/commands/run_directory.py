@@ -27,7 +27,7 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
     """Yield a directory to write to; it takes its final name when the block ends well.
 
     While a run lasts it is `<path>.partial/new`, which no second run can use. A run that fails
-    leaves it for inspection, and the next run replaces it. It holds the flags of the run in
+    leaves it for inspection, and the next run replaces it. It holds the flags of the command in
     flags.txt, ready for --flagfile.
 
     Raises:
@@ -37,6 +37,15 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
         OSError: if it cannot be written.
     """
     with _files.results_directory(path, RUN, overwrite) as directory:
-        text = f"{_SIGNATURE}\n{flags.FLAGS.flags_into_string()}"
+        text = f"{_SIGNATURE}\n{_own_flags()}"
         (directory / "flags.txt").write_text(text, encoding="utf-8")
         yield directory
+
+
+def _own_flags():
+    """The flags of this package: a new process parses them before others, as TensorFlow's, exist."""
+    package = __name__.partition(".")[0]
+    by_module = sorted(flags.FLAGS.flags_by_module_dict().items())
+    own = [found for module, found in by_module if module.partition(".")[0] == package]
+    lines = (flag.serialize() for found in own for flag in found if flag.value is not None)
+    return "".join(f"{line}\n" for line in lines)
