@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import pathlib
 import re
 import shutil
 import socket
@@ -481,44 +482,116 @@ def test_many_clients_at_a_time(engine, monkeypatch, pixels, expected):
         assert labels[i][1] == pytest.approx(expected["distance"][i % 5], rel=1e-4)
 
 
-def test_the_page_in_a_browser(engine, monkeypatch, tmp_path, files, expected):
-    """Fails if a visitor cannot get a prediction and attack it, by keyboard too."""
+@contextlib.contextmanager
+def browser_of(address):
+    """The page in a narrow window; nothing may be on its console but what was refused."""
     driver_path = shutil.which("chromedriver")
     if driver_path is None:
         pytest.skip("chromedriver is not installed (Debian: apt-get install chromium-driver)")
-    (tmp_path / "digit.png").write_bytes(files[0])
-    (tmp_path / "text.png").write_bytes(b"no image")
     options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=390,900"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with running(engine, Limits(), monkeypatch, head_seconds=10) as (port, _):
-        service = webdriver.ChromeService(driver_path)
-        with webdriver.Chrome(options, service) as browser:
+    with webdriver.Chrome(options, webdriver.ChromeService(driver_path)) as browser:
+        size = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(address)
+        yield browser
+        assert not [line for line in browser.get_log("browser") if "400" not in line["message"]]
 
-            def find(name):
-                return browser.find_element(By.ID, name)
 
-            def wait(condition):
-                WebDriverWait(browser, 30, ignored_exceptions=[AssertionError]).until(condition)
+LINES = """
+const text = document.createRange();
+text.selectNodeContents(arguments[0]);
+return text.getClientRects().length;
+"""
+HOLD = """
+const real = window.fetch;
+window.held = [];
+window.fetch = async (...given) => {
+  const answer = await real(...given);
+  await new Promise((go) => window.held.push(go));
+  return answer;
+};
+"""
 
-            browser.get(f"http://127.0.0.1:{port}/")
-            wait(lambda _: "10 classes" in find("about").text)
-            find("file").send_keys(str(tmp_path / "digit.png"))
-            wait(lambda _: find("label").text == NAMES[expected["label"][0]])
-            rows = browser.find_elements(By.CSS_SELECTOR, "#classes tr")
-            assert len(rows) == 10 and f"{expected['distance'][0]:.2f}" in rows[0].text
-            assert NAMES[expected["label"][0]] in find("shown").get_attribute("alt")
-            find("eps").send_keys(Keys.END)  # eps is half the width of the box
-            wait(lambda _: find("attack-status").text.startswith("Fooled at eps 1:"))
-            for name in ("clean", "adversarial", "difference"):
-                assert browser.execute_script(
-                    "return arguments[0].naturalWidth > 0 && arguments[0].alt !== ''", find(name)
-                )
-            find("file").send_keys(str(tmp_path / "text.png"))
-            wait(lambda _: "is no PNG or JPEG" in find("status").text)
-            assert not find("answer").is_displayed()
-            width = "return document.documentElement.scrollWidth - window.innerWidth"
-            assert browser.execute_script(width) <= 0
-            told = [line for line in browser.get_log("browser") if "400" not in line["message"]]
-            assert not told
+
+def test_the_page_in_a_browser(engine, monkeypatch, tmp_path, files, expected):
+    """Fails if a visitor cannot get a prediction and attack it, by keyboard too, or sees the answer
+    for another image than the chosen one.
+    """
+    given = {"first": files[0], "again": files[0], "second": files[1], "text": b"no image"}
+    places = {name: str(tmp_path / f"{name}.png") for name in given}
+    for name, file in given.items():
+        pathlib.Path(places[name]).write_bytes(file)
+    names = [f"{'Donaudampfschiff' * 3}-{name}" for name in NAMES]
+    monkeypatch.setitem(engine.facts, "class_names", names)
+    first, second = (names[label] for label in expected["label"][:2])
+    assert first != second
+    with (
+        running(engine, Limits(), monkeypatch, head_seconds=10) as (port, _),
+        browser_of(f"http://127.0.0.1:{port}/") as browser,
+    ):
+
+        def find(name):
+            return browser.find_element(By.ID, name)
+
+        def wait(condition):
+            WebDriverWait(browser, 30, ignored_exceptions=[AssertionError]).until(condition)
+
+        def sizes_fit():
+            width = browser.execute_script("return document.documentElement.scrollWidth")
+            lines = [browser.execute_script(LINES, find(name)) for name in ("class", "probability")]
+            return width <= 390 and lines == [1, 1]
+
+        wait(lambda _: "10 classes" in find("about").text)
+        assert not find("uncalibrated").is_displayed()
+        find("file").send_keys(places["first"])
+        wait(lambda _: find("label").text == first)
+        rows = browser.find_elements(By.CSS_SELECTOR, "#classes tr")
+        assert len(rows) == 10 and f"{expected['distance'][0]:.2f}" in rows[0].text
+        assert first in find("shown").get_attribute("alt")
+        assert find("eps-value").text == "0.0627" and "8 of 255" in find("eps-units").text
+        assert "It does not know when the model rejects" in find("attack").text
+        assert not find("clean").is_displayed() and sizes_fit()
+        find("eps").send_keys(Keys.END)  # eps is half the width of the box
+        told = "Wrong and accepted at.*accepted\\.$|Label changed, but rejected, at.*rejected\\.$"
+        wait(lambda _: re.match(told, find("attack-status").text))
+        assert " at eps 1: " in find("attack-status").text
+        for name in ("clean", "adversarial", "difference"):
+            assert find(name).is_displayed() and browser.execute_script(
+                "return arguments[0].naturalWidth > 0 && arguments[0].alt !== ''", find(name)
+            )
+        assert sizes_fit()
+
+        browser.execute_script(HOLD)
+        find("file").send_keys(places["again"])
+        assert not find("views").is_displayed() and not find("answer").is_displayed()
+        wait(lambda _: browser.execute_script("return held.length === 1"))
+        find("file").send_keys(places["second"])
+        wait(lambda _: browser.execute_script("return held.length === 2"))
+        browser.execute_script("held[1]()")
+        wait(lambda _: find("label").text == second)
+        browser.execute_script("held[0]()")
+        find("eps").send_keys(Keys.HOME)
+        wait(lambda _: browser.execute_script("return held.length === 3"))
+        assert find("label").text == second and not find("clean").is_displayed()
+        find("file").send_keys(places["text"])
+        browser.execute_script("held[2]()")
+        wait(lambda _: browser.execute_script("return held.length === 4"))
+        browser.execute_script("held[3]()")
+        wait(lambda _: "is no PNG or JPEG" in find("status").text)
+        assert not find("answer").is_displayed() and not find("views").is_displayed()
+
+        for name, fetch, words in (
+            ("first", "() => Promise.reject(new TypeError())", "service does not answer"),
+            ("second", "async () => new Response('<p>', {status: 413})", "the file is too large"),
+        ):
+            browser.execute_script(f"window.fetch = {fetch}")
+            find("file").send_keys(places[name])
+            wait(lambda _, words=words: words in find("status").text)
+        monkeypatch.setitem(engine.facts, "threshold", None)
+        browser.refresh()
+        wait(lambda _: find("uncalibrated").is_displayed())
+        drop = "new DragEvent('drop', {bubbles: true, cancelable: true})"
+        assert not browser.execute_script(f"return document.body.dispatchEvent({drop})")
