@@ -43,7 +43,7 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
 
 
 def _own_flags():
-    """The flags of this package: a new process parses them before others, as TensorFlow's, exist."""
+    """The flags of this package: a new process parses them before those of TensorFlow exist."""
     package = __name__.partition(".")[0]
     by_module = sorted(flags.FLAGS.flags_by_module_dict().items())
     own = [found for module, found in by_module if module.partition(".")[0] == package]
