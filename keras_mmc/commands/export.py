@@ -1,4 +1,4 @@
-"""Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO.
+r"""Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO.
 
 What it writes needs neither this package nor Keras.
 

@@ -45,9 +45,8 @@ def main() -> None:
     from keras_mmc.serving.http.limits import Limits
 
     limits = Limits(FLAGS.max_body, FLAGS.max_images, FLAGS.max_pixels, FLAGS.timeout)
+    saved_models.check_exists(FLAGS.model, _MODEL)
     at = pathlib.Path(FLAGS.model)
-    if not at.exists():
-        raise FileNotFoundError(f"there is nothing at {at}. Pass {_MODEL}")
     with server.bound(FLAGS.host, FLAGS.port) as place:
         model = at if at.is_dir() else saved_models.load(FLAGS.model)
         engine = server.load(model, box_flag.box(), limits)
