@@ -9,6 +9,15 @@ HERE = pathlib.Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "keras_mmc/_version.py").read_text(encoding="utf-8")
 )[1]
+
+
+def description():
+    """The README without links into the repository and pictures, which lead nowhere elsewhere."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^\]]*\]\((?!https://)[^)]*\)\n*", "", text)
+    return re.sub(r"\[([^\]]*)\]\((?!https://)[^)]*\)", r"\1", text)
+
+
 DATASETS = [
     # tensorflow-datasets imports importlib_resources without requiring it.
     "importlib_resources",
@@ -29,7 +38,7 @@ setup(
     version=VERSION,
     description="Max-Mahalanobis center loss and relatives, adversarial training and honest "
     "robustness audits for Keras 3",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=description(),
     long_description_content_type="text/markdown",
     author="The keras_mmc authors",
     license="Apache-2.0",
@@ -104,9 +113,18 @@ setup(
             "torchattacks==3.5.1",
         ],
     },
+    keywords="keras tensorflow robustness adversarial-training adversarial-examples "
+    "max-mahalanobis image-classification",
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
-        "Typing :: Typed",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Topic :: Security",
+        "Typing :: Typed",
     ],
 )

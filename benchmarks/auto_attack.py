@@ -1,4 +1,4 @@
-"""AutoAttack here and in another library, on the same .keras file and the same images.
+r"""AutoAttack here and in another library, on the same .keras file and the same images.
 
 The other library runs in a process of its own under Keras' torch backend, in an environment that
 has keras_mmc, torch and the library (see benchmarks/README.md). Accuracy is compared after every

@@ -91,6 +91,8 @@ def test_links_of_the_pages_exist():
             assert file.exists(), f"{path}: {target}"
             if anchor:
                 assert anchor in anchors(file), f"{path}: {target}#{anchor}"
+        for name in re.findall(r"see ([a-z]+_[a-z0-9_]+)", text):  # an experiment
+            assert (DOCS / "results" / f"{name}.md").exists(), f"{path}: {name}"
 
 
 def anchors(path):

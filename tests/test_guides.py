@@ -9,6 +9,16 @@ from tests.conftest import ROOT
 
 # What a guide may use that is not there without an extra.
 NEEDED = {"export_onnx": ("onnxruntime", "onnx"), "export_litert": ("ai_edge_litert", "litert")}
+# What shows that a guide needs an extra.
+USES = {
+    "datasets": r"datasets\.load|--data=mnist",
+    "plots": r"\.plot\(|plotting\.",
+    "serve": r"keras-mmc serve",
+    "onnx": r"export_onnx",
+    "litert": r"export_litert|from_tflite\(",
+    "openvino": r"export_openvino",
+    "benchmarks": r"import (foolbox|torchattacks)|from art\.",
+}
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 
 
@@ -28,6 +38,17 @@ run_guide.main([r"{guide}"])
 print("ran to its end")
 """
     assert "ran to its end" in run_python(code)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_a_guide_begins_with_its_extras(guide):
+    """Fails if a reader who installs what a guide says cannot run its code."""
+    if guide.stem == "README":
+        return
+    text = guide.read_text(encoding="utf-8")
+    beginning = text.partition("```python")[0]
+    (named,) = re.findall(r'pip install "\.\[([a-z,]+)\]"', beginning)
+    assert set(named.split(",")) == {extra for extra, use in USES.items() if re.search(use, text)}
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)

@@ -2,6 +2,7 @@
 
 import email
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,3 +79,7 @@ def test_what_the_wheel_says_of_itself(wheel):
     assert len(needed) >= 10
     assert not {text for text in needed for package in heavy if text.startswith(f"{package}>")}
     assert {"datasets", "plots", "benchmarks"} <= set(facts.get_all("Provides-Extra"))
+    links = re.findall(r"\]\(([^)]*)\)", facts.get_payload())
+    assert links and all(link.startswith("https://") for link in links)
+    assert "[guides" not in facts.get_payload() and "robust" in facts["Keywords"]
+    assert "Programming Language :: Python :: 3.13" in facts.get_all("Classifier")

@@ -1,4 +1,4 @@
-"""Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO.
+r"""Export a trained .keras file for TensorFlow, ONNX, LiteRT or OpenVINO.
 
 What it writes needs neither this package nor Keras.
 
@@ -9,7 +9,8 @@ What it writes needs neither this package nor Keras.
       --calibrate --false_rejection=0.01
 
 With --calibrate, --false_rejection and --quantize=int8 the validation images of --data are used,
-those that `train` held out with the same --seed.
+those that `train` held out with the same --seed. What --false_rejection promises holds for images
+like them; where --data has test images, the printed table and keras_mmc.json have a row of those.
 """
 
 from __future__ import annotations
@@ -74,11 +75,14 @@ def main() -> None:
     model, box = saved_models.load(FLAGS.model), image_flags.box()
     options: dict[str, Any] = {"class_names": FLAGS.class_names, "overwrite": FLAGS.overwrite}
     if FLAGS.calibrate or FLAGS.false_rejection is not None or FLAGS.quantize == "int8":
-        validation = _validation(model)
+        splits = _splits(model)
+        validation, test = splits["validation"], splits.get("test")
         options["class_names"] = FLAGS.class_names or validation.class_names
         if FLAGS.false_rejection is not None:
             options["rejection"] = keras_mmc.calibrate_rejection(
-                model, validation.x, validation.y, FLAGS.false_rejection, box=box
+                *(model, validation.x, validation.y, FLAGS.false_rejection),
+                box=box,
+                test=None if test is None else (test.x, test.y),
             )
             print(f"{options['rejection']}\n")
         elif FLAGS.calibrate:
@@ -93,9 +97,9 @@ def main() -> None:
     print(f"Wrote {path}. To use it without keras_mmc:\n\n{recipe}")
 
 
-def _validation(model: keras.Model) -> Images:
-    """The validation images of --data, those of a folder in the size that the model takes."""
+def _splits(model: keras.Model) -> dict[str, Images]:
+    """The images of --data by split, those of a folder in the size that the model takes."""
     from keras_mmc.commands import images
 
     size, _ = image_flags.size_and_channels(model)
-    return images.training_splits(FLAGS.data, image_flags.box(), size, FLAGS.seed)["validation"]
+    return images.training_splits(FLAGS.data, image_flags.box(), size, FLAGS.seed)

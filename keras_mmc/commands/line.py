@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import re
 import signal
 import sys
 import types
@@ -11,11 +12,14 @@ import zipfile
 from absl import app, flags, logging
 
 from keras_mmc._extras import MissingPackageError
+from keras_mmc._version import __version__
 from keras_mmc.commands import COMMANDS
 
 # What a user can mend. All else is a bug and keeps its traceback.
 MISTAKES = (ValueError, OSError, MissingPackageError, zipfile.BadZipFile, app.UsageError)
 _HELP = ("--help", "-help", "--helpshort", "-h")
+# What absl says of a flag that must be given.
+_NOT_GIVEN = r"flag (--\w+)=None: Flag --\w+ must have a value other than None\."
 _MISTAKEN = 2  # the exit code
 
 
@@ -24,6 +28,8 @@ def main() -> None:
     name, *rest = sys.argv[1:] or ["--help"]
     if name in _HELP:
         print(overview())
+    elif name == "--version":
+        print(f"keras_mmc {__version__}")
     elif name in COMMANDS:
         run(importlib.import_module(f"keras_mmc.commands.{name}"), [f"keras-mmc {name}", *rest])
     else:
@@ -39,7 +45,7 @@ def overview() -> str:
         "Losses, defenses and audits for robust classifiers.\n\n"
         "  keras-mmc COMMAND --flag=value ...      (or: python -m keras_mmc COMMAND ...)\n\n"
         + "\n".join(lines)
-        + "\n\nkeras-mmc COMMAND --help shows the flags of a command."
+        + "\n\nkeras-mmc COMMAND --help shows the flags of a command; keras-mmc --version."
     )
 
 
@@ -65,7 +71,8 @@ def _parse(command, argv):
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        sys.exit(_said(argv[0], f"{str(error).rstrip('.')}. Pass --help to see the flags."))
+        told = re.sub(_NOT_GIVEN, r"\1 is required.", str(error)).rstrip(".")
+        sys.exit(_said(argv[0], f"{told}. Pass --help to see the flags."))
 
 
 def _run(command, argv):

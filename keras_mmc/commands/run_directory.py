@@ -30,7 +30,7 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
 
     While a run lasts it is `<path>.partial/new`, which no second run can use. A run that fails
     leaves it: a run with the same flags finds it as it was, and goes on; one with other flags is
-    refused, or replaces it with `overwrite`. It holds the flags of the run in flags.txt, ready for
+    refused, or replaces it with `overwrite`. It holds the flags of the command in flags.txt, ready for
     --flagfile.
 
     Raises:
@@ -39,7 +39,7 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
             there, or an unfinished run of other flags.
         OSError: if it cannot be written.
     """
-    text = f"{_SIGNATURE}\n{flags.FLAGS.flags_into_string()}"
+    text = f"{_SIGNATURE}\n{_own_flags()}"
 
     def goes_on(unfinished):
         marker = unfinished / "flags.txt"
@@ -60,3 +60,12 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
 def _deciding(text: str) -> list[str]:
     """The flags that decide what a run computes."""
     return [line for line in text.splitlines() if not line.startswith(_PLACES)]
+
+
+def _own_flags():
+    """The flags of this package: a new process parses them before those of TensorFlow exist."""
+    package = __name__.partition(".")[0]
+    by_module = sorted(flags.FLAGS.flags_by_module_dict().items())
+    own = [found for module, found in by_module if module.partition(".")[0] == package]
+    lines = (flag.serialize() for found in own for flag in found if flag.value is not None)
+    return "".join(f"{line}\n" for line in lines)

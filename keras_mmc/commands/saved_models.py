@@ -66,7 +66,14 @@ def load_any(path: str) -> keras.Model | BlackBox:
         from keras_mmc.adapters import from_tflite
 
         return from_tflite(path)
+    check_exists(path, "a .keras file, a SavedModel directory, or a .tflite file.")
     return load(path)
+
+
+def check_exists(path: str, expected: str) -> None:
+    """Refuses a path where nothing is; `FileNotFoundError`."""
+    if not pathlib.Path(path).exists():
+        raise FileNotFoundError(f"there is nothing at {path}. Pass {expected}")
 
 
 def load(path: str) -> keras.Model:

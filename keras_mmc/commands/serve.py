@@ -20,14 +20,17 @@ from keras_mmc.commands import box_flag, saved_models
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(box_flag)
-flags.DEFINE_string("model", None, "Directory of an export, or a .keras file.", required=True)
+_MODEL = "a directory that `keras-mmc export` wrote, or a .keras file."
+flags.DEFINE_string("model", None, f"What to serve: {_MODEL}", required=True)
 flags.DEFINE_string("name", "model", "Name of the model in addresses.")
 flags.DEFINE_string("host", "127.0.0.1", "Address to listen at; 0.0.0.0 is all of the machine's.")
-flags.DEFINE_integer("port", 8501, "Port to listen at.", lower_bound=0, upper_bound=65535)
-flags.DEFINE_integer("max_body", 8 * 2**20, "Bytes that a body may have.", lower_bound=1)
-flags.DEFINE_integer("max_images", 256, "Images that a request may have.", lower_bound=1)
-flags.DEFINE_integer("max_pixels", 2**24, "Pixels of all files of a request.", lower_bound=1)
-flags.DEFINE_float("timeout", 30.0, "Seconds that a request may take.", lower_bound=0.1)
+flags.DEFINE_integer(
+    "port", 8501, "Port to listen at; 0 finds a free one.", lower_bound=0, upper_bound=65535
+)
+flags.DEFINE_integer("max_body", 8 * 2**20, "Most bytes of a body.", lower_bound=1)
+flags.DEFINE_integer("max_images", 256, "Most images of a request.", lower_bound=1)
+flags.DEFINE_integer("max_pixels", 2**24, "Most pixels of all files of a request.", lower_bound=1)
+flags.DEFINE_float("timeout", 30.0, "Most seconds that a request takes.", lower_bound=0.1)
 flags.register_validator(
     "name",
     lambda name: name and all(c.isalnum() or c in "-_." for c in name),
@@ -42,8 +45,12 @@ def main() -> None:
     from keras_mmc.serving.http.limits import Limits
 
     limits = Limits(FLAGS.max_body, FLAGS.max_images, FLAGS.max_pixels, FLAGS.timeout)
-    place = pathlib.Path(FLAGS.model)
-    model = place if place.is_dir() else saved_models.load(FLAGS.model)
-    engine = server.load(model, box_flag.box(), limits)
-    print(f"Serving {FLAGS.model}: http://{FLAGS.host}:{FLAGS.port}/", flush=True)
-    server.serve(engine, FLAGS.name, FLAGS.host, FLAGS.port, limits)
+    saved_models.check_exists(FLAGS.model, _MODEL)
+    at = pathlib.Path(FLAGS.model)
+    with server.bound(FLAGS.host, FLAGS.port) as place:
+        model = at if at.is_dir() else saved_models.load(FLAGS.model)
+        engine = server.load(model, box_flag.box(), limits)
+        place.listen()
+        host = f"[{FLAGS.host}]" if ":" in FLAGS.host else FLAGS.host
+        print(f"Serving {FLAGS.model}: http://{host}:{place.getsockname()[1]}/", flush=True)
+        server.serve(engine, FLAGS.name, place, limits)

@@ -42,7 +42,9 @@ class StepContext:
     temperature: float
     seed: tf.Tensor
     index: tf.Tensor
-    mean: Callable[[tf.Tensor], tf.Tensor] = tf.reduce_mean
+    mean: Callable[[tf.Tensor], tf.Tensor] = dataclasses.field(
+        default_factory=lambda: tf.reduce_mean
+    )
     more_than_scores: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def scored(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -18,9 +18,18 @@ from keras_mmc.evaluation.rows import Detection
 STEPS = 100
 
 
-def detection(name: str, wrong: np.ndarray, rejected: np.ndarray) -> Detection:
-    """How many images are wrong, and how many of these are rejected, of booleans `(N,)`."""
-    return Detection(name, len(wrong), int(wrong.sum()), int((wrong & rejected).sum()))
+def detection(name: str, wrong: np.ndarray, accepted: np.ndarray) -> Detection:
+    """How many images are wrong, of these rejected, and accepted in all, of booleans `(N,)`."""
+    counts = wrong.sum(), (wrong & ~accepted).sum(), accepted.sum()
+    return Detection(name, len(wrong), *map(int, counts))
+
+
+def judged(
+    rejection: Rejection, model: keras.Model, name: str, scores: np.ndarray, labels: np.ndarray
+) -> Detection:
+    """What a threshold makes of scores `(N, K)`; NaN scores are no answer at all."""
+    wrong = ~(scores.argmax(axis=1) == labels)
+    return detection(name, wrong, rejection.accepts(model, scores))
 
 
 def under_attack(
@@ -44,16 +53,13 @@ def under_attack(
     ball = dataclasses.asdict(within)
     aware = APGD(steps=STEPS, objective=knowing(runner.model, rejection), **ball)
     known = "apgd that knows the detector", runner.scores(runner.generate(aware, x, labels))
-    rows, wrongs, misses = [], [], []
-    for name, scores in (ordinary, known):
-        # NaN scores are no answer at all.
-        wrong = ~(scores.argmax(axis=1) == labels)
-        rejected = ~rejection.accepts(runner.model, scores)
-        rows.append(detection(name, wrong, rejected))
-        wrongs.append(wrong)
-        misses.append(wrong & ~rejected)
-    both = detection("the stronger of the two", np.logical_or(*wrongs), ~np.logical_or(*misses))
-    return (*rows, both)
+    rows = [judged(rejection, runner.model, *found, labels) for found in (ordinary, known)]
+    wrongs = [~(scores.argmax(axis=1) == labels) for _, scores in (ordinary, known)]
+    accepted = [rejection.accepts(runner.model, scores) for _, scores in (ordinary, known)]
+    missed = (wrongs[0] & accepted[0]) | (wrongs[1] & accepted[1])
+    accepted_twice = accepted[0] & accepted[1]
+    either = np.logical_or(*wrongs)
+    return (*rows, detection("the stronger of the two", either, missed | accepted_twice))
 
 
 def knowing(model: keras.Model, rejection: Rejection) -> Callable[[Any, Any], Any]:

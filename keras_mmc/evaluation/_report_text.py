@@ -28,10 +28,12 @@ def report_text(report: Any) -> str:
 
 def _rejection(report: Any) -> Iterator[str]:
     if report.detections:
-        suite, aware, both = (100 * found.correct_or_rejected for found in report.detections)
+        clean, *attacked = report.detections
+        suite, aware, both = (100 * found.correct_or_rejected for found in attacked)
         yield (
             f"Correct or rejected {both:.2f} %: {suite:.2f} % under the suite, {aware:.2f} % under "
-            "an attack that knows the detector; for each image the stronger counts."
+            "an attack that knows the detector; for each image the stronger counts. Coverage "
+            f"{100 * clean.coverage:.2f} %: so many of the clean images are accepted."
         )
 
 

@@ -21,7 +21,7 @@ from keras_mmc._version import __version__
 from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import Attack, Ball, Runner, Transfer
 from keras_mmc.evaluation._black_box import as_black_box, said_of_queries
-from keras_mmc.evaluation._detector_attacks import under_attack
+from keras_mmc.evaluation._detector_attacks import judged, under_attack
 from keras_mmc.evaluation._inputs import labeled_arrays
 from keras_mmc.evaluation._substitute import distill, new_substitute
 from keras_mmc.evaluation._trials import said, trial_row
@@ -165,7 +165,8 @@ def audit(
         detections: tuple[Detection, ...] = ()
         if rejection is not None:
             suite_of = f"the suite {made.name!r}", after
-            detections = under_attack(runner, rejection, ball, x, labels, suite_of)
+            clean = judged(rejection, runner.model, "clean images", runner.scores(x), labels)
+            detections = clean, *under_attack(runner, rejection, ball, x, labels, suite_of)
         diagnostics = diagnose(runner, ball, x, labels, first, after, made.attacks, result)
     rows = tuple(
         AttackRow(

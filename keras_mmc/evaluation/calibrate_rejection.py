@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from keras_mmc._validation import is_number
 from keras_mmc.adapters.structure import softmax_temperature
 from keras_mmc.attacks import APGD, Ball, Runner
-from keras_mmc.evaluation._detector_attacks import STEPS, detection, under_attack
+from keras_mmc.evaluation._detector_attacks import STEPS, detection, judged, under_attack
 from keras_mmc.evaluation._inputs import labeled_images, some_images
 from keras_mmc.evaluation.calibration import fit_temperature
 from keras_mmc.evaluation.checkpoint import digest_of_weights
@@ -28,6 +28,7 @@ def calibrate_rejection(
     eps: float | None = None,
     norm: str = "linf",
     box: tuple[float, float] = (0.0, 1.0),
+    test: tuple[ArrayLike, ArrayLike] | None = None,
     foreign: ArrayLike | None = None,
     num_attacked: int = 200,
     batch_size: int = 128,
@@ -38,7 +39,8 @@ def calibrate_rejection(
     An image is rejected if it lies too far from what the model knows: by the distance of its
     features to the predicted center, for heads that give distances, else by one minus the largest
     probability. The threshold is the smallest that rejects at most `false_rejection` of images as
-    these that are predicted right.
+    these that are predicted right. Of images of another kind it may reject many more: with `test` a
+    row says how many of those it does.
 
     With `eps` three rows say what it catches of adversarial examples: of an attack that only wants
     a wrong answer; of one that knows the detector and wants a wrong answer that is accepted; and,
@@ -54,6 +56,7 @@ def calibrate_rejection(
         eps: radius of the ball of the attacks, in input units; `None` attacks nothing.
         norm: `"linf"` or `"l2"`.
         box: `(low, high)`, where images live.
+        test: images and labels that neither training nor this threshold has seen.
         foreign: images of other things `(M, ...)`, of the same shape.
         num_attacked: number of first images that are attacked.
         batch_size: images per pass.
@@ -85,6 +88,7 @@ def calibrate_rejection(
     temperature = softmax_temperature(model) if is_certain else fit_temperature(scores, labels)
     statistics = statistics_of(model, scores, temperature)
     threshold = _threshold(statistics[right], false_rejection)
+    calibration = detection("calibration images", ~right, statistics <= threshold)
     found = Rejection(
         statistic_of(model),
         threshold,
@@ -94,9 +98,12 @@ def calibrate_rejection(
         digest_of_weights(model),
         None if eps is None else float(eps),
         _trade_off(statistics, right),
-        (detection("clean images", ~right, statistics > threshold),),
+        (calibration,),
     )
-    detections = list(found.detections)
+    detections = [calibration]
+    if test is not None:
+        _, tested, given = labeled_images(runner, *test, box)
+        detections.append(judged(found, model, "test images", given, tested))
     if eps is not None:
         x, labels, within = x[:num_attacked], labels[:num_attacked], Ball(float(eps), norm, box)
         blind = APGD(steps=STEPS, **dataclasses.asdict(within))
@@ -104,8 +111,8 @@ def calibrate_rejection(
         detections += under_attack(runner, found, within, x, labels, ordinary)
     if foreign is not None:
         strangers = runner.scores(some_images(foreign, box))
-        rejected = ~found.accepts(model, strangers)
-        detections.append(detection("foreign images", np.ones(len(rejected), bool), rejected))
+        accepted = found.accepts(model, strangers)
+        detections.append(detection("foreign images", np.ones(len(accepted), bool), accepted))
     return dataclasses.replace(found, detections=tuple(detections))
 
 

@@ -140,8 +140,8 @@ def _merged_trial(rows):
 
 
 def _merged_detection(rows):
-    counts = [sum(getattr(row, name) for row in rows) for name in ("images", "wrong", "rejected")]
-    return Detection(rows[0].name, *counts)
+    names = ("images", "wrong", "rejected", "accepted")
+    return Detection(rows[0].name, *(sum(getattr(row, name) for row in rows) for name in names))
 
 
 def _errors(rows):

@@ -49,7 +49,8 @@ class Rejection(Tabular):
         digest: SHA-256 of the weights of the classifier.
         eps: radius of the attacks of `detections`, or `None` without attacks.
         trade_off: what other thresholds would give, the smallest first.
-        detections: what the threshold catches.
+        detections: what the threshold costs and catches; the first row is about the images that it
+            was calibrated on.
     """
 
     statistic: str
@@ -87,10 +88,23 @@ class Rejection(Tabular):
             Column("number", [row.images for row in rows]),
             Column("wrong", [row.wrong for row in rows]),
             Column("of them rejected", [row.rejected for row in rows]),
+            Column("false rejection", [row.false_rejection for row in rows], percent),
+            Column("coverage", [row.coverage for row in rows], percent),
+            Column("accuracy", [row.accuracy for row in rows], percent),
             Column("correct or rejected", [row.correct_or_rejected for row in rows], percent),
         )
 
     def _notes(self):
+        clean = self.detections[0]
+        yield (
+            f"At most {percent(self.false_rejection)} of right answers should be rejected, on "
+            f"images like those of the calibration: {clean.falsely_rejected} of its "
+            f"{clean.images - clean.wrong} are. Of other images more may be."
+        )
+        yield (
+            "Coverage is the fraction that is accepted, accuracy that of right answers among them. "
+            "Who rejects all is never wrong: read no column without coverage."
+        )
         if self.eps is not None:
             yield (
                 f"Attacks within eps {self.eps:g}. The last of them is what rejection is worth: an "

@@ -43,8 +43,9 @@ class AuditReport(SavedReport):
         x_adv: images, adversarial where an attack broke them, else clean.
         broken_by: for every image the attack that broke it, `"clean"` if it was misclassified as
             it is, `None` if no attack broke it.
-        detections: with a rejection, what it catches of the suite, of an attack that knows it, and
-            of the stronger of the two for each image; else empty.
+        detections: with a rejection, what it costs on the clean images, and what it catches of the
+            suite, of an attack that knows it, and of the stronger of the two for each image; else
+            empty.
         class_names: names of the classes, if the data knew them.
         model_name: name of the Keras model.
         date: when the audit ended, in UTC, as ISO 8601.

@@ -96,19 +96,43 @@ def diagnostic(figures: dict, fired: bool, grade: str, finding: str) -> Diagnost
 
 @dataclasses.dataclass(frozen=True)
 class Detection:
-    """What the threshold catches of some images.
+    """What the threshold costs and catches on some images.
 
     Attributes:
         name: which images, and how they were made.
         images: number of images.
         wrong: number of them without a right answer: misclassified, or foreign.
         rejected: number of those that are rejected.
+        accepted: number of images that are accepted, whatever their answer.
     """
 
     name: str
     images: int
     wrong: int
     rejected: int
+    accepted: int
+
+    @property
+    def coverage(self) -> float:
+        """Fraction of the images that are accepted."""
+        return self.accepted / self.images
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of the accepted images whose answer is right; `None` if none is accepted."""
+        wrong_accepted = self.wrong - self.rejected
+        return 1 - wrong_accepted / self.accepted if self.accepted else None
+
+    @property
+    def falsely_rejected(self) -> int:
+        """Number of right answers that are rejected."""
+        return self.images - self.accepted - self.rejected
+
+    @property
+    def false_rejection(self) -> float | None:
+        """Fraction of the right answers that are rejected; `None` if none is right."""
+        right = self.images - self.wrong
+        return self.falsely_rejected / right if right else None
 
     @property
     def correct_or_rejected(self) -> float:

@@ -171,7 +171,8 @@ def _feedforward_conclusion(records: Mapping[str, dict]) -> str:
     return (
         f"With the regularizer the mean effective margin is {margins[1]:.4f} instead of "
         f"{margins[0]:.4f}. The effective weight norm is {norms[1]:.3f} instead of {norms[0]:.3f}; "
-        "a margin of clean training says nothing about an attack: see emr_mnist."
+        "a margin of clean training says nothing about an attack, as `keras-mmc reproduce "
+        "--experiment=emr_mnist` runs them."
     )
 
 

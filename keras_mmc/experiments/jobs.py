@@ -12,7 +12,14 @@ import keras
 from keras_mmc import datasets
 from keras_mmc.experiments.base import Table
 from keras_mmc.experiments.measuring import Budget, measure
-from keras_mmc.experiments.summaries import by_method, first_radius, percent, standard, trial
+from keras_mmc.experiments.summaries import (
+    by_method,
+    first_radius,
+    percent,
+    seeds_in_words,
+    standard,
+    trial,
+)
 from keras_mmc.experiments.training import Method, Setting, describe, tiny, train
 
 _FAR = 10  # points between a measured and a published accuracy that a page must speak of
@@ -125,8 +132,8 @@ def paper_tables(
             cells.append(percent(trial(record, attack, eps) for record in seeds))
         lines.append(tuple(cells))
     note = (
-        f"Accuracy in percent on the true labels, first {first['num_images']} test images, mean "
-        "and range over seeds; each attack alone, with the paper's settings. Slow attacks take "
+        f"Accuracy in percent on the true labels, first {first['num_images']} test images, "
+        f"{_figures(records)}; each attack alone, with the paper's settings. Slow attacks take "
         "fewer images."
     )
     far = _far_from_paper(order, grouped, published)
@@ -152,6 +159,12 @@ def _far_from_paper(order, grouped, published):
     return found
 
 
+def _figures(records):
+    """What the figures of a table are: `percent` gives a range where there are several seeds."""
+    told = seeds_in_words(records)
+    return told if told == "one seed each" else f"mean and range over {told}"
+
+
 def audit_table(records: Mapping[str, dict]) -> Table:
     """Clean, naive and robust accuracy of all methods at all radii."""
     grouped = by_method(records)
@@ -163,8 +176,7 @@ def audit_table(records: Mapping[str, dict]) -> Table:
         for what, words in (("naive", "PGD-20 on the cross-entropy"), ("robust", strong)):
             cells = (percent(standard(r, eps, what) for r in seeds) for seeds in grouped.values())
             rows.append((f"{words}, {eps:.4g}", *cells))
-    counts = sorted({len(seeds) for seeds in grouped.values()})
-    note = f"{first['num_images']} test images, L-infinity, {counts[0]} seed(s) each."
+    note = f"{first['num_images']} test images, L-infinity, {_figures(records)}."
     return Table("The strong audit", ("attack, eps", *grouped), tuple(rows), note)
 
 

@@ -14,6 +14,7 @@ from keras_mmc.experiments.summaries import (
     first_radius,
     paired_difference,
     percent,
+    seeds_in_words,
     standard,
 )
 
@@ -72,7 +73,7 @@ def conclusion(records: Mapping[str, dict]) -> str:
             told.append(f"{name} ({100 * mean:+.1f})")
     words = f"{', '.join(told)} can be" if told else "none of the others can be"
     return (
-        f"Of {len(grouped)} trainings over {len(grouped[best])} seed(s), {best} has the highest "
+        f"Of {len(grouped)} trainings, {seeds_in_words(records)}, {best} has the highest "
         f"mean robust accuracy under the strong audit at {eps:.4g}, {100 * means[best]:.2f} %; "
         f"{BASELINE} has {100 * means[BASELINE]:.2f} %. By the 95 % intervals of the paired "
         f"differences, in points, {words} told from {BASELINE}."

@@ -22,6 +22,15 @@ def by_method(records: Mapping[str, dict]) -> dict[str, list[dict]]:
     return grouped
 
 
+def seeds_in_words(records: Mapping[str, dict]) -> str:
+    """How many seeds every method has, in words."""
+    counts = {len(found) for found in by_method(records).values()}
+    if counts == {1}:
+        return "one seed each"
+    few, many = min(counts), max(counts)
+    return f"{many} seeds each" if few == many else f"{few} to {many} seeds each"
+
+
 def first_radius(records: Mapping[str, dict]) -> float:
     """The first radius that the networks were audited at."""
     return next(iter(records.values()))["standard"][0]["eps"]

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc.adapters.structure import distances_of
+from keras_mmc.evaluation import Detection
 from keras_mmc.evaluation.rejection import statistic_of
 
 # By its code, why an image is not accepted.
@@ -35,6 +36,7 @@ class Served:
         is_calibrated: whether it was fitted on images.
         threshold: largest `statistic` that is accepted; infinity accepts every image.
         false_rejection: fraction of correctly classified images that it was to reject at most.
+        detections: what it rejected of the images that it was calibrated on, and of others.
     """
 
     model: keras.Model
@@ -44,6 +46,7 @@ class Served:
     is_calibrated: bool
     threshold: float
     false_rejection: float | None
+    detections: tuple[Detection, ...] = ()
 
     @property
     def image_shape(self) -> tuple:

@@ -1,6 +1,7 @@
 """What every export begins and ends with: a checked classifier, and a directory with its facts."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import pathlib
@@ -17,7 +18,7 @@ from keras_mmc._version import __version__
 from keras_mmc.adapters import to_scores
 from keras_mmc.adapters.structure import broken_weights, softmax_temperature
 from keras_mmc.attacks import Runner
-from keras_mmc.evaluation import Rejection, fit_temperature
+from keras_mmc.evaluation import Detection, Rejection, fit_temperature
 from keras_mmc.evaluation.rejection import UNSURE
 from keras_mmc.serving._graph import REASONS, Served, names_of
 from keras_mmc.training import AdversarialModel
@@ -67,7 +68,10 @@ def prepared(
         temperature = fit_temperature(scores, runner.labels(y, scores))
     low, high = map(float, box)
     is_fitted = calibrate is not None or rejection is not None
-    return Served(model, (low, high), names, temperature, is_fitted, threshold, false_rejection)
+    return Served(
+        *(model, (low, high), names, temperature, is_fitted, threshold, false_rejection),
+        () if rejection is None else rejection.detections,
+    )
 
 
 @contextlib.contextmanager
@@ -93,8 +97,14 @@ def _facts(served: Served) -> dict[str, Any]:
         "statistic": served.statistic,
         "threshold": served.threshold if math.isfinite(served.threshold) else None,
         "false_rejection": served.false_rejection,
+        "detections": [_measured(row) for row in served.detections],
         "reasons": REASONS,
     }
+
+
+def _measured(row: Detection) -> dict[str, Any]:
+    names = ("false_rejection", "coverage", "accuracy")
+    return dataclasses.asdict(row) | {name: getattr(row, name) for name in names}
 
 
 def _classifier(model: keras.Model) -> keras.Model:

@@ -48,7 +48,8 @@ def export_saved_model(
     `rejection` finds too far from what the model knows keeps its answer and is not accepted. Images
     of another shape, and files that are no images, are an `InvalidArgumentError`.
 
-    Beside the graph `keras_mmc.json` holds names, box, shape, temperature and threshold.
+    Beside the graph `keras_mmc.json` holds names, box, shape, temperature, threshold, and what that
+    rejected of the images that `rejection` was calibrated on and tested with.
 
     Args:
         model: a built classifier with one input; of an `AdversarialModel` the classifier is

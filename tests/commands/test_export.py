@@ -54,6 +54,16 @@ def test_what_is_calibrated_is_in_the_export(networks, run_script, refusals, tmp
     assert f"calibrated on {count} images" in done.stdout
     facts = json.loads((place / "keras_mmc.json").read_text())
     assert facts["false_rejection"] == 0.05 and facts["threshold"] > 0
+    calibration, test = facts["detections"]
+    assert (calibration["images"], test["images"]) == (count, len(load_arrays("digits", "test")[0]))
+    for row in (calibration, test):
+        right, kept = row["images"] - row["wrong"], row["accepted"] - row["wrong"] + row["rejected"]
+        assert row["false_rejection"] == pytest.approx(1 - kept / right)
+        assert row["accuracy"] == pytest.approx(kept / row["accepted"])
+        assert row["coverage"] == row["accepted"] / row["images"]
+        told = (f"{100 * row[name]:.2f} %" for name in ("false_rejection", "coverage", "accuracy"))
+        assert all(text in done.stdout for text in told)
+    assert calibration["false_rejection"] <= 0.05
     assert facts["class_names"][3] == "digit 3" and facts["statistic"] == "distance"
     (text,) = refusals("export", [model, f"--output_dir={place}", "--false_rejection=0.001"])
     assert "needs at least 999 images" in text

@@ -5,11 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import setuptools
 
-from keras_mmc import _choices, commands, experiments, models
+from keras_mmc import __version__, _choices, commands, experiments, models
 from keras_mmc.datasets.arrays import DATASETS
 from keras_mmc.evaluation import SUITES
 from tests.conftest import ROOT
@@ -29,7 +30,7 @@ def in_new_process(*arguments, **environment):
 
 
 @pytest.mark.parametrize(
-    "given", [[], ["--help"], *([name, "--help"] for name in commands.COMMANDS)]
+    "given", [[], ["--help"], ["--version"], *([name, "--help"] for name in commands.COMMANDS)]
 )
 def test_help_imports_nothing_heavy(given):
     """Fails if a help text waits for Keras, or what TensorFlow prints stands beside it."""
@@ -39,10 +40,16 @@ def test_help_imports_nothing_heavy(given):
     assert all(line.startswith("import time:") for line in done.stderr.splitlines())
     assert not set(imported) & set(HEAVY)
     for name, does in commands.COMMANDS.items():
-        if len(given) < 2:
+        if given == ["--version"]:
+            assert done.stdout == f"keras_mmc {__version__}\n"
+        elif len(given) < 2:
             assert f"  {name.ljust(9)}  {does}" in done.stdout
     if len(given) == 2:
-        assert "\nflags:\n" in done.stdout and f"keras-mmc {given[0]}" in done.stdout
+        text, _, _ = done.stdout.partition("\nflags:\n")
+        assert f"keras-mmc {given[0]}" in text
+        # Lines of an example that goes on are joined by the shell.
+        for line, then in pairwise(text.splitlines()):
+            assert line.endswith("\\") or not then.startswith("      --"), line
 
 
 def test_the_installed_script_is_as_quick(tmp_path):
@@ -144,11 +151,11 @@ def test_mistakes_are_one_line(run_script, networks, tmp_path):
     model = f"--model={networks['mmc']}"
     cases = [
         (["tran"], "unknown command 'tran'. Choose one of train, audit"),
-        (["audit", model], "--eps must have a value"),
+        (["audit"], "keras-mmc audit: --eps is required. --model is required. Pass --help"),
         (["audit", "--modle=x", "--eps=0.1"], "Did you mean: model ?"),
         (["audit", model, "--eps=0.1", "more"], "Unexpected arguments: more"),
         (["audit", model, "--eps=0.1", "--suite=all"], "value should be one of <quick|standard"),
-        (["audit", "--model=none.keras", "--eps=0.1"], "there is no file none.keras"),
+        (["audit", "--model=none.keras", "--eps=0.1"], "nothing at none.keras. Pass a .keras"),
         (["audit", f"--model={broken}", "--eps=0.1"], "broken.keras cannot be read as a Keras"),
         (["audit", model, "--eps=-1"], "An audit needs a finite eps > 0"),
         (["audit", model, "--eps=0.1", f"--output_dir={tmp_path / 'report'}"], "report exists"),

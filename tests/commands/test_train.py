@@ -15,6 +15,7 @@ import pytest
 import keras_mmc
 from keras_mmc.datasets import load_arrays
 from keras_mmc.recipes import DEVIATIONS
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,14 @@ def test_train_writes_every_file(trained):
         assert float(history[-1]["accuracy"]) > float(history[0]["accuracy"])
         assert list((run / "logs" / "train").glob("events.*"))
         assert matplotlib.image.imread(run / "features.png").std() > 0.05
+
+
+def test_its_flags_train_it_anew(trained):
+    """Fails if flags.txt holds flags of others, which are unknown until they are imported."""
+    flags = f"--flagfile={trained[0] / 'flags.txt'}"
+    command = [sys.executable, "-m", "keras_mmc", "train", flags, "more"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert "Unexpected arguments: more" in done.stderr  # which is looked at after all flags
 
 
 def test_the_table_is_true(trained):

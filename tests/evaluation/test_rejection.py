@@ -58,6 +58,12 @@ def test_the_threshold_is_the_conformal_quantile(rng):
     assert rejection.statistic == "distance" and rejection.num_images == 900
     (clean,) = rejection.detections
     assert clean.wrong == (~right).sum() and clean.images == 900
+    accepted = gaps.min(axis=1) <= rejection.threshold
+    assert clean.accepted == accepted.sum()
+    count = (right & ~accepted).sum()
+    assert clean.false_rejection == count / right.sum() > 0
+    told = f"{count} of its {right.sum()} are."
+    assert "At most 5.00 % of right answers" in str(rejection) and told in str(rejection)
 
 
 @pytest.mark.parametrize("make", [by_distance, by_probability])
@@ -107,10 +113,17 @@ def test_an_attacker_who_knows_the_detector_is_not_caught(rng):
     model = by_distance()
     x, y = clouds(rng, 600, spread=0.5)
     foreign = rng.uniform(-12, -8, (50, 2)).astype("float32")
-    rejection = calibrate_rejection(
-        model, x, y, 0.05, eps=6.0, norm="l2", box=BOX, foreign=foreign, num_attacked=30
-    )
-    clean, blind, aware, both, strange = rejection.detections
+    fresh = clouds(rng, 300)
+    settings = {"eps": 6.0, "norm": "l2", "box": BOX, "foreign": foreign, "num_attacked": 30}
+    rejection = calibrate_rejection(model, x, y, 0.05, test=fresh, **settings)
+    clean, test, blind, aware, both, strange = rejection.detections
+    scores = model.predict(fresh[0], verbose=0)
+    right, accepted = scores.argmax(axis=1) == fresh[1], rejection.accepts(model, scores)
+    assert test.coverage == accepted.mean() and test.accuracy == right[accepted].mean()
+    assert test.false_rejection == pytest.approx((~accepted)[right].mean())
+    assert test.false_rejection > 0.2  # the clouds are wider
+    assert both.accepted <= min(blind.accepted, aware.accepted) + both.wrong - both.rejected
+    assert strange.false_rejection is None and strange.accuracy is None and strange.coverage == 0
     assert blind.images == aware.images == both.images == 30 and strange.images == 50
     assert blind.wrong == 30 and blind.rejected >= 25
     assert aware.wrong == 30 and aware.rejected <= 3
@@ -135,8 +148,12 @@ def test_it_is_a_table_a_picture_and_a_file(rng, tmp_path):
 
 
 def test_correct_or_rejected_longhand():
-    """Fails unless it is one minus the accepted wrong answers."""
-    assert Detection("x", 10, 6, 4).correct_or_rejected == 0.8
+    """Fails unless it is one minus the accepted wrong answers, or its price is another."""
+    found = Detection("x", 10, 6, 4, 5)  # 3 of 4 right answers and 2 wrong ones are accepted
+    assert found.correct_or_rejected == 0.8 and found.coverage == 0.5
+    assert found.false_rejection == 0.25 and found.accuracy == 0.6
+    none = Detection("x", 10, 6, 6, 0)  # correct or rejected, all of them
+    assert none.correct_or_rejected == 1 and none.coverage == 0 and none.accuracy is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +185,9 @@ def test_a_report_says_it_beside_the_robust_accuracy(rng, tmp_path):
     suite = Suite("apgd", {"apgd": APGD(6.0, steps=20, norm="l2", box=BOX)})
     settings = {"norm": "l2", "box": BOX, "verbose": 0}
     report = keras_mmc.audit(model, x, y, 6.0, suite, rejection=rejection, **settings)
-    in_suite, aware, both = report.detections
+    clean, in_suite, aware, both = report.detections
+    accepted = rejection.accepts(model, model.predict(x, verbose=0)).mean()
+    assert clean.coverage == accepted > 0.8 and f"Coverage {100 * accepted:.2f} %" in str(report)
     scores = model.predict(report.x_adv, verbose=0)
     accepted_wrong = ~report.robust & rejection.accepts(model, scores)
     assert in_suite.correct_or_rejected == pytest.approx(1 - accepted_wrong.mean())
@@ -178,7 +197,8 @@ def test_a_report_says_it_beside_the_robust_accuracy(rng, tmp_path):
     assert f"Correct or rejected {100 * both.correct_or_rejected:.2f} %" in str(report)
     saved = report.save(tmp_path / "report")
     assert AuditReport.load(saved) == report
-    assert "Correct or rejected" in (saved / "report.html").read_text()
+    page = (saved / "report.html").read_text()
+    assert "Correct or rejected" in page and "Coverage" in page
     plain = keras_mmc.audit(model, x[:20], y[:20], 6.0, suite, **settings)
     assert plain.correct_or_rejected is None and "rejected" not in str(plain)
     halves = [

@@ -102,6 +102,12 @@ def test_tables_set_published_beside_measured():
     )
     assert second.rows[0] == ("clean", "90.00 (90.0 to 90.0)", "90.00")
     assert second.rows[-1] == ("AutoAttack, 0.1", "20.00 (10.0 to 30.0)", "20.00")
+    assert "mean and range over 1 to 2 seeds each" in first.note
+    assert second.note.endswith("mean and range over 1 to 2 seeds each.")
+    del records["a-1"]
+    for table in jobs.paper_tables(published, records):
+        assert "one seed each" in table.note and "mean" not in table.note
+    records["a-1"] = record("a", 1, 0.3, fgsm=0.7, own=0.35)
     words = jobs.weak_and_strong("fgsm", records)
     assert "a leads with 60.00" in words and "b 20.00" in words
 

@@ -2,7 +2,9 @@
 
 import base64
 import contextlib
+import io
 import json
+import pathlib
 import re
 import shutil
 import socket
@@ -14,6 +16,7 @@ import zlib
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 import uvicorn
@@ -147,9 +150,31 @@ def test_what_is_told_of_the_model(client):
     for path in ("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/digits/ready"):
         assert client.get(path).status_code == 200
     client.post(V1, content=b"{")
+    for method in ("GET", "HEAD", "PUT"):
+        refused = client.request(method, V1)
+        assert refused.status_code == 405 and refused.headers["allow"] == "POST"
+    client.get("/nothing")
     lines = client.get("/metrics").text.splitlines()
-    counted = 'keras_mmc_requests_total{route="/v1/models/{name}:predict",status="400"} 1.0'
-    assert counted in lines and "process_resident_memory_bytes" in " ".join(lines)
+    counted = {
+        'route="/v1/models/{name}:predict",status="400"': 1,
+        'route="other",status="405"': 3,
+        'route="other",status="404"': 1,
+    }
+    for labels, number in counted.items():
+        assert f"keras_mmc_requests_total{{{labels}}} {number}.0" in lines
+    assert "process_resident_memory_bytes" in " ".join(lines)
+
+
+def test_the_version_may_be_named(client, pixels):
+    """Fails if the version that is announced has no addresses, or answers otherwise."""
+    one = "/models/digits/versions/1"
+    for path in (f"/v1{one}", f"/v1{one}/metadata", f"/v2{one}", f"/v2{one}/ready"):
+        assert client.get(path).json() == client.get(path.replace("/versions/1", "")).json()
+    body = {"instances": in_box(pixels[:1])}
+    assert client.post(f"/v1{one}:predict", json=body).json() == client.post(V1, json=body).json()
+    tensor = {"name": "images", "datatype": "UINT8", "shape": [1, *SHAPE], "data": [0] * 64}
+    body = {"inputs": [tensor]}
+    assert client.post(f"/v2{one}/infer", json=body).json() == client.post(V2, json=body).json()
 
 
 def png(width, height, data=b""):
@@ -177,13 +202,17 @@ def one_file(file):
 
 
 GIF = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"
-JPEG = tf.io.encode_jpeg(np.zeros((16, 16, 1), "uint8")).numpy()
+CMYK = io.BytesIO()
+PIL.Image.new("CMYK", (16, 16)).save(CMYK, "JPEG")
+CMYK = CMYK.getvalue()
+JPEG = tf.io.encode_jpeg(np.uint8(np.arange(4096).reshape(64, 64, 1) % 251)).numpy()
 REFUSED = [
     ((V1, "{"), 400, "is no JSON"),
     ((V1, "[" * 19_000), 400, "is no JSON"),
     ((V1, "7"), 400, "must be a JSON object"),
     ((V1, b"\xff\xfe"), 400, "is no JSON"),
-    ((V1, "9" * 5000), 400, "is no JSON"),
+    ((V1, ""), 400, "body is empty"),
+    ((V1, "9" * 5000), 400, "number in the body has too many digits"),
     (v1(), 400, "either `instances` or `inputs`"),
     (v1(instances=[], inputs=[]), 400, "either `instances` or `inputs`"),
     (v1(instances=7), 400, "must be a list of images; received 7"),
@@ -194,7 +223,7 @@ REFUSED = [
     (v1(instances=[{"x": 1}]), 400, r"named 'images'; received \['x'\]"),
     (v1(instances=np.zeros((1, 9, 9, 1)).tolist()), 400, r"shape \(N, 8, 8, 1\); received \(1, 9"),
     (v1(instances=np.zeros(SHAPE).tolist()), 400, r"received \(8, 8, 1\)"),
-    (v1(instances=np.zeros((9, *SHAPE), int).tolist()), 413, "8 images; received 9"),
+    (v1(instances=np.zeros((9, *SHAPE), int).tolist()), 413, "at most 8 images; received 9"),
     (v1(instances=[], signature_name="x"), 400, "must be one of .*serving_bytes"),
     (v1(instances=[], signature_name=["x"]), 400, "must be one of"),
     (v1(instances=[[[[256]] * 8] * 8], signature_name="serving_uint8"), 400, "from 0 to 255"),
@@ -203,11 +232,12 @@ REFUSED = [
     (v1(instances=[{"b64": "?"}], signature_name="serving_bytes"), 400, "in base64"),
     (one_file(b"no image"), 400, "is no PNG or JPEG"),
     (one_file(GIF), 400, "is no PNG or JPEG"),
-    (one_file(JPEG[: len(JPEG) // 2]), 400, "no whole images|no PNG or JPEG"),
-    (one_file(png(8, 8, b"\0" * 20)), 400, "no whole images"),
+    (one_file(JPEG[: len(JPEG) * 3 // 4]), 400, "File 0 is no whole PNG or JPEG"),
+    (one_file(png(8, 8, b"\0" * 20)), 400, "File 0 is no whole PNG or JPEG"),
+    (one_file(CMYK), 400, "File 0 is a CMYK JPEG; send RGB or gray images"),
     (one_file(png(100_000, 100_000)), 413, "10000 pixels together"),
     (one_file(png(200, 51)), 413, "10000 pixels together; file 0 goes"),
-    ((V1, b" " * 20_001), 413, "20000 bytes"),
+    ((V1, b" " * 20_001), 413, "at most 20000 bytes"),
     ((V2, "{}"), 400, "list of one object"),
     (v2(datatype="FP16"), 400, "must be one of .*'FP32'.*received 'FP16'"),
     (v2(shape=[2, *SHAPE]), 400, "holds 64 numbers"),
@@ -220,11 +250,16 @@ REFUSED = [
     (("/v2/models/other/infer", "{}"), 404, "there is 'digits'"),
     (("/nothing", "{}"), 404, "nothing here"),
     (("/metrics", "{}"), 405, "POST is not taken"),
+    (("/v1/models/digits/versions/2:predict", "{}"), 404, "no such version; there is '1'"),
+    (("/v1/models/digits:classify", "{}"), 404, "verb is not there; predict is"),
+    (("/v1/models/digits/versions/1:classify", "{}"), 404, "verb is not there; predict is"),
     (("/page/predict", b"no image"), 400, "is no PNG or JPEG"),
+    (("/page/predict", CMYK), 400, "File 0 is a CMYK JPEG"),
+    (("/page/attack?eps=1", CMYK), 400, "File 0 is a CMYK JPEG"),
     (("/page/attack?eps=0", b"x"), 400, "above 0 and at most 2"),
     (("/page/attack?eps=nan", b"x"), 400, "above 0 and at most 2"),
     (("/page/attack", b"x"), 400, "above 0 and at most 2"),
-    (("/page/attack?eps=1", png(8, 8, b"\0")), 400, "no whole image"),
+    (("/page/attack?eps=1", png(8, 8, b"\0")), 400, "no whole PNG or JPEG"),
 ]
 
 
@@ -304,7 +339,8 @@ def test_attacks_wait_in_a_bounded_queue_and_block_nothing(engine, limits, files
     with TestClient(Service(engine, "digits", limits).app()) as client:
 
         def attack():
-            statuses.append(client.post("/page/attack?eps=1", content=files[0]).status_code)
+            answer = client.post("/page/attack?eps=1", content=files[0])
+            statuses.append((answer.status_code, "retry-after" in answer.headers))
 
         threads = [threading.Thread(target=attack) for _ in range(4)]
         for thread in threads:  # one runs, two wait, one is too many
@@ -312,12 +348,12 @@ def test_attacks_wait_in_a_bounded_queue_and_block_nothing(engine, limits, files
             time.sleep(0.3)
         for _ in range(50):
             time.sleep(0 if statuses else 0.1)
-        assert statuses == [503]
+        assert statuses == [(429, True)]
         assert client.post("/page/predict", content=files[0]).status_code == 200
         go_on.set()
         for thread in threads:
             thread.join()
-    assert statuses == [503, 200, 200, 200]
+    assert statuses == [(429, True), *[(200, False)] * 3]
 
 
 def test_work_that_takes_too_long_is_given_up(engine, monkeypatch, files):
@@ -336,9 +372,13 @@ def test_a_bug_is_a_500_without_a_traceback(client, engine, monkeypatch, files):
     assert response.json() == {"error": "The service failed; its log says why."}
 
 
-def save(module, path, **facts):
+NAMED = {name: [] for name in ("class_names", "image_shape", "box", "reasons")}
+FACTS = {"format": "SavedModel", "statistic": "distance", "threshold": None, **NAMED}
+
+
+def save(module, path):
     tf.saved_model.save(module, path, module.f)
-    (path / "keras_mmc.json").write_text(json.dumps({"format": "SavedModel"} | facts))
+    (path / "keras_mmc.json").write_text(json.dumps(FACTS))
 
 
 @pytest.mark.parametrize(
@@ -363,7 +403,7 @@ def test_old_graphs_that_reach_out_are_refused(tmp_path, limits):
         name = tf.compat.v1.placeholder(tf.string, [])
         outputs = {"scores": tf.io.read_file(name)}
         tf.compat.v1.saved_model.simple_save(session, str(tmp_path), {"images": name}, outputs)
-    (tmp_path / "keras_mmc.json").write_text(json.dumps({"format": "SavedModel"}))
+    (tmp_path / "keras_mmc.json").write_text(json.dumps(FACTS))
     with pytest.raises(ValueError, match="holds ReadFile"):
         Engine(tmp_path, limits)
 
@@ -373,15 +413,27 @@ def test_directories_that_are_no_export(exported, tmp_path, limits):
     with pytest.raises(FileNotFoundError, match="is no export of this package"):
         Engine(tmp_path, limits)
     facts = json.loads((exported / "keras_mmc.json").read_text())
-    for changed, message in ((facts | {"format": "ONNX"}, "an export to ONNX"), ([], "anew")):
+    without = {key: value for key, value in facts.items() if key != "box"}
+    for changed, message in (
+        (facts | {"format": "ONNX"}, "an export to ONNX"),
+        (without, "it lacks box"),
+        ([], "anew"),
+    ):
         (tmp_path / "keras_mmc.json").write_text(json.dumps(changed))
         with pytest.raises(ValueError, match=message):
             Engine(tmp_path, limits)
-    shutil.copytree(exported, tmp_path / "cut")
-    graph = tmp_path / "cut" / "saved_model.pb"
-    graph.write_bytes(graph.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="no SavedModel that can be read"):
-        Engine(tmp_path / "cut", limits)
+    data, index = (f"variables/variables.{end}" for end in ("data-00000-of-00001", "index"))
+    for name, message in (
+        ("saved_model.pb", "no SavedModel that can be read"),
+        (data, "files do not fit together, or are cut"),
+        (index, "files do not fit together, or are cut"),
+    ):
+        shutil.copytree(exported, tmp_path / "cut", dirs_exist_ok=True)
+        file = tmp_path / "cut" / name
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+        with pytest.raises(ValueError, match=message) as refusal:
+            Engine(tmp_path / "cut", limits)
+        assert "\n" not in str(refusal.value)
 
 
 def test_a_table_is_served_without_a_page_for_images(tmp_path, limits):
@@ -400,9 +452,7 @@ def test_a_table_is_served_without_a_page_for_images(tmp_path, limits):
 def running(engine, limits, monkeypatch, head_seconds=1):
     """A service in a thread; yields its port."""
     monkeypatch.setattr(server, "_HEAD_SECONDS", head_seconds)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    place = server.bound("127.0.0.1", 0)
     servers = []
     monkeypatch.setattr(uvicorn.Server, "install_signal_handlers", lambda self: None, raising=False)
     original = uvicorn.Server.__init__
@@ -412,13 +462,13 @@ def running(engine, limits, monkeypatch, head_seconds=1):
         servers.append(self)
 
     monkeypatch.setattr(uvicorn.Server, "__init__", remember)
-    arguments = (engine, "digits", "127.0.0.1", port, limits)
+    arguments = (engine, "digits", place, limits)
     thread = threading.Thread(target=server.serve, args=arguments, daemon=True)
     thread.start()
     while not (servers and servers[0].started):
         time.sleep(0.05)
     try:
-        yield port, servers[0]
+        yield place.getsockname()[1], servers[0]
     finally:
         servers[0].should_exit = True
         thread.join(30)
@@ -481,44 +531,114 @@ def test_many_clients_at_a_time(engine, monkeypatch, pixels, expected):
         assert labels[i][1] == pytest.approx(expected["distance"][i % 5], rel=1e-4)
 
 
-def test_the_page_in_a_browser(engine, monkeypatch, tmp_path, files, expected):
-    """Fails if a visitor cannot get a prediction and attack it, by keyboard too."""
+@contextlib.contextmanager
+def browser_of(address):
+    """The page in a narrow window; nothing may be on its console but what was refused."""
     driver_path = shutil.which("chromedriver")
     if driver_path is None:
         pytest.skip("chromedriver is not installed (Debian: apt-get install chromium-driver)")
-    (tmp_path / "digit.png").write_bytes(files[0])
-    (tmp_path / "text.png").write_bytes(b"no image")
     options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=390,900"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with running(engine, Limits(), monkeypatch, head_seconds=10) as (port, _):
-        service = webdriver.ChromeService(driver_path)
-        with webdriver.Chrome(options, service) as browser:
+    with webdriver.Chrome(options, webdriver.ChromeService(driver_path)) as browser:
+        size = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(address)
+        yield browser
+        assert not [line for line in browser.get_log("browser") if "400" not in line["message"]]
 
-            def find(name):
-                return browser.find_element(By.ID, name)
 
-            def wait(condition):
-                WebDriverWait(browser, 30, ignored_exceptions=[AssertionError]).until(condition)
+LINES = """
+const text = document.createRange();
+text.selectNodeContents(arguments[0]);
+return text.getClientRects().length;
+"""
+HOLD = """
+const real = window.fetch;
+window.held = [];
+window.fetch = async (...given) => {
+  const answer = await real(...given);
+  await new Promise((go) => window.held.push(go));
+  return answer;
+};
+"""
 
-            browser.get(f"http://127.0.0.1:{port}/")
-            wait(lambda _: "10 classes" in find("about").text)
-            find("file").send_keys(str(tmp_path / "digit.png"))
-            wait(lambda _: find("label").text == NAMES[expected["label"][0]])
-            rows = browser.find_elements(By.CSS_SELECTOR, "#classes tr")
-            assert len(rows) == 10 and f"{expected['distance'][0]:.2f}" in rows[0].text
-            assert NAMES[expected["label"][0]] in find("shown").get_attribute("alt")
-            find("eps").send_keys(Keys.END)  # eps is half the width of the box
-            wait(lambda _: find("attack-status").text.startswith("Fooled at eps 1:"))
-            for name in ("clean", "adversarial", "difference"):
-                assert browser.execute_script(
-                    "return arguments[0].naturalWidth > 0 && arguments[0].alt !== ''", find(name)
-                )
-            find("file").send_keys(str(tmp_path / "text.png"))
-            wait(lambda _: "is no PNG or JPEG" in find("status").text)
-            assert not find("answer").is_displayed()
-            width = "return document.documentElement.scrollWidth - window.innerWidth"
-            assert browser.execute_script(width) <= 0
-            told = [line for line in browser.get_log("browser") if "400" not in line["message"]]
-            assert not told
+
+def test_the_page_in_a_browser(engine, monkeypatch, tmp_path, files, expected):
+    """Fails if a visitor cannot get a prediction and attack it, or sees that of another image."""
+    given = {"first": files[0], "again": files[0], "second": files[1], "text": b"no image"}
+    places = {name: str(tmp_path / f"{name}.png") for name in given}
+    for name, file in given.items():
+        pathlib.Path(places[name]).write_bytes(file)
+    names = [f"{'Donaudampfschiff' * 3}-{name}" for name in NAMES]
+    monkeypatch.setitem(engine.facts, "class_names", names)
+    first, second = (names[label] for label in expected["label"][:2])
+    assert first != second
+    with (
+        running(engine, Limits(), monkeypatch, head_seconds=10) as (port, _),
+        browser_of(f"http://127.0.0.1:{port}/") as browser,
+    ):
+
+        def find(name):
+            return browser.find_element(By.ID, name)
+
+        def wait(condition):
+            WebDriverWait(browser, 30, ignored_exceptions=[AssertionError]).until(condition)
+
+        def sizes_fit():
+            width = browser.execute_script("return document.documentElement.scrollWidth")
+            lines = [browser.execute_script(LINES, find(name)) for name in ("class", "probability")]
+            return width <= 390 and lines == [1, 1]
+
+        wait(lambda _: "10 classes" in find("about").text)
+        assert not find("uncalibrated").is_displayed()
+        find("file").send_keys(places["first"])
+        wait(lambda _: find("label").text == first)
+        rows = browser.find_elements(By.CSS_SELECTOR, "#classes tr")
+        assert len(rows) == 10 and f"{expected['distance'][0]:.2f}" in rows[0].text
+        assert first in find("shown").get_attribute("alt")
+        assert find("eps-value").text == "0.0627" and "8 of 255" in find("eps-units").text
+        assert "It does not know when the model rejects" in find("attack").text
+        assert not find("clean").is_displayed() and sizes_fit()
+        find("eps").send_keys(Keys.END)  # eps is half the width of the box
+        told = "Wrong and accepted at.*accepted\\.$|Label changed, but rejected, at.*rejected\\.$"
+        wait(lambda _: re.match(told, find("attack-status").text))
+        assert " at eps 1: " in find("attack-status").text
+        for name in ("clean", "adversarial", "difference"):
+            assert find(name).is_displayed() and browser.execute_script(
+                "return arguments[0].naturalWidth > 0 && arguments[0].alt !== ''", find(name)
+            )
+        assert sizes_fit()
+
+        browser.execute_script(HOLD)
+        find("file").send_keys(places["again"])
+        assert not find("views").is_displayed() and not find("answer").is_displayed()
+        wait(lambda _: browser.execute_script("return held.length === 1"))
+        find("file").send_keys(places["second"])
+        wait(lambda _: browser.execute_script("return held.length === 2"))
+        browser.execute_script("held[1]()")
+        wait(lambda _: find("label").text == second)
+        browser.execute_script("held[0]()")
+        find("eps").send_keys(Keys.HOME)
+        wait(lambda _: browser.execute_script("return held.length === 3"))
+        assert find("label").text == second and not find("clean").is_displayed()
+        find("file").send_keys(places["text"])
+        browser.execute_script("held[2]()")
+        wait(lambda _: browser.execute_script("return held.length === 4"))
+        browser.execute_script("held[3]()")
+        wait(lambda _: "is no PNG or JPEG" in find("status").text)
+        assert not find("answer").is_displayed() and not find("views").is_displayed()
+
+        for name, fetch, words in (
+            ("first", "() => Promise.reject(new TypeError())", "service does not answer"),
+            ("second", "async () => new Response('<p>', {status: 413})", "the file is too large"),
+        ):
+            browser.execute_script(f"window.fetch = {fetch}")
+            find("file").send_keys(places[name])
+            wait(lambda _, words=words: words in find("status").text)
+        monkeypatch.setitem(engine.facts, "threshold", None)
+        browser.refresh()
+        wait(lambda _: find("uncalibrated").is_displayed())
+        drop = "new DragEvent('drop', {bubbles: true, cancelable: true})"
+        assert not browser.execute_script(f"return document.body.dispatchEvent({drop})")

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,7 +26,24 @@ from keras_mmc.serving.http.limits import Intake, Limits, RefusedError
 _WORKERS = 4  # threads that answer; TensorFlow shares the processors among them
 _JSON = "application/json"
 _log = logging.getLogger(__name__)
+_VERB = r"/v1/models/[^/:]+(/versions/[^/:]+)?:[^/]*"
+_OTHER = "other"  # the route, in metrics, of requests that have none
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+class _Named(Convertor[str]):
+    """A part of a path up to a verb, as in `/v1/models/NAME:predict`."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("named", _Named())
 
 
 class Service:
@@ -62,30 +81,31 @@ class Service:
     def app(self) -> Starlette:
         """The ASGI application."""
         get, post = ["GET"], ["POST"]
-        routes = [
+        routes: list[tuple[str, Handler, list[str]]] = [
             ("/", self._page, get),
-            ("/page/{file}", self._page, get),
             ("/page/predict", self._look, post),
             ("/page/attack", self._attack, post),
+            ("/page/{file}", self._page, get),
             ("/metrics", self._metrics, get),
-            ("/v1/models/{name}", self._status, get),
-            ("/v1/models/{name}/metadata", self._signatures, get),
-            ("/v1/models/{name}:predict", self._predict, post),
             ("/v2", self._server, get),
             ("/v2/health/live", self._live, get),
             ("/v2/health/ready", self._live, get),
-            ("/v2/models/{name}", self._model, get),
-            ("/v2/models/{name}/ready", self._ready, get),
-            ("/v2/models/{name}/infer", self._infer, post),
         ]
-        # The longer path of two that match must come first.
-        ordered = sorted(routes, key=lambda route: ("{" in route[0], -len(route[0])))
+        for model in ("models/{name}", "models/{name}/versions/{version}"):
+            routes += [
+                (f"/v1/{model}", self._status, get),
+                (f"/v1/{model}/metadata", self._signatures, get),
+                (f"/v1/{model}:predict", self._predict, post),
+                (f"/v2/{model}", self._model, get),
+                (f"/v2/{model}/ready", self._ready, get),
+                (f"/v2/{model}/infer", self._infer, post),
+            ]
         return Starlette(
             routes=[
-                Route(path, self._watched(path, handler), methods=methods)
-                for path, handler, methods in ordered
+                Route(_pattern(path), self._watched(path, handler), methods=methods)
+                for path, handler, methods in routes
             ],
-            exception_handlers={404: _unknown, 405: _unknown},
+            exception_handlers={404: self._unknown, 405: self._unknown},
         )
 
     def _watched(self, path: str, handler: Handler) -> Handler:
@@ -97,6 +117,9 @@ class Service:
             try:
                 if request.path_params.get("name", self._name) != self._name:
                     raise RefusedError(404, f"There is no such model; there is {self._name!r}.")
+                if request.path_params.get("version", forms.VERSION) != forms.VERSION:
+                    told = f"There is no such version; there is {forms.VERSION!r}."
+                    raise RefusedError(404, told)
                 response = await handler(request)
             except RefusedError as refusal:
                 response = _refused(refusal.status, refusal.message)
@@ -108,6 +131,18 @@ class Service:
             return response
 
         return watched
+
+    async def _unknown(self, request: Request, error: Exception) -> Response:
+        """What no route takes."""
+        status = getattr(error, "status_code", 404)
+        told = f"{request.method} is not taken here"
+        if status == 404:
+            verb = re.fullmatch(_VERB, request.url.path)
+            told = "This verb is not there; predict is" if verb else "There is nothing here"
+        response = _refused(status, f"{told}; the page at / names the addresses.")
+        response.headers.update(getattr(error, "headers", None) or {})  # which methods are taken
+        self._requests.labels(_OTHER, str(status)).inc()
+        return response
 
     def _count(self, accepted: np.ndarray) -> None:
         self._images.labels("true").inc(int(accepted.sum()))
@@ -155,7 +190,7 @@ class Service:
         self._check_page()
         eps = page.radius(request.query_params.get("eps", ""), self._engine.box)
         if self._attacker.statistics().tasks_waiting >= self._limits.attacks:
-            raise RefusedError(503, "Other attacks are waiting; try again in a moment.")
+            raise RefusedError(429, "Other attacks are waiting; try again in a moment.")
         async with self._intake.body(request) as body:
             return await self._work(
                 lambda file: forms.written(page.attacked(self._engine, file, eps)),
@@ -189,7 +224,7 @@ class Service:
 
     async def _status(self, request):
         good = {"error_code": "OK", "error_message": ""}
-        state = {"version": "1", "state": "AVAILABLE", "status": good}
+        state = {"version": forms.VERSION, "state": "AVAILABLE", "status": good}
         return _answer({"model_version_status": [state]})
 
     async def _signatures(self, request):
@@ -205,13 +240,12 @@ def _answer(facts: Mapping[str, Any]) -> Response:
 
 def _refused(status: int, message: str) -> Response:
     # What is left of a body is not read: the connection ends.
-    headers = {"connection": "close"} if status in (408, 413, 503) else {}
-    if status == 503:
+    headers = {"connection": "close"} if status in (408, 413, 429, 503) else {}
+    if status in (429, 503):
         headers["retry-after"] = "1"
     return Response(forms.written({"error": message}), status, headers=headers, media_type=_JSON)
 
 
-async def _unknown(request: Request, error: Exception) -> Response:
-    status = getattr(error, "status_code", 404)
-    told = "There is nothing here" if status == 404 else f"{request.method} is not taken here"
-    return _refused(status, f"{told}; the page at / names the addresses.")
+def _pattern(path: str) -> str:
+    """A path whose names end before a verb."""
+    return path.replace("{name}", "{name:named}").replace("{version}", "{version:named}")

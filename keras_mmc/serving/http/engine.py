@@ -1,6 +1,5 @@
 """A classifier that answers: a directory that `export_saved_model` wrote, loaded."""
 
-import io
 import json
 import pathlib
 import threading
@@ -9,16 +8,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_mmc.attacks import PGD, Runner
 from keras_mmc.serving._prepared import FACTS
+from keras_mmc.serving.http.files import check_headers, decoded
 from keras_mmc.serving.http.limits import Limits, RefusedError
 
 FLOATS, PIXELS, FILES = "serving_default", "serving_uint8", "serving_bytes"
-_FORMATS = ("PNG", "JPEG")
+_TOLD = {"class_names", "image_shape", "box", "statistic", "threshold", "reasons"}
 _STEPS = 20
 _UNKNOWN = 32  # what an unknown size is tried with
 _CLASS_NAME = "class_name"
@@ -43,8 +42,8 @@ class Engine:
         on_answer: called with which images `(N,)` were accepted, after each answer.
 
     Raises:
-        FileNotFoundError, ValueError: if it is no such directory, or its graph would touch files or
-            call Python.
+        FileNotFoundError, ValueError: if it is no such directory, its graph would touch files or
+            call Python, or its files are damaged.
     """
 
     def __init__(self, path: pathlib.Path, limits: Limits):
@@ -52,15 +51,22 @@ class Engine:
         _check_graph(path)
         self.on_answer: Callable[[np.ndarray], None] = lambda accepted: None
         self._limits = limits
-        self._loaded = tf.saved_model.load(str(path))
-        self.signatures = {
-            name: next(iter(function.structured_input_signature[1]))
-            for name, function in self._loaded.signatures.items()
-        }
         self._attacking = threading.Lock()
         self._runner: Runner | None = None
-        sizes = [size or _UNKNOWN for size in self.image_shape]
-        self.answer(FLOATS, np.full((1, *sizes), self.box[0], "float32"))
+        try:
+            self._loaded = tf.saved_model.load(str(path))
+            self.signatures = {
+                name: next(iter(function.structured_input_signature[1]))
+                for name, function in self._loaded.signatures.items()
+            }
+            sizes = [size or _UNKNOWN for size in self.image_shape]
+            self.answer(FLOATS, np.full((1, *sizes), self.box[0], "float32"))
+        except Exception as error:  # of TensorFlow, which has many for files that are cut
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(
+                f"{path} cannot be served: its files do not fit together, or are cut ({reason}). "
+                "Export the model anew with `keras-mmc export`."
+            ) from error
 
     @property
     def image_shape(self) -> tuple[int | None, ...]:
@@ -104,18 +110,21 @@ class Engine:
         """
         if len(images) > self._limits.images:
             raise RefusedError(
-                413, f"A request may have {self._limits.images} images; received {len(images)}."
+                413,
+                f"A request may have at most {self._limits.images} images; received {len(images)}.",
             )
         if signature == FILES:
-            self._check_files(images)
+            check_headers(images, self._limits.pixels)
             given = tf.constant(images, tf.string, (len(images),))
         else:
             given = self._checked(images)
         try:
             found = self._loaded.signatures[signature](**{self.signatures[signature]: given})
         except tf.errors.InvalidArgumentError as error:
-            first = str(error.message).strip().splitlines()[0]
-            raise RefusedError(400, f"These are no whole images: {first}") from error
+            for i, file in enumerate(images if signature == FILES else ()):
+                decoded(file, self.image_shape[-1] or 0, i)
+            told = f"The model takes no such images, of shape {tuple(given.shape)}."
+            raise RefusedError(400, told) from error
         answers = {name: value.numpy() for name, value in found.items()}
         self.on_answer(answers["accepted"])
         names = [name.decode() for name in answers[_CLASS_NAME].tolist()]
@@ -123,13 +132,9 @@ class Engine:
 
     def pixels(self, file: bytes) -> np.ndarray:
         """The pixels `(H, W, C)`, uint8, of a file, in the size that the model takes."""
-        self._check_files([file])
+        check_headers([file], self._limits.pixels)
         height, width, channels = self.image_shape
-        try:
-            decoded = tf.io.decode_image(file, channels, expand_animations=False)
-        except tf.errors.InvalidArgumentError as error:
-            raise RefusedError(400, "This is no whole image.") from error
-        resized = tf.image.resize(decoded, (height, width)).numpy()
+        resized = tf.image.resize(decoded(file, channels or 0), (height, width)).numpy()
         return np.rint(resized).astype("uint8")
 
     def attack(self, images: np.ndarray, label: int, eps: float) -> np.ndarray | None:
@@ -159,25 +164,6 @@ class Engine:
             )
         return tf.constant(images)
 
-    def _check_files(self, files):
-        left = self._limits.pixels
-        for i, file in enumerate(files):
-            try:
-                with PIL.Image.open(io.BytesIO(file), formats=_FORMATS) as image:
-                    width, height = image.size
-            except PIL.Image.DecompressionBombError:
-                left = -1
-            except Exception as error:  # of a file that is anything at all
-                raise RefusedError(400, f"File {i} is no PNG or JPEG image.") from error
-            else:
-                left -= width * height
-            if left < 0:
-                raise RefusedError(
-                    413,
-                    f"The images of a request may have {self._limits.pixels} pixels together; file "
-                    f"{i} goes beyond.",
-                )
-
 
 def _with_gradients(signature, shape):
     """A Keras model on the exported graph, for attacks that follow gradients."""
@@ -195,6 +181,8 @@ def _facts(path):
         facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
         if facts["format"] != "SavedModel":
             raise ValueError(f"it is an export to {facts['format']}")
+        if missing := _TOLD - facts.keys():
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         return facts
     except FileNotFoundError as error:
         raise FileNotFoundError(

@@ -12,6 +12,7 @@ import numpy as np
 from keras_mmc.serving.http.engine import FILES, FLOATS, PIXELS, Engine
 from keras_mmc.serving.http.limits import RefusedError
 
+VERSION = "1"  # of whatever model a service has
 _BASE64 = "b64"
 _SIGNATURES = {"FP32": FLOATS, "FP64": FLOATS, "UINT8": PIXELS, "BYTES": FILES}
 _DATATYPES = {"float32": "FP32", "int32": "INT32", "bool": "BOOL", "object": "BYTES"}
@@ -19,10 +20,14 @@ _DATATYPES = {"float32": "FP32", "int32": "INT32", "bool": "BOOL", "object": "BY
 
 def parsed(body: bytes) -> dict[str, Any]:
     """The object of a JSON body; a `RefusedError` of anything else."""
+    if not body.strip():
+        raise RefusedError(400, "The body is empty; send a JSON object.")
     try:
         found = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError(400, f"The body is no JSON: {_line(error)}") from error
+    except ValueError as error:  # of Python, which reads no integers of thousands of digits
+        raise RefusedError(400, "A number in the body has too many digits.") from error
     if not isinstance(found, dict):
         raise RefusedError(400, "The body must be a JSON object.")
     return found
@@ -110,7 +115,7 @@ def version_2(engine: Engine, name: str, request: Mapping[str, Any]) -> dict[str
         for key in wanted
     ]
     told = {"id": request["id"]} if isinstance(request.get("id"), str) else {}
-    return {"model_name": name, "model_version": "1", **told, "outputs": found}
+    return {"model_name": name, "model_version": VERSION, **told, "outputs": found}
 
 
 def listed(values: np.ndarray) -> list:
@@ -191,7 +196,7 @@ def signature_metadata(engine: Engine, name: str) -> dict[str, Any]:
         for signature in engine.signatures
     }
     return {
-        "model_spec": {"name": name, "signature_name": "", "version": "1"},
+        "model_spec": {"name": name, "signature_name": "", "version": VERSION},
         "metadata": {"signature_def": {"signature_def": signatures}, "keras_mmc": engine.facts},
     }
 
@@ -210,7 +215,7 @@ def model_metadata(engine: Engine, name: str) -> dict[str, Any]:
     ]
     return {
         "name": name,
-        "versions": ["1"],
+        "versions": [VERSION],
         "platform": "tensorflow_savedmodel",
         "inputs": told[:1],
         "outputs": told[1:],

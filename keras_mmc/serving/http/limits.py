@@ -85,4 +85,4 @@ class Intake:
             self.held -= held
 
     def _too_large(self):
-        return RefusedError(413, f"A body may have {self._limits.body} bytes.")
+        return RefusedError(413, f"A body may have at most {self._limits.body} bytes.")

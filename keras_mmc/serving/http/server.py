@@ -1,6 +1,8 @@
 """Runs a service until it is told to stop; then no new requests, and those at work are answered."""
 
+import os
 import pathlib
+import socket
 import tempfile
 
 import anyio
@@ -49,12 +51,30 @@ def load(model: keras.Model | pathlib.Path, box: tuple[float, float], limits: Li
         return Engine(export_saved_model(model, pathlib.Path(directory) / "1", box=box), limits)
 
 
-def serve(engine: Engine, name: str, host: str, port: int, limits: Limits) -> None:
-    """Serve until SIGTERM or SIGINT; requests at work are answered first."""
+def bound(host: str, port: int) -> socket.socket:
+    """A socket with an address of its own, where nobody can connect yet; port 0 finds a free one.
+
+    Raises:
+        OSError: if the address is in use, or not one of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        place = socket.socket(family, kind, protocol)
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+        place.bind(address)
+        return place
+    except OSError as error:
+        raise OSError(
+            f"cannot listen at {host}, port {port}: {error.strerror}. Choose another --port or "
+            "--host; --port=0 finds a free port."
+        ) from error
+
+
+def serve(engine: Engine, name: str, place: socket.socket, limits: Limits) -> None:
+    """Serve at a `bound` place until SIGTERM or SIGINT; requests at work are answered first."""
     config = uvicorn.Config(
         _bounded(Service(engine, name, limits).app(), 3 * limits.seconds),
-        host=host,
-        port=port,
         http=Protocol,
         ws="none",
         log_level="warning",
@@ -63,7 +83,7 @@ def serve(engine: Engine, name: str, host: str, port: int, limits: Limits) -> No
         timeout_keep_alive=_HEAD_SECONDS,
         timeout_graceful_shutdown=int(limits.seconds),
     )
-    uvicorn.Server(config).run()
+    uvicorn.Server(config).run(sockets=[place])
 
 
 def _bounded(app: ASGIApp, seconds: float) -> ASGIApp:

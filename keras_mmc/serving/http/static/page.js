@@ -4,7 +4,7 @@ const at = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const short = (value) => Number(value.toPrecision(3)).toString();
 const MOST_CLASSES = 10;
-const STEPS = 100; // of the slider
+const LEVELS = 255; // of a pixel; the slider goes by halves of one
 
 let facts = null;
 let file = null;
@@ -12,12 +12,18 @@ let attacking = false;
 let wanted = null; // the eps of the next attack
 let shownAddress = null;
 
-async function ask(address, body) {
-  const response = await fetch(address, { method: "POST", body });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
+// Proxies answer for the service too, and not in JSON.
+async function ask(address, request) {
+  const response = await fetch(address, request).catch(() => {
+    throw new Error("The service does not answer. See that it runs, then try again.");
+  });
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer !== null) return answer;
+  const meaning = response.status === 413 ? "the file is too large" : response.statusText;
+  throw new Error(answer?.error ?? `No answer from the service, but status ${response.status}: ${meaning}.`);
 }
+
+const send = (address, body) => ask(address, { method: "POST", body });
 
 function say(id, text, isError = false) {
   at(id).textContent = text;
@@ -70,21 +76,23 @@ function show(answer) {
     : "The chosen image, for which the model has no answer";
 }
 
+// An answer is shown while its file is the chosen one: it may come after that of a later file.
 async function look(chosen) {
   file = chosen;
   wanted = null;
-  at("views").hidden = true;
-  say("attack-status", "");
+  at("answer").hidden = at("attack").hidden = at("views").hidden = true;
   say("status", `Asking about ${chosen.name} …`);
-  if (shownAddress) URL.revokeObjectURL(shownAddress);
-  shownAddress = URL.createObjectURL(chosen);
-  at("shown").src = shownAddress;
   try {
-    show(await ask("page/predict", chosen));
+    const answer = await send("page/predict", chosen);
+    if (file !== chosen) return;
+    if (shownAddress) URL.revokeObjectURL(shownAddress);
+    shownAddress = URL.createObjectURL(chosen);
+    at("shown").src = shownAddress;
+    show(answer);
     say("status", "");
     say("attack-status", "Move the slider to attack.");
   } catch (error) {
-    at("answer").hidden = at("attack").hidden = true;
+    if (file !== chosen) return;
     say("status", error.message, true);
     file = null;
   }
@@ -98,55 +106,63 @@ function named(answer) {
 }
 
 function view(id, source, caption, alt) {
-  at(id).hidden = source === undefined;
-  at(`${id}-caption`).textContent = source === undefined ? "" : caption;
-  if (source !== undefined) at(id).src = source;
-  at(id).alt = alt;
+  at(id).closest("figure").hidden = source === undefined;
+  if (source === undefined) return;
+  at(`${id}-caption`).textContent = caption;
+  Object.assign(at(id), { src: source, alt });
+}
+
+function outcome(answer) {
+  if (!answer.found) return "No adversarial example found";
+  if (facts.threshold === null) return "Label changed";
+  return answer.after.accepted ? "Wrong and accepted" : "Label changed, but rejected,";
 }
 
 function showAttack(answer) {
   at("views").hidden = false;
   const before = named(answer.before);
+  const after = answer.found ? named(answer.after) : "";
   view("clean", answer.clean, `clean: ${before}`, `The image as the model sees it: ${before}`);
-  if (!answer.found) {
-    view("adversarial");
-    view("difference");
-    say("attack-status", `No adversarial example found at eps ${short(answer.eps)}.`);
-    return;
-  }
-  const after = named(answer.after);
   view("adversarial", answer.adversarial, `adversarial: ${after}`,
        `The adversarial example, which looks much like the image: ${after}`);
   view("difference", answer.difference, `difference times ${answer.times}`,
-       `What was changed, times ${answer.times}, about gray; at most ${short(answer.largest_change)}`);
-  say("attack-status", `Fooled at eps ${short(answer.eps)}: ${before}, became ${after}.`);
+       `What was changed, times ${answer.times}, about gray; at most ${short(answer.largest_change ?? 0)}`);
+  const what = answer.found ? `: ${before}, became ${after}` : "";
+  say("attack-status", `${outcome(answer)} at eps ${short(answer.eps)}${what}.`);
 }
 
 // One attack at a time; where the slider has moved on meanwhile, its last place is next.
 async function attack() {
-  wanted = at("eps").value;
+  wanted = radius();
   if (attacking) return;
   attacking = true;
   while (wanted !== null && file !== null) {
-    const [radius, attacked] = [wanted, file];
+    const [eps, attacked] = [wanted, file];
     wanted = null;
-    say("attack-status", `Attacking at eps ${short(Number(radius))} …`);
+    say("attack-status", `Attacking at eps ${short(eps)} …`);
     try {
-      const answer = await ask(`page/attack?eps=${radius}`, attacked);
+      const answer = await send(`page/attack?eps=${eps}`, attacked);
       if (attacked === file) showAttack(answer);
     } catch (error) {
-      if (attacked === file) say("attack-status", error.message, true);
+      if (attacked !== file) continue;
+      at("views").hidden = true;
+      say("attack-status", error.message, true);
     }
   }
   attacking = false;
 }
 
-function eps() {
-  const value = Number(at("eps").value);
-  at("eps-value").textContent = short(value);
+function radius() {
   const [low, high] = facts.box;
-  const levels = short((255 * value) / (high - low));
-  at("eps-units").textContent = `in units of the image, which lies in [${low}, ${high}]: ${levels} of 255 levels`;
+  return ((high - low) * at("eps").value) / (2 * LEVELS);
+}
+
+function showRadius() {
+  const eps = short(radius());
+  at("eps-value").textContent = eps;
+  at("eps").setAttribute("aria-valuetext", eps);
+  at("eps-units").textContent = `in units of the image, which lies in [${facts.box.join(", ")}]: ` +
+    `${at("eps").value / 2} of ${LEVELS} levels`;
 }
 
 function choose(files) {
@@ -154,13 +170,15 @@ function choose(files) {
 }
 
 async function begin() {
-  facts = await (await fetch("page/facts.json")).json();
+  facts = await ask("page/facts.json");
   say("name", facts.name);
   const shape = facts.image_shape.join(" x ");
   at("about").textContent = `${facts.class_names.length} classes, images of ${shape} in [${facts.box.join(", ")}].`;
   document.querySelectorAll(".to-center").forEach((cell) => {
     cell.hidden = facts.statistic !== "distance";
   });
+  at("uncalibrated").hidden = facts.threshold !== null;
+  at("blind").hidden = facts.threshold === null;
   document.querySelector(".model").textContent = `/v1/models/${facts.name}`;
   document.querySelector(".v2").textContent = `/v2/models/${facts.name}`;
   if (!facts.takes_files) {
@@ -168,13 +186,13 @@ async function begin() {
     say("status", "This model takes no image files; ask it by the addresses below.");
     return;
   }
-  const width = facts.box[1] - facts.box[0];
-  Object.assign(at("eps"), { min: width / STEPS / 2, max: width / 2, step: width / STEPS / 2 });
-  at("eps").value = (width * 8) / 255;
-  eps();
-  at("eps").addEventListener("input", eps);
+  showRadius();
+  at("eps").addEventListener("input", showRadius);
   at("eps").addEventListener("change", attack);
   at("file").addEventListener("change", () => choose(at("file").files));
+  for (const name of ["dragover", "drop"]) { // beside the box: the browser would open the file
+    document.addEventListener(name, (event) => event.preventDefault());
+  }
   for (const name of ["dragover", "dragleave", "drop"]) {
     at("drop").addEventListener(name, (event) => {
       event.preventDefault();
@@ -184,4 +202,4 @@ async function begin() {
   }
 }
 
-begin().catch((error) => say("status", `The page cannot reach the service: ${error.message}`, true));
+begin().catch((error) => say("status", error.message, true));
