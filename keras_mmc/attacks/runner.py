@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
-from keras_mmc._tracing import CLASSES, INDEX, NUMBERS, SEED, batches, images_spec, traced
+from keras_mmc._tracing import CLASSES, INDEX, NUMBERS, SEED, batches, filled, images_spec, traced
 from keras_mmc.adapters.black_box import NO_GRADIENTS, BlackBox
 from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, score_function
@@ -35,7 +35,9 @@ class Runner:
         model: Keras classifier; it runs in inference mode. What it returns becomes scores `(N, K)`
             as `keras_mmc.to_scores` says. A `keras_mmc.adapters.BlackBox` is asked eagerly, by
             attacks without gradients only.
-        batch_size: images attacked at a time.
+        batch_size: images attacked at a time. A Keras model gets them in multiples of 16, filled up
+            with repeats of the last one, so that on CPU no bit of a result depends on it; only
+            layers as wide as 25,088 by 4,096 were seen to depend on it still.
         seed: integer; the same seed gives the same bits on CPU.
         first_index: number of the first image in the whole set; random choices of an attack depend
             on the seed and the number of an image alone.
@@ -80,8 +82,12 @@ class Runner:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Scores `(N, K)` of images, batch by batch, in a fresh forward pass outside any graph."""
         score_fn = self._open(x)
-        parts = (x[part] for part in batches(len(x), self.batch_size))
-        return np.concatenate([score_fn(tf.constant(p, tf.float32)).numpy() for p in parts])
+
+        def scored(images):
+            return score_fn(tf.constant(images, tf.float32)).numpy()
+
+        run = scored if isinstance(self.model, BlackBox) else filled(scored)
+        return np.concatenate([run(x[part]) for part in batches(len(x), self.batch_size)])
 
     def _open(self, x: np.ndarray) -> Callable:
         """The score function; the first images tell what the model returns, as `to_scores` does."""
@@ -278,7 +284,7 @@ class Runner:
             options = dict(zip(names, values, strict=True))
             return view(score_fn, x, y, seed, index=index, **options)
 
-        return traced(craft, images, CLASSES, SEED, INDEX, *specs)
+        return filled(traced(craft, images, CLASSES, SEED, INDEX, *specs))
 
     def _forget_if_edited(self, x):
         """Drops the graphs if the model no longer scores images as they do."""
