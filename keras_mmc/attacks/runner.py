@@ -1,6 +1,5 @@
 """The one runner: attacks a model batch by batch and judges the result."""
 
-import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,9 +16,9 @@ from keras_mmc.adapters.to_scores import open_model
 from keras_mmc.attacks._engine.predictions import draw_targets, misclassified, score_function
 from keras_mmc.attacks._engine.random import image_seeds
 from keras_mmc.attacks.ball import check_inside
+from keras_mmc.attacks.memory import Remember, broken_of, no_memory
 from keras_mmc.attacks.result import Asked, AttackResult, Broken
 
-Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
 _SAME_SCORES = 1e-4
 
 
@@ -41,8 +40,7 @@ class Runner:
         seed: integer; the same seed gives the same bits on CPU.
         first_index: number of the first image in the whole set; random choices of an attack depend
             on the seed and the number of an image alone.
-        remember: called with the name of each batch and a function that computes its arrays; an
-            audit that resumes returns those of an earlier run instead.
+        remember: where finished batches are kept, as `keras_mmc.attacks.memory` says.
         verbose: 1 shows the name of each attack and a progress bar.
 
     Attributes:
@@ -65,7 +63,7 @@ class Runner:
         seed: int = 0,
         *,
         first_index: int = 0,
-        remember: Remember = lambda key, compute: compute(),
+        remember: Remember = no_memory,
         verbose: int = 0,
     ):
         arrays.check_call(model, batch_size, seed)
@@ -222,21 +220,21 @@ class Runner:
         progress = keras.utils.Progbar(len(rows), verbose=self.verbose, unit_name="image")
         self._forget_if_edited(x[rows])
 
-        def judged(batch):
-            began, before = time.perf_counter(), self._asked()
-            x_adv = self._craft(attack, x, labels, batch, eps=eps, early_stop=early_stop)
-            broken = misclassified(self.scores(x_adv), labels[batch]).numpy()
-            seconds = np.asarray(time.perf_counter() - began)
-            found = {"rows": batch[broken], "x_adv": x_adv[broken], "seconds": seconds}
-            queries, calls = self._asked() - before
-            return found | {"asked": np.array([queries, max(calls, -(-queries // len(batch)))])}
+        def judged(missing):
+            progress.update(len(rows) - len(missing))
+            for batch in self._batches(missing):
+                began, before = time.perf_counter(), self._asked()
+                x_adv = self._craft(attack, x, labels, batch, eps=eps, early_stop=early_stop)
+                broken = misclassified(self.scores(x_adv), labels[batch]).numpy()
+                seconds = np.asarray(time.perf_counter() - began)
+                queries, calls = self._asked() - before
+                asked = np.array([queries, max(calls, -(-queries // len(batch)))])
+                found = {"broken": batch[broken], "x_adv": x_adv[broken]}
+                yield {"rows": batch, "seconds": seconds, "asked": asked} | found
+                progress.add(len(batch))
 
-        parts, done = [], 0
-        for batch in self._batches(rows):
-            parts.append(self.remember(f"{name} {done}", functools.partial(judged, batch)))
-            done += len(batch)
-            progress.update(done)
-        found, x_adv = (np.concatenate([part[key] for part in parts]) for key in ("rows", "x_adv"))
+        parts = self.remember(name, rows, judged)
+        found, x_adv = broken_of(parts, rows)
         check_inside(attack, x_adv, x[found], None if eps is None else eps[found])
         queries, most = np.stack([part["asked"] for part in parts]).T
         asked = Asked(int(queries.sum()), int(most.max()))

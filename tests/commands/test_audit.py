@@ -135,7 +135,7 @@ def test_a_substitute_and_a_state(networks, run_script, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "transfer (mim)" in done.stdout
     assert (tmp_path / "state" / "audit.json").exists()
-    assert (tmp_path / "state" / "apgd-ce-0.npz").exists()
+    assert (tmp_path / "state" / "apgd-ce" / "0.npz").exists()
 
 
 def test_several_models_for_continuous_integration(networks, run_script, tmp_path):
