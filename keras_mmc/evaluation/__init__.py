@@ -25,6 +25,7 @@ from keras_mmc.evaluation.rejection import Rejection, TradeOff
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from keras_mmc.evaluation.rows import AttackRow, Detection, Diagnostic, TrialRow
+from keras_mmc.evaluation.shard import FinishedShard, audit_shard
 from keras_mmc.evaluation.suites import SUITES, Suite, custom_suite, make_suite
 from keras_mmc.evaluation.transfer_matrix import TransferMatrix, transfer_matrix
 
@@ -42,6 +43,7 @@ __all__ = [
     "Diagnostic",
     "EffectiveMargin",
     "EffectiveWeightNorm",
+    "FinishedShard",
     "MinimalPerturbations",
     "PerClass",
     "Protocol",
@@ -54,6 +56,7 @@ __all__ = [
     "TrialRow",
     "attack_table",
     "audit",
+    "audit_shard",
     "binarization_test",
     "calibrate_rejection",
     "compare",
