@@ -21,6 +21,7 @@ from keras_mmc.evaluation.minimal_perturbations import (
 )
 from keras_mmc.evaluation.per_class import ClassRow, PerClass
 from keras_mmc.evaluation.protocols import Protocol, Trial, make_protocol
+from keras_mmc.evaluation.ray_workers import audit_on_ray
 from keras_mmc.evaluation.rejection import Rejection, TradeOff
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
@@ -56,6 +57,7 @@ __all__ = [
     "TrialRow",
     "attack_table",
     "audit",
+    "audit_on_ray",
     "audit_shard",
     "binarization_test",
     "calibrate_rejection",

@@ -97,13 +97,9 @@ def audit_shard(
     ...     audit_shard(model, x, y, 8 / 255, shard=(i, 4), state_directory="runs/state")
     >>> report = keras_mmc.audit(model, x, y, 8 / 255, state_directory="runs/state")
     """
-    number, count = _checked(shard)
+    shard = _checked(shard)
     check_state_directory(state_directory)
-    if isinstance(as_black_box(model, suite), BlackBox):
-        raise ValueError(
-            "A black box is audited in one process: what it is asked is counted over all images, "
-            "and a substitute learns from all of its answers. Leave the shard out."
-        )
+    check_not_black_box(model, suite)
     plan = make_plan(
         model,
         x,
@@ -118,9 +114,35 @@ def audit_shard(
         seed=seed,
         verbose=verbose,
     )
-    rows = np.arange(len(plan.x))[number::count]
-    with plan.state(state_directory, (number, count)) as plan.runner.remember:
-        return FinishedShard((number, count), len(rows), *_attacked(plan, rows))
+    return run_shard(plan, shard, state_directory)
+
+
+def run_shard(
+    plan: Plan, shard: tuple[int, int], state_directory: str | os.PathLike[str]
+) -> FinishedShard:
+    """`audit_shard` of an audit that is planned: its runner may run several, with the same graphs.
+
+    Args:
+        plan: an audit of a model with gradients.
+        shard: `(i, n)` with `0 <= i < n`.
+        state_directory: where finished batches are kept.
+    """
+    rows = np.arange(len(plan.x))[shard[0] :: shard[1]]
+    with plan.state(state_directory, shard) as plan.runner.remember:
+        return FinishedShard(shard, len(rows), *_attacked(plan, rows))
+
+
+def check_not_black_box(model: Any, suite: Any) -> None:
+    """Refuses what cannot be divided.
+
+    Raises:
+        ValueError: for a black box.
+    """
+    if isinstance(as_black_box(model, suite), BlackBox):
+        raise ValueError(
+            "A black box is audited in one process: what it is asked is counted over all images, "
+            "and a substitute learns from all of its answers. Leave the shard out."
+        )
 
 
 def _attacked(plan: Plan, rows: np.ndarray) -> tuple[dict[str, int], dict[str, str]]:
