@@ -2,7 +2,8 @@
 
 A memory is called with the name of an attack, the numbers of the images that it is to attack,
 `(n,)`, and a function that attacks those it is given and yields a `Part` for each batch as soon as
-it is finished. It returns parts in which all these images occur, from wherever it has them.
+it is finished, none if there is no image. It returns parts in which all these images occur, from
+wherever it has them.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,13 +13,6 @@ import numpy as np
 Part = dict[str, np.ndarray]
 """Arrays of a batch; `rows` holds the numbers of its images."""
 Remember = Callable[[str, np.ndarray, Callable[[np.ndarray], Iterable[Part]]], list[Part]]
-
-
-def no_memory(
-    name: str, rows: np.ndarray, compute: Callable[[np.ndarray], Iterable[Part]]
-) -> list[Part]:
-    """The `Remember` that computes everything and keeps nothing."""
-    return list(compute(rows))
 
 
 def broken_of(parts: list[Part], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -69,6 +69,8 @@ def distill(
     """
 
     def trained(rows: np.ndarray) -> Iterator[dict[str, Any]]:
+        if not len(rows):
+            return
         seeds = image_seeds(runner.seed, runner.first_index + np.arange(len(x)))
         images, answers = [x], [scores]
         for copy in range(COPIES):
