@@ -93,6 +93,8 @@ setup(
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16"],
         "litert": ["ai-edge-litert>=1.2"],
         "openvino": ["openvino>=2024.6"],
+        # Audits on several processes or machines, `evaluation.ray_workers`.
+        "ray": ["ray>=2.40"],
         # `keras-mmc serve`.
         "serve": SERVE,
         # `make docs`, which builds the site.

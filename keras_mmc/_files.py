@@ -133,13 +133,16 @@ def check_apart(first: PathLike, second: PathLike) -> None:
         )
 
 
-def lock(directory: pathlib.Path, path: PathLike) -> filelock.AcquireReturnProxy:
+def lock(
+    directory: pathlib.Path, path: PathLike, name: str = LOCK, patience: float = 0.0
+) -> filelock.AcquireReturnProxy:
     """Takes a lock with its file in `directory`; the result, a context manager, releases it.
 
-    If another process holds it, a `BlockingIOError` names the `path` that the lock is for.
+    If another process holds it for `patience` seconds more, a `BlockingIOError` names the `path`
+    that the lock is for. `name` is that of the file.
     """
     try:
-        return filelock.FileLock(directory / LOCK).acquire(timeout=0)
+        return filelock.FileLock(directory / name).acquire(timeout=patience)
     except (filelock.Timeout, FileNotFoundError):
         raise BlockingIOError(
             f"{path} is in use: another process writes there. Wait until it has ended, or choose "

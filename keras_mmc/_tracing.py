@@ -3,8 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+ROWS = 16
+"""Batches are filled up to a multiple of this number of rows.
+
+On a CPU the last bits of a row depend on how many rows there are: what is left over from whole
+vectors, and from whole blocks of a product, goes another way. In multiples of 16 nothing is left
+over. Only of very wide layers, 25,088 by 4,096, were bits seen that still depend on it.
+"""
 CLASSES = tf.TensorSpec([None], tf.int32)
 NUMBER = tf.TensorSpec([], tf.float32)
 NUMBERS = tf.TensorSpec([None], tf.float32)
@@ -34,6 +42,29 @@ def traced(fn: Callable, *signature: tf.TensorSpec) -> Callable[..., Any]:
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), graph(*tensors))
 
     return run
+
+
+def filled(run: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of batches that gets a multiple of `ROWS` rows, whatever it is given.
+
+    The last row is repeated, and what `run` returns for the repetitions is dropped.
+
+    Args:
+        run: function of NumPy arrays of one row per image; a scalar among them stays one. It
+            returns a structure of arrays `(n, ...)`.
+    """
+
+    def whole(*arrays):
+        count = len(arrays[0])
+        more = -count % ROWS if count else 0
+
+        def fill(array):
+            return np.concatenate([array, np.repeat(array[-1:], more, axis=0)])
+
+        full = [fill(array) if more and np.ndim(array) else array for array in arrays]
+        return tf.nest.map_structure(lambda found: found[:count], run(*full))
+
+    return whole
 
 
 def batches(count: int, batch_size: int) -> Iterator[slice]:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc._tracing import CLASSES, batches, images_spec, traced
+from keras_mmc._tracing import CLASSES, ROWS, batches, filled, images_spec, traced
 
 
 @given(st.integers(0, 50), st.integers(1, 20))
@@ -32,3 +32,22 @@ def test_traced_runs_python_once():
         np.testing.assert_array_equal(y, np.arange(count))
         assert isinstance(x, np.ndarray) and not tf.is_tensor(y)
     assert len(calls) == 1
+
+
+@given(st.integers(0, 40))
+@settings(deadline=None, max_examples=20)
+def test_batches_are_filled_up(count):
+    """Fails if a batch is not filled up with its last row, a row is lost, or a scalar grows."""
+    seen = []
+
+    def run(x, y, seed):
+        seen.append((x, y))
+        return x + seed, (y,)
+
+    x, y = np.arange(2.0 * count).reshape(count, 2), np.arange(count)
+    moved, (same,) = filled(run)(x, y, np.int64(5))
+    np.testing.assert_array_equal(moved, x + 5)
+    np.testing.assert_array_equal(same, y)
+    [(images, labels)] = seen
+    assert len(images) == len(labels) == -(-count // ROWS) * ROWS
+    assert (labels[count:] == count - 1).all() and (images[count:] == x[-1:]).all()

@@ -8,6 +8,7 @@ from readers import (
     inner_objective,
     mixed_precision,
     service_load,
+    sharded_audit,
     step_cost,
     training_cost,
 )
@@ -22,5 +23,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "inner_objective": inner_objective.READER,
     "mixed_precision": mixed_precision.READER,
     "service_load": service_load.READER,
+    "sharded_audit": sharded_audit.READER,
     "accelerator": accelerator.READER,
 }

@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
-from keras_mmc.attacks._engine.loops import rows_of, write_rows
+from keras_mmc.attacks._engine.loops import rows_of, whole, write_rows
 from keras_mmc.attacks._engine.predictions import misclassified
 from keras_mmc.attacks.apgd import APGD
 from keras_mmc.attacks.base import Attack, BallAttack
@@ -181,12 +181,13 @@ class AutoAttack(BallAttack):
         found, rows = x, tf.range(tf.shape(x)[0])
 
         def attacked(attack, found, rows):
-            clean, labels, seeds, radius = rows_of((x, y, seed, eps), rows)
+            count = tf.size(rows)
+            clean, labels, seeds, radius = rows_of((x, y, seed, eps), whole(rows))
             budget = attack.budget(clean, radius, None)
             tried = attack.run(score_fn, clean, labels, seeds, labels, True, **budget)
             tried = tf.ensure_shape(tried, clean.shape)
-            left = tf.boolean_mask(rows, ~misclassified(score_fn(tried), labels))
-            return write_rows(found, rows, tried), left
+            robust = ~misclassified(score_fn(tried), labels)
+            return write_rows(found, rows, tried[:count]), tf.boolean_mask(rows, robust[:count])
 
         for attack in self.attacks(score_fn(x).shape[-1])[0].values():
             found, rows = tf.cond(

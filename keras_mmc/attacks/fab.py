@@ -86,7 +86,7 @@ class FAB(Attack):
         if self.num_targets is not None:
             order = likely_wrong(scores, y, self.num_targets)
         radius = 0.0 if eps is None else eps
-        step = self._step(score_fn)
+        step = self._step(score_fn, early_stop)
 
         def attempt(i, state):
             x, y, order, radius, seed, best, distance = state
@@ -110,7 +110,7 @@ class FAB(Attack):
         radius = per_image(tf.cast(tf.minimum(distance, widest), x.dtype), x)
         return random_start(x, radius / 2, self.norm, self.box, seed)
 
-    def _step(self, score_fn):
+    def _step(self, score_fn, early_stop):
         """One step of a run, `(i, state) -> (state, done)`."""
 
         def step(i, state):
@@ -129,6 +129,8 @@ class FAB(Attack):
             crossed = misclassified(score_fn(moved), y)
             length = tf.cast(length_of(moved - x0, self.norm), tf.float32)
             nearer = crossed & (length < distance)
+            if early_stop:  # the first image inside the ball is kept
+                nearer &= ~within(distance, radius)
             best = tf.where(per_image(nearer, x), moved, best)
             distance = tf.where(nearer, length, distance)
             back = x0 + _BETA * (moved - x0)

@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from keras_mmc import objectives
 from keras_mmc._gradients import value_gradient_aux
-from keras_mmc.attacks._engine.loops import in_turn, per_image, repeat, rows_of, write_rows
+from keras_mmc.attacks._engine.loops import (
+    in_turn,
+    per_image,
+    repeat,
+    rows_of,
+    whole,
+    write_rows,
+)
 from keras_mmc.attacks._engine.projections import clip_to_box, project, shape_of, steepest_step
 from keras_mmc.attacks._engine.random import fold_in, normal
 from keras_mmc.attacks.base import BallAttack
@@ -126,8 +133,9 @@ class PGD(BallAttack):
         unseen = tf.where(~(fooled | circling))[:, 0]
 
         def judge_last():
-            last, (_, y, targets, _) = rows_of((x, clean), unseen)
-            return write_rows(fooled, unseen, self.succeeded(score_fn(last), y, targets))
+            rows = whole(unseen)
+            last, (_, y, targets, _) = rows_of((x, clean), rows)
+            return write_rows(fooled, rows, self.succeeded(score_fn(last), y, targets))
 
         return x, tf.cond(tf.size(unseen) > 0, judge_last, lambda: fooled)
 

@@ -56,7 +56,7 @@ class RayS(BallAttack):
         clean = x, y, zeros + tf.reshape(tf.cast(eps, x.dtype), [-1])
         search = zeros + float("inf"), zeros, tf.zeros_like(y, tf.bool)
         begin = clean, tf.ones_like(x), search, (tf.zeros_like(y), tf.zeros_like(y))
-        step = self._step(score_fn, tf.reduce_prod(shape_of(x)))
+        step = self._step(score_fn, tf.reduce_prod(shape_of(x)), early_stop)
         return repeat(self.queries, step, begin, self._found, early_stop, crowd=0.0)
 
     def _found(self, state):
@@ -68,7 +68,7 @@ class RayS(BallAttack):
     def _on_ray(self, x, signs, radius):
         return clip_to_box(x + per_image(radius, x) * signs, self.box)
 
-    def _step(self, score_fn, numbers):
+    def _step(self, score_fn, numbers, early_stop):
         """One query, `(i, state) -> (state, done)`: whether a block helps, or half of a radius.
 
         A state holds, beside the clean images, the signs of the best direction; the smallest radius
@@ -91,6 +91,8 @@ class RayS(BallAttack):
             clean, signs, (radius, low, halving), block = state
             x, y, eps = clean
             hit = misclassified(scores, y)
+            if early_stop:  # the first image inside the ball is kept
+                hit &= radius > eps
             signs = tf.where(per_image(hit, x), tried, signs)
             radius = tf.where(hit, size, radius)
             low = tf.where(halving, tf.where(hit, low, size), 0.0)

@@ -7,13 +7,15 @@ r"""Measure how robust trained classifiers are, under weak and under strong atta
   keras-mmc audit --model=mmc=runs/mnist/mmc/model.keras --model=runs/mnist/softmax/model.keras \
       --data=mnist --eps=0.3 --suite=adaptive --substitute=runs/mnist/softmax/model.keras \
       --num_images=500 --state_dir=runs/mnist_audit_state --output_dir=runs/mnist_audit
+  keras-mmc audit --model=net.keras --data=cifar10 --eps=0.03 --state_dir=runs/state --shard=0/2
 
 A model that `keras-mmc train` wrote has a model_card.md beside it: the figures are added there, and
 as a record in RobustBench's keys to the folder robustbench.
 
 Several models end in one table; each then has a folder of its own, by its name, in --output_dir and
-in --state_dir. The exit code is 1 if a model is less robust than --min_robust, and 2 after a
-mistake in the flags or files.
+in --state_dir. With --shard several processes share the work; the same command without it merges
+what they have left in --state_dir, and reports. The exit code is 1 if a model is less robust than
+--min_robust, and 2 after a mistake in the flags or files.
 """
 
 from __future__ import annotations
@@ -22,13 +24,20 @@ import contextlib
 import pathlib
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 import keras_mmc
 from keras_mmc._choices import SUITES
-from keras_mmc.commands import evaluation_flags, image_flags, junit, model_card, saved_models
+from keras_mmc.commands import (
+    evaluation_flags,
+    image_flags,
+    junit,
+    model_card,
+    saved_models,
+    shard_flag,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(evaluation_flags)  # so that --help shows them
+flags.adopt_module_key_flags(shard_flag)
 flags.DEFINE_multi_string(
     "model",
     None,
@@ -85,11 +95,18 @@ flags.DEFINE_boolean("overwrite", False, "Replace an earlier report in --output_
 
 def main() -> int:
     """Load, audit, print and save; returns the exit code."""
-    paths = saved_models.named_paths(FLAGS.model)
+    paths, shard = saved_models.named_paths(FLAGS.model), shard_flag.shard()
     _check_places(paths)
     cards = {name: model_card.card_of(path) for name, path in paths.items()}
     models = {name: saved_models.load_any(path) for name, path in paths.items()}
     substitute = saved_models.load(FLAGS.substitute) if FLAGS.substitute else None
+    if shard:
+        for name, model in models.items():
+            done = keras_mmc.evaluation.audit_shard(
+                *_arguments(model), shard=shard, **_options(name, paths, substitute)
+            )
+            print(f"\n{paths[name]}: {done}", flush=True)
+        return 0
     audits = []
     for name, model in models.items():
         began = time.perf_counter()
@@ -140,6 +157,24 @@ def _check_places(paths):
         junit.check_writable(FLAGS.junit)
 
 
+def _arguments(model: keras.Model | BlackBox) -> tuple[Any, ...]:
+    """What an audit and a shard of it are about."""
+    return model, evaluation_flags.test_images(model), None, FLAGS.eps, FLAGS.suite
+
+
+def _options(name: str, paths: dict[str, str], substitute: keras.Model | None) -> dict[str, Any]:
+    """The settings that an audit and a shard of it have in common."""
+    return {
+        "norm": FLAGS.norm,
+        "box": image_flags.box(),
+        "substitute": substitute,
+        "batch_size": FLAGS.batch_size,
+        "seed": FLAGS.seed,
+        "state_directory": _place("state_dir", name, paths),
+        "verbose": int(FLAGS.progress),
+    }
+
+
 def _audited(
     name: str, paths: dict[str, str], model: keras.Model | BlackBox, substitute: keras.Model | None
 ) -> AuditReport:
@@ -151,21 +186,8 @@ def _audited(
         place = keras_mmc.evaluation.AuditReport.reserve(output, FLAGS.overwrite, state)
     try:
         with place as directory:
-            report = keras_mmc.audit(
-                model,
-                evaluation_flags.test_images(model),
-                None,
-                FLAGS.eps,
-                FLAGS.suite,
-                norm=FLAGS.norm,
-                box=image_flags.box(),
-                substitute=substitute,
-                queries=FLAGS.queries,
-                batch_size=FLAGS.batch_size,
-                seed=FLAGS.seed,
-                state_directory=state,
-                verbose=int(FLAGS.progress),
-            )
+            options = _options(name, paths, substitute)
+            report = keras_mmc.audit(*_arguments(model), queries=FLAGS.queries, **options)
             print(f"\n{paths[name]} on {evaluation_flags.described(report.num_images)}")
             print(report, flush=True)
             if directory:

@@ -30,8 +30,8 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
 
     While a run lasts it is `<path>.partial/new`, which no second run can use. A run that fails
     leaves it: a run with the same flags finds it as it was, and goes on; one with other flags is
-    refused, or replaces it with `overwrite`. It holds the flags of the command in flags.txt, ready for
-    --flagfile.
+    refused, or replaces it with `overwrite`. It holds the flags of the command in
+    flags.txt, ready for --flagfile.
 
     Raises:
         BlockingIOError: if another run writes to the same place.

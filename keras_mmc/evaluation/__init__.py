@@ -21,10 +21,12 @@ from keras_mmc.evaluation.minimal_perturbations import (
 )
 from keras_mmc.evaluation.per_class import ClassRow, PerClass
 from keras_mmc.evaluation.protocols import Protocol, Trial, make_protocol
+from keras_mmc.evaluation.ray_workers import audit_on_ray
 from keras_mmc.evaluation.rejection import Rejection, TradeOff
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from keras_mmc.evaluation.rows import AttackRow, Detection, Diagnostic, TrialRow
+from keras_mmc.evaluation.shard import FinishedShard, audit_shard
 from keras_mmc.evaluation.suites import SUITES, Suite, custom_suite, make_suite
 from keras_mmc.evaluation.transfer_matrix import TransferMatrix, transfer_matrix
 
@@ -42,6 +44,7 @@ __all__ = [
     "Diagnostic",
     "EffectiveMargin",
     "EffectiveWeightNorm",
+    "FinishedShard",
     "MinimalPerturbations",
     "PerClass",
     "Protocol",
@@ -54,6 +57,8 @@ __all__ = [
     "TrialRow",
     "attack_table",
     "audit",
+    "audit_on_ray",
+    "audit_shard",
     "binarization_test",
     "calibrate_rejection",
     "compare",

@@ -1,5 +1,6 @@
 """A substitute of a black box, distilled from its answers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -51,8 +52,8 @@ def distill(
     """Trains a substitute to predict what a black box answers, on images and noisy copies of them.
 
     Each image is asked about `COPIES` times more, at points drawn from the ball around it, and the
-    substitute learns the predicted classes in `STEPS` steps of Adam. Answers and weights are kept
-    where the runner remembers its batches.
+    substitute learns the predicted classes in `STEPS` steps of Adam. Its weights are kept where the
+    runner remembers its batches.
 
     Args:
         substitute: what `new_substitute` made; it is trained in place.
@@ -67,7 +68,9 @@ def distill(
     Source: Papernot et al., 2016, arXiv 1602.02697, with noise in the place of its gradients.
     """
 
-    def trained() -> dict[str, Any]:
+    def trained(rows: np.ndarray) -> Iterator[dict[str, Any]]:
+        if not len(rows):
+            return
         seeds = image_seeds(runner.seed, runner.first_index + np.arange(len(x)))
         images, answers = [x], [scores]
         for copy in range(COPIES):
@@ -81,9 +84,9 @@ def distill(
             np.random.default_rng(runner.seed),
         )
         weights = {f"weight {i}": w for i, w in enumerate(substitute.get_weights())}
-        return weights | {"queries": np.asarray(COPIES * len(x))}
+        yield weights | {"rows": rows, "queries": np.asarray(COPIES * len(x))}
 
-    kept = runner.remember("substitute", trained)
+    (kept,) = runner.remember("substitute", np.arange(len(x)), trained)
     substitute.set_weights([kept[f"weight {i}"] for i in range(len(substitute.weights))])
     return int(kept["queries"])
 

@@ -16,12 +16,18 @@ def said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def standing(trial: Trial, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The images `(n,)` that an attack of a paper runs on: the first, as far as they are right."""
+    limit = min(trial.limit or len(labels), len(labels))
+    return np.flatnonzero(~misclassified(scores[:limit], labels[:limit]).numpy())
+
+
 def trial_row(
     runner: Runner, name: str, trial: Trial, x: np.ndarray, labels: np.ndarray, scores: np.ndarray
 ) -> TrialRow:
     """One attack of a paper on the images that are classified correctly as they are."""
     limit = min(trial.limit or len(x), len(x))
-    rows = np.flatnonzero(~misclassified(scores[:limit], labels[:limit]).numpy())
+    rows = standing(trial, labels, scores)
     known = name, repr(trial.attack), trial.source, limit, len(rows)
     try:
         broken = runner.run(trial.attack, x, labels, rows, name=name, early_stop=trial.early_stop)

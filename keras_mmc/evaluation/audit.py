@@ -11,26 +11,20 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_mmc import _arrays as arrays
-from keras_mmc._choices import BLACK_BOX
-from keras_mmc._validation import is_number
-from keras_mmc._version import __version__
-from keras_mmc.adapters import BlackBox
-from keras_mmc.attacks import Attack, Ball, Runner, Transfer
-from keras_mmc.evaluation._black_box import as_black_box, said_of_queries
+from keras_mmc.attacks import Attack
+from keras_mmc.evaluation._black_box import said_of_queries
 from keras_mmc.evaluation._detector_attacks import judged, under_attack
-from keras_mmc.evaluation._inputs import labeled_arrays
-from keras_mmc.evaluation._substitute import distill, new_substitute
+from keras_mmc.evaluation._plan import make_plan
+from keras_mmc.evaluation._substitute import distill
 from keras_mmc.evaluation._trials import said, trial_row
-from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
+from keras_mmc.evaluation.checkpoint import check_state_directory
 from keras_mmc.evaluation.diagnostics import diagnose
 from keras_mmc.evaluation.rejection import Rejection
 from keras_mmc.evaluation.report import AuditReport
 from keras_mmc.evaluation.rows import AttackRow, Detection
-from keras_mmc.evaluation.suites import Suite, custom_suite, make_suite
+from keras_mmc.evaluation.suites import Suite
 
 
 def audit(
@@ -90,11 +84,14 @@ def audit(
         rejection: what `calibrate_rejection` returned for this model; the report then says as well
             how many images are predicted right or rejected, under the suite and under an attack
             that knows the detector.
-        batch_size: images attacked at a time.
+        batch_size: images attacked at a time; of a Keras model the report on CPU does not depend on
+            it, as `keras_mmc.attacks.Runner` says.
         seed: integer; the same seed gives the same report on CPU, times aside.
         state_directory: where finished batches are kept. An audit that was interrupted goes on
             from there when it is called again with the same arguments, and gives the report it
-            would have given. Delete the directory when the audit is done.
+            would have given; so does one of which `keras_mmc.evaluation.audit_shard` has left
+            parts. Another `batch_size` will do, except for a black box. Delete the directory when
+            the audit is done.
         verbose: 1 shows a progress bar for each attack, 0 nothing.
 
     Returns:
@@ -106,6 +103,7 @@ def audit(
             images, labels or a data set that do not fit, a model that returns probabilities or NaN,
             a substitute that the suite does not use or that knows other classes, a rejection of
             another model, or a `state_directory` of another audit.
+        BlockingIOError: if another process works in `state_directory`, on the whole or on a shard.
         BlackBoxError: if a call of a black box fails; with a `state_directory` the same audit goes
             on from the batches before.
         OSError: if `state_directory` cannot be written.
@@ -118,46 +116,36 @@ def audit(
     >>> report = keras_mmc.audit(model, x_test, y_test, eps=8 / 255)
     >>> print(report)
     """
-    if not (is_number(eps) and eps > 0):
-        raise ValueError(
-            f"An audit needs a finite eps > 0, in input units; received {eps!r}. For accuracy "
-            "without perturbations use model.evaluate."
-        )
     if state_directory is not None:
         check_state_directory(state_directory)
-    # Plain numbers, so that the report can be written as JSON.
-    ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
-    model = as_black_box(model, suite)
-    runner, model_name = Runner(model, batch_size, seed, verbose=verbose), model.name
-    x, y, class_names = labeled_arrays(model, x, y, box)
-    first = runner.scores(x)
-    labels, num_classes = runner.labels(y, first), first.shape[1]
-    if isinstance(substitute, keras.Model):
-        substitute = _checked_substitute(substitute, x[:batch_size], num_classes)
-    is_black_box = isinstance(runner.model, BlackBox)
+    plan = make_plan(
+        model,
+        x,
+        y,
+        eps,
+        suite,
+        norm=norm,
+        box=box,
+        substitute=substitute,
+        queries=queries,
+        batch_size=batch_size,
+        seed=seed,
+        verbose=verbose,
+    )
+    runner, made, x, labels, first = plan.runner, plan.suite, plan.x, plan.labels, plan.first
+    is_black_box = plan.is_black_box
     if rejection is not None:
         if is_black_box:
             raise ValueError("`rejection` needs a Keras model, whose scores and head it is about.")
         rejection.check_fits(runner.model)
-    distilled = None
-    if suite == BLACK_BOX and substitute is None:
-        distilled = new_substitute(x.shape[1:], num_classes, ball.box, seed)
-    options = {"queries": queries, "labels_only": is_black_box and runner.model.labels_only}
-    places = x.shape[1:], num_classes, distilled or substitute
-    made = _suite(suite, ball, places, options, not is_black_box)
-    settings = {"suite": made.name, **dataclasses.asdict(ball), "seed": int(seed)}
-    settings |= {"batch_size": int(batch_size), "versions": _versions()}
-    digests = digests_of(runner.model, substitute, x, labels)
     with contextlib.ExitStack() as stack:
         if state_directory is not None:
-            facts = digests | settings | {"attacks": _parameters(made)}
-            state = AuditState(state_directory, facts, first[:batch_size])
-            runner.remember = stack.enter_context(state)
+            runner.remember = stack.enter_context(plan.state(state_directory))
         trials = tuple(
             trial_row(runner, name, trial, x, labels, first) for name, trial in made.trials.items()
         )
         errors: dict[str, str] = {}
-        asked = distill(distilled, runner, ball, x, first) if distilled else 0
+        asked = distill(plan.distilled, runner, plan.ball, x, first) if plan.distilled else 0
         result = runner.in_turn(
             made.attacks, x, labels, first, lambda name, error: errors.update({name: said(error)})
         )
@@ -165,9 +153,12 @@ def audit(
         detections: tuple[Detection, ...] = ()
         if rejection is not None:
             suite_of = f"the suite {made.name!r}", after
-            clean = judged(rejection, runner.model, "clean images", runner.scores(x), labels)
-            detections = clean, *under_attack(runner, rejection, ball, x, labels, suite_of)
-        diagnostics = diagnose(runner, ball, x, labels, first, after, made.attacks, result)
+            clean = judged(rejection, runner.model, "clean images", first, labels)
+            detections = (
+                clean,
+                *under_attack(runner, rejection, plan.ball, x, labels, suite_of),
+            )
+        diagnostics = diagnose(runner, plan.ball, x, labels, first, after, made.attacks, result)
     rows = tuple(
         AttackRow(
             name,
@@ -181,8 +172,8 @@ def audit(
         for name, attack in made.attacks.items()
     )
     return AuditReport(
-        **settings,
-        digests=digests,
+        **plan.settings,
+        digests=plan.digests,
         num_images=len(x),
         clean_accuracy=result.accuracy["clean"],
         naive_accuracy=None if is_black_box else rows[0].accuracy,
@@ -190,7 +181,7 @@ def audit(
         trials=trials,
         diagnostics=diagnostics,
         notes=runner.notes
-        + _said_of_names(class_names, num_classes)
+        + _said_of_names(plan.class_names, first.shape[1])
         + made.notes
         + (said_of_queries(rows, len(x), asked) if is_black_box else ())
         + tuple(
@@ -203,26 +194,11 @@ def audit(
         predictions=np.where(np.isnan(after).any(axis=1), -1, after.argmax(axis=1)),
         broken_by=result.broken_by,
         detections=detections,
-        class_names=class_names if class_names and len(class_names) == num_classes else None,
-        model_name=model_name,
+        class_names=plan.class_names if _are_known(plan.class_names, first.shape[1]) else None,
+        model_name=plan.model_name,
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         command=_command(),
     )
-
-
-def _suite(suite, ball, places, options, has_gradients):
-    image_shape, num_classes, substitute = places
-    if isinstance(suite, str):
-        return make_suite(suite, ball, image_shape, num_classes, substitute, **options)
-    if options["queries"] is not None:
-        raise ValueError("`queries` is a budget of suite='black_box'; set it in your own attacks.")
-    if isinstance(suite, Suite):
-        return suite
-    if substitute is not None:
-        raise ValueError(
-            "A list of attacks does not use `substitute`; put Transfer(attack, substitute) into it."
-        )
-    return custom_suite(suite, ball, has_gradients=has_gradients)
 
 
 def _command():
@@ -231,40 +207,11 @@ def _command():
 
 
 def _said_of_names(class_names, num_classes):
-    if class_names is None or len(class_names) == num_classes:
+    if class_names is None or _are_known(class_names, num_classes):
         return ()
     known = f"The data name {len(class_names)} classes, the model knows {num_classes}"
     return (f"{known}: check that label 0 of the data is class 0 of the model.",)
 
 
-def _checked_substitute(substitute, x, num_classes):
-    """The substitute by its scores."""
-    runner = Runner(substitute, len(x))
-    scores = runner.scores(x)
-    try:
-        arrays.check_scores(scores)
-    except ValueError as error:
-        raise ValueError(f"The substitute does not fit. {error}") from error
-    if scores.shape[1] != num_classes:
-        raise ValueError(
-            f"The substitute must know the classes of the audited model, {num_classes}; it "
-            f"returns scores of {scores.shape[1]} classes."
-        )
-    return runner.model
-
-
-def _parameters(made):
-    """The attacks of a suite as Python would write them; digests speak for a substitute."""
-
-    def text(attack):
-        return repr(attack.attack if isinstance(attack, Transfer) else attack)
-
-    trials = {
-        name: text(t.attack) + f", {t.limit}, {t.early_stop}" for name, t in made.trials.items()
-    }
-    return trials | {name: text(attack) for name, attack in made.attacks.items()}
-
-
-def _versions():
-    modules = {"keras": keras, "tensorflow": tf, "numpy": np}
-    return {"keras_mmc": __version__} | {k: module.__version__ for k, module in modules.items()}
+def _are_known(class_names, num_classes):
+    return bool(class_names) and len(class_names) == num_classes

@@ -1,20 +1,23 @@
 """What an audit has finished, on disk, so that an interrupted one goes on where it stopped."""
 
+import fnmatch
 import hashlib
 import json
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 
 from keras_mmc import _files
 from keras_mmc.adapters import BlackBox
+from keras_mmc.attacks.memory import Part
+from keras_mmc.evaluation import _state_locks
 
 _FACTS, _PARTIAL = "audit.json", ".partial"
+_FORMAT = {"format": 2}
 _HASHED = ("images", "labels", "model", "substitute")
 
 
@@ -23,34 +26,47 @@ class DamagedStateError(ValueError):
 
 
 class AuditState:
-    """Memory of finished batches: a function `(key, compute) -> arrays` that computes only once.
+    """Memory of what attacks did to images: a `keras_mmc.attacks.memory.Remember`.
 
-    Every batch is a file of its own that appears as a whole, so an audit can end at any moment.
-    The directory is locked until `close`, or until the process ends; a `with` block closes it.
+    Every finished batch is a file of its own that appears as a whole, so an audit can end at any
+    moment. What it holds is found by attack and image: batches of another size, or those of shards,
+    do as well. The directory is locked until `close`, or until the process ends; a `with` block
+    closes it.
 
     Args:
         directory: a new or empty directory, or one that an audit of the same facts has left.
         facts: what fixes the results, ready for JSON; digests and settings.
         scores: scores of some clean images, `(n, K)`: what weights do not tell of a model.
+        shard: `(i, n)` if this process works on shard i of n alone; others may then work on the
+            other shards at the same time.
 
     Raises:
-        BlockingIOError: if another process audits with the same directory.
+        BlockingIOError: if another process audits with the same directory, or the same shard.
         ValueError: if the directory holds another audit, other files or damaged ones.
         OSError: if it cannot be written.
     """
 
-    def __init__(self, directory: _files.PathLike, facts: dict, scores: np.ndarray):
+    def __init__(
+        self,
+        directory: _files.PathLike,
+        facts: dict,
+        scores: np.ndarray,
+        shard: _state_locks.Shard | None = None,
+    ):
         self.directory = check_state_directory(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = _files.lock(self.directory, self.directory)
+        entrance = _state_locks.enter(self.directory, shard)
         try:
-            text = json.dumps(facts, indent=2) + "\n"
+            text = json.dumps(_FORMAT | facts, indent=2) + "\n"
             self._check_facts(json.loads(text))
             self._write(self.directory / _FACTS, lambda file: file.write(text.encode()))
             self._check_scores(scores)
+            self._lock = entrance if shard is None else _state_locks.take(self.directory, shard)
         except BaseException:
-            self.close()
+            entrance.lock.release()
             raise
+        if shard is not None:
+            entrance.lock.release()
 
     def close(self) -> None:
         """Lets other processes use the directory."""
@@ -63,25 +79,31 @@ class AuditState:
         self.close()
 
     def __call__(
-        self, key: str, compute: Callable[[], dict[str, np.ndarray]]
-    ) -> dict[str, np.ndarray]:
-        """The arrays of a finished batch, or else those `compute()` returns, kept from now on."""
-        path = self.directory / (re.sub(r"[^a-z0-9.]+", "-", key.lower()) + ".npz")
-        if path.exists():
-            try:
-                with np.load(path) as stored:
-                    return dict(stored)
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-                raise DamagedStateError(
-                    f"{path} is damaged: {error}. Delete this file; its batch runs again."
-                ) from error
-        arrays: dict[str, Any] = compute()
-        self._write(path, lambda file: np.savez(file, **arrays))
-        return arrays
+        self, name: str, rows: np.ndarray, compute: Callable[[np.ndarray], Iterable[Part]]
+    ) -> list[Part]:
+        """Batches in which all these images occur: known ones, and those that are computed now.
+
+        Args:
+            name: name of the attack; only its letters and digits count.
+            rows: numbers of images, `(n,)`.
+            compute: called with those images of which nothing is known; every batch that it yields,
+                with its images as `rows`, is kept at once.
+        """
+        folder = self.directory / re.sub(r"[^a-z0-9.]+", "-", name.lower())
+        parts = [part for path in sorted(folder.glob("*.npz")) if (part := _read(path, rows))]
+        known = np.concatenate([rows[:0], *(part["rows"] for part in parts)])
+        for part in compute(rows[~np.isin(rows, known)]):
+            self._keep(folder / f"{part['rows'].min()}.npz", part)
+            parts.append(part)
+        return parts
+
+    def _keep(self, path, part):
+        self._write(path, lambda file: np.savez(file, **part))
 
     def _write(self, path, write):
         partial = path.with_name(path.name + _PARTIAL)
         try:
+            path.parent.mkdir(exist_ok=True)
             with _files.replacing(path, partial), open(partial, "wb") as file:
                 write(file)
         except OSError as error:
@@ -100,6 +122,12 @@ class AuditState:
             raise ValueError(
                 f"{path} is damaged: {error}. Delete {self.directory} to start the audit anew."
             ) from error
+        if held.get("format") != _FORMAT["format"]:
+            raise ValueError(
+                f"{self.directory} holds an audit that another version of keras_mmc has begun, in "
+                "a form that this one does not read. Pass another `state_directory`, or delete "
+                "this one to start anew."
+            )
         other = [
             f"other {name}" if name in _HASHED else f"{name} {held.get(name)} there, {value} here"
             for name, value in facts.items()
@@ -112,13 +140,27 @@ class AuditState:
             )
 
     def _check_scores(self, scores):
-        stored = self("clean scores", lambda: {"scores": scores})["scores"]
+        path, part = self.directory / "clean-scores.npz", {"rows": np.arange(len(scores))}
+        if not path.exists():
+            self._keep(path, part | {"scores": scores})
+        stored = (_read(path, part["rows"]) or {})["scores"]
         if not np.allclose(stored, scores, rtol=1e-3, atol=1e-4 * np.abs(scores).max()):
             raise ValueError(
                 f"{self.directory} holds the audit of another model: its weights are the same, or "
                 "it has none, and its scores of clean images are not. A model that is random at "
                 "inference cannot be audited in parts. Pass another `state_directory`."
             )
+
+
+def _read(path: pathlib.Path, rows: np.ndarray) -> Part | None:
+    """A finished batch, if one of these images occurs in it."""
+    try:
+        with np.load(path) as stored:
+            return dict(stored) if np.isin(stored["rows"], rows).any() else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedStateError(
+            f"{path} is damaged: {error}. Delete this file; its batch runs again."
+        ) from error
 
 
 def check_state_directory(directory: _files.PathLike) -> pathlib.Path:
@@ -138,6 +180,7 @@ def check_state_directory(directory: _files.PathLike) -> pathlib.Path:
     _files.check_writable(directory)
     names = {path.name for path in directory.iterdir()} if directory.exists() else set()
     others = names - {_files.LOCK, _FACTS + _PARTIAL}
+    others = {name for name in others if not fnmatch.fnmatch(name, _state_locks.SHARD_LOCKS)}
     if others and _FACTS not in others:
         raise ValueError(
             f"{directory} holds other files, such as {min(others)!r}, and no audit. Pass a new or "

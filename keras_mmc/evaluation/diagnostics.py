@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from keras_mmc import _arrays as arrays
 from keras_mmc import objectives
 from keras_mmc._gradients import value_gradient_aux
-from keras_mmc._tracing import CLASSES, batches, images_spec, traced
+from keras_mmc._tracing import CLASSES, batches, filled, images_spec, traced
 from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import (
     FGSM,
@@ -28,6 +28,7 @@ from keras_mmc.evaluation import checks, mistakes
 from keras_mmc.evaluation.rows import Diagnostic
 
 _PROBE_IMAGES = 200
+_SEEN_IMAGES = 128
 _BLACK_BOX_IMAGES = 32
 
 
@@ -72,7 +73,7 @@ def _zero_gradients(model, x, y, batch_size):
         zero = tf.reduce_all(gradient == 0, axis=list(range(1, x.shape.rank)))
         return zero & tf.reduce_all(tf.math.is_finite(scores), axis=1)
 
-    run = traced(vanishes, images_spec(x.shape), CLASSES)
+    run = filled(traced(vanishes, images_spec(x.shape), CLASSES))
     flags = [run(x[rows], y[rows]) for rows in batches(len(x), batch_size)]
     return float(np.mean(np.concatenate(flags)))
 
@@ -104,7 +105,7 @@ def diagnose(
         gradients, or look at the size of its scores, are left out.
     """
     again, turned = runner.scores(x), runner.scores(x[::-1])[::-1]
-    part = slice(runner.batch_size)
+    part = slice(_SEEN_IMAGES)
     seen = x[part], first[part].argmax(axis=1)
     model_checks = {
         "nan_scores": checks.nan_scores(after),

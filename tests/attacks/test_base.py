@@ -117,7 +117,8 @@ def test_every_image_has_a_seed_of_its_own_number(model):
     for batch_size in (4, 10):
         seen.clear()
         SeeSeed()(model, X, labels % 4, batch_size=batch_size, seed=7, first_index=20)
-        assert seen == [*expected[:3], *expected[4:]]
+        once = list(dict.fromkeys(seen))  # batches are filled up with repeats of the last image
+        assert once == [*expected[:3], *expected[4:]]
     assert len({*expected, *image_seeds(8, np.arange(20, 30)).numpy()}) == 20
 
 
@@ -287,7 +288,8 @@ def test_float64_images_keep_what_did_not_move(seed):
         box: tuple[float, float] = (0.0, 0.1)
 
         def run(self, score_fn, x, y, seed, targets, early_stop):
-            return tf.where(tf.range(3)[:, None] == 1, tf.fill(tf.shape(x), np.float32(0.1)), x)
+            rows = tf.range(tf.shape(x)[0])[:, None]
+            return tf.where(rows == 1, tf.fill(tf.shape(x), np.float32(0.1)), x)
 
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
     result = Fill()(model, x)

@@ -204,20 +204,28 @@ def test_what_is_remembered_is_not_attacked_again(model):
     """Fails if a resumed run attacks batches again, or takes one batch for another."""
     labels, memory = predictions(model, X), {}
 
-    def remember(key, compute):
-        if key not in memory:
-            memory[key] = compute()
-        return memory[key]
+    def remember(name, rows, compute):
+        parts = memory.setdefault(name, [])
+        known = [row for part in parts for row in part["rows"]]
+        parts += compute(np.setdiff1d(rows, known))
+        return parts[::-1]  # in whatever order they come
 
     attack, rows = PGD(0.2, steps=3), np.arange(0, 48, 2)
+    expected = Runner(model, 10).run(attack, X, labels, rows)
+    Runner(model, 5, remember=remember).run(attack, X, labels, rows[5:12], name="pgd")
     first = Runner(model, 10, remember=remember).run(attack, X, labels, rows, name="pgd")
-    assert list(memory) == ["pgd 0", "pgd 10", "pgd 20"]
+    assert [len(part["rows"]) for part in memory["pgd"]] == [5, 2, 10, 7]
+    np.testing.assert_array_equal(first.rows, expected.rows)
+    np.testing.assert_array_equal(first.x_adv, expected.x_adv)
     traces = model.layers[0].traces
     again = Runner(model, 10, remember=remember).run(attack, X, labels, rows, name="pgd")
     assert model.layers[0].traces == traces
     np.testing.assert_array_equal(again.rows, first.rows)
     np.testing.assert_array_equal(again.x_adv, first.x_adv)
     assert again.seconds == first.seconds
+    part = Runner(model, 10, remember=remember).run(attack, X, labels, rows[3:9], name="pgd")
+    np.testing.assert_array_equal(part.rows, np.intersect1d(first.rows, rows[3:9]))
+    assert model.layers[0].traces == traces and 0 < len(part.rows) < len(first.rows)
 
 
 def test_a_model_that_is_random_says_so(model):

@@ -135,7 +135,7 @@ def test_a_substitute_and_a_state(networks, run_script, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "transfer (mim)" in done.stdout
     assert (tmp_path / "state" / "audit.json").exists()
-    assert (tmp_path / "state" / "apgd-ce-0.npz").exists()
+    assert (tmp_path / "state" / "apgd-ce" / "0.npz").exists()
 
 
 def test_several_models_for_continuous_integration(networks, run_script, tmp_path):
@@ -183,3 +183,41 @@ def test_a_folder_of_images(networks, run_script, tmp_path):
     model = keras.models.load_model(networks["mmc"])
     accuracy = np.mean(model.predict(x[:40], verbose=0).argmax(axis=1) == y[:40])
     assert report["clean_accuracy"] == pytest.approx(accuracy, abs=0.051)  # of 8 bits, resized
+
+
+def test_shards_and_their_merge(networks, run_script, refusals, tmp_path):
+    """Fails if a shard reports, is lost, or changes what the audit of all images finds."""
+    flags = [f"--model={networks['softmax']}", "--eps=0.05", "--num_images=20", "--noprogress"]
+    state = f"--state_dir={tmp_path / 'state'}"
+    done = run_script("audit", *flags, state, "--shard=1/2", "--batch_size=7")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Shard 1/2, 10 images, is finished." in done.stdout
+    assert "naive pgd (cross-entropy): " in done.stdout and "obust" not in done.stdout
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "state").glob("*/*.npz")}
+    reports = []
+    for name, given in (("merged", [state]), ("whole", [])):
+        done = run_script("audit", *flags, *given, f"--output_dir={tmp_path / name}")
+        assert done.returncode == 0, done.stderr[-3000:]
+        report = json.loads((tmp_path / name / "report.json").read_text(encoding="utf-8"))
+        for row in report["rows"]:
+            del row["seconds"]
+        reports.append({k: v for k, v in report.items() if k not in ("date", "command")})
+    assert reports[0] == reports[1]
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    shard = [*flags, state, "--shard=0/2"]
+    given = [
+        [*flags, "--shard=0/2"],
+        [*flags, state, "--shard=2/2"],
+        [*shard, f"--output_dir={tmp_path / 'a'}"],
+        [*shard, "--min_robust=0.5"],
+        [*shard, "--suite=black_box"],
+    ]
+    expected = [
+        "--state_dir, which is missing",
+        "i/n is needed, with 0 <= i < n",
+        "A shard makes no report: --output_dir belongs to the same command without --shard",
+        "A shard makes no report: --min_robust belongs",
+        "A black box is audited in one process",
+    ]
+    for text, words in zip(refusals("audit", *given), expected, strict=True):
+        assert words in text

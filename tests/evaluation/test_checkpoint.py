@@ -14,6 +14,7 @@ import pytest
 import keras_mmc
 from keras_mmc import _files
 from keras_mmc.attacks import PGD, GaussianNoise, Runner
+from keras_mmc.evaluation import _plan
 from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
 from keras_mmc.evaluation.protocols import Trial
 from keras_mmc.evaluation.suites import NAIVE, Suite
@@ -29,7 +30,7 @@ def short(monkeypatch):
     attacks = {NAIVE: PGD(EPS, steps=3, objective="cross_entropy"), "pgd": PGD(EPS, steps=3)}
     suite = Suite("quick", attacks, {"noise": Trial(GaussianNoise(0.2), "this test")})
     named = functools.partial(dataclasses.replace, suite)
-    monkeypatch.setattr(audit_module, "make_suite", lambda name, *_, **__: named(name=name))
+    monkeypatch.setattr(_plan, "make_suite", lambda name, *_, **__: named(name=name))
     monkeypatch.setattr(audit_module, "diagnose", lambda *_, **__: {})
 
 
@@ -54,8 +55,8 @@ def without_times(report):
 
 
 def batches(directory):
-    """Names of the files of finished batches."""
-    return {path.name for path in directory.glob("*.npz")} - {"clean-scores.npz"}
+    """The files of finished batches, as attack/first image."""
+    return {path.relative_to(directory).as_posix() for path in directory.glob("*/*.npz")}
 
 
 def interrupt_at(monkeypatch, count):
@@ -124,14 +125,14 @@ print("not killed")
     assert "not killed" not in run_python(code, tmp_path)
     done = batches(tmp_path / "state")
     assert len(done) == 5
-    assert list((tmp_path / "state").glob("*.partial"))
+    assert list((tmp_path / "state").glob("*/*.partial"))
     before = {name: (tmp_path / "state" / name).stat().st_mtime_ns for name in done}
     model = keras.models.load_model(tmp_path / "model.keras")
     monkeypatch.setattr(audit_module, "diagnose", lambda *_, **__: {})
     resumed = run(tmp_path / "state", model=model)
     assert without_times(resumed) == without_times(run(model=model))
     assert before == {name: (tmp_path / "state" / name).stat().st_mtime_ns for name in done}
-    assert not list((tmp_path / "state").glob("*.partial"))
+    assert not list((tmp_path / "state").glob("*/*.partial"))
 
 
 def test_another_audit_is_refused(short, run, mmc_model, held_out, tmp_path):
@@ -144,7 +145,6 @@ def test_another_audit_is_refused(short, run, mmc_model, held_out, tmp_path):
     for change, words in (
         ({"eps": 0.2}, "eps 0.1 there, 0.2 here"),
         ({"seed": 4}, "seed 3 there, 4 here"),
-        ({"batch_size": 50}, "batch_size 30 there, 50 here"),
         ({"suite": "emr"}, "suite quick there, emr here"),
         ({"box": (-1.0, 1.0)}, "box"),
         ({"x": x * 0.5}, "other images"),
@@ -185,7 +185,7 @@ def test_a_directory_that_takes_no_files_is_refused(short, run, tmp_path, monkey
         run(tmp_path / "state")
 
 
-@pytest.mark.parametrize("name", ["audit.json", "noise-0.npz", "pgd-0.npz"])
+@pytest.mark.parametrize("name", ["audit.json", "clean-scores.npz", "noise/0.npz", "pgd/0.npz"])
 def test_damaged_files_are_named(name, short, run, tmp_path):
     """Fails if a damaged file ends in an error that does not say which file to delete."""
     run(tmp_path)
@@ -205,19 +205,54 @@ def test_facts(mmc_model, held_out):
     assert both["model"] == both["substitute"] == facts["model"]
 
 
-def test_a_state_computes_once(tmp_path):
-    """Fails if a key is computed twice, or two keys share a file."""
-    scores, calls = np.ones((2, 3)), []
+def test_a_state_computes_every_image_once(tmp_path):
+    """Fails if an image is computed twice, one is left out, or two attacks share a file."""
+    asked = []
 
-    def compute(value):
-        calls.append(value)
-        return {"value": np.array(value)}
+    def find(state, name, rows, size):
+        def compute(missing):
+            asked.append((name, missing.tolist()))
+            for first in range(0, len(missing), size):
+                batch = missing[first : first + size]
+                yield {"rows": batch, "value": np.array([f"{name} {row}" for row in batch])}
 
-    for _ in range(2):
-        with AuditState(tmp_path, {"eps": 0.1}, scores) as state:
-            for key in ("pgd 0", "pgd 30", "check: pgd, eps 0.1 0"):
-                assert state(key, lambda key=key: compute(key))["value"] == key
-    assert len(calls) == 3
+        parts = state(name, np.array(rows), compute)
+        values = {r: v for part in parts for r, v in zip(part["rows"], part["value"], strict=True)}
+        assert {row: values[row] for row in rows} == {row: f"{name} {row}" for row in rows}
+
+    for size in (2, 3):
+        with AuditState(tmp_path, {"eps": 0.1}, np.ones((2, 3))) as state:
+            find(state, "pgd", [1, 3, 5, 8], size)
+            find(state, "check: pgd, eps 0.1", [3, 8], size)
+    with AuditState(tmp_path, {"eps": 0.1}, np.ones((2, 3))) as state:
+        find(state, "pgd", range(10), 4)
+        find(state, "pgd", [9, 2], 1)
+    assert asked[:2] == [("pgd", [1, 3, 5, 8]), ("check: pgd, eps 0.1", [3, 8])]
+    assert asked[2:4] == [("pgd", []), ("check: pgd, eps 0.1", [])]
+    assert asked[4:] == [("pgd", [0, 2, 4, 6, 7, 9]), ("pgd", [])]
+
+
+def test_an_unfinished_batch_is_not_kept(tmp_path):
+    """Fails if what was finished before an error is lost, or what was not passes as finished."""
+
+    def fails(rows):
+        yield {"rows": rows[:2]}
+        raise RuntimeError("out of memory")
+
+    with AuditState(tmp_path, {}, np.ones((2, 3))) as state:
+        with pytest.raises(RuntimeError, match="memory"):
+            state("pgd", np.arange(5), fails)
+        left = []
+        state("pgd", np.arange(5), lambda rows: left.extend(rows) or [])
+    assert left == [2, 3, 4]
+
+
+def test_a_state_of_batches_is_refused(tmp_path):
+    """Fails if a directory of an older form is read as if its batches were none."""
+    (tmp_path / "audit.json").write_text('{"eps": 0.1, "batch_size": 30}')
+    (tmp_path / "pgd-0.npz").touch()
+    with pytest.raises(ValueError, match=r"another version of keras_mmc.*does not read"):
+        AuditState(tmp_path, {"eps": 0.1}, np.ones((2, 3)))
 
 
 HOLD = """
@@ -225,7 +260,7 @@ import sys, time, numpy as np
 from keras_mmc.evaluation.checkpoint import AuditState
 
 with AuditState(sys.argv[1], {"eps": 0.1}, np.ones((2, 3))) as state:
-    state("first", lambda: {"value": np.ones(1)})
+    state("first", np.arange(1), lambda rows: [{"rows": rows}])
     print("ready", flush=True)
     time.sleep(120)
 """
@@ -246,7 +281,7 @@ def test_a_second_audit_is_refused(tmp_path, request):
     assert second.returncode == 1
     assert f"{tmp_path} is in use: another process" in second.stderr.splitlines()[-1]
     with AuditState(tmp_path, {"eps": 0.1}, np.ones((2, 3))) as state:
-        assert state("first", None)["value"] == 1
+        assert len(state("first", np.arange(1), lambda missing: [])) == 1
 
 
 def test_an_audit_that_fails_lets_go_of_its_state(short, run, tmp_path, monkeypatch):
@@ -267,3 +302,18 @@ def test_a_state_is_checked_without_a_trace(tmp_path):
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(ValueError, match="holds other files, such as 'photo"):
         check_state_directory(tmp_path)
+
+
+def test_batches_of_any_size_are_resumed(short, run, tmp_path, monkeypatch):
+    """Fails if a figure or an image depends on the batch size, or one is attacked twice for it."""
+    undisturbed = without_times(run())
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, batch_size=7)
+    before = batches(tmp_path)
+    assert len(before) == 4
+    resumed = run(tmp_path, batch_size=64)
+    assert len(batches(tmp_path) - before) < 8
+    rows, rest, *images = without_times(resumed)
+    assert (rows, rest | {"batch_size": 30}, *images) == undisturbed

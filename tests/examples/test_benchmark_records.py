@@ -142,3 +142,21 @@ def test_versions_of_libraries_that_are_there(module):
     """Fails if a record stops, or lies, where a library to compare with is not installed."""
     versions = module("readers").records.environment("pytest", "never-installed")["versions"]
     assert versions["pytest"] == pytest.__version__ and "never-installed" not in versions
+
+
+def test_what_shards_save_by_hand(module):
+    """Fails if the merge is not part of the time of shards, or rounds are not paired."""
+    reader = module("readers.sharded_audit")
+    seconds = {"one process": [90.0, 60.0, 80.0], "shards": [40.0, 20.0, 30.0]}
+    record = {
+        **{"suite": "quick", "dataset": "mnist", "eps": 0.3, "num_images": 1000, "batch_size": 8},
+        **{"seed": 0, "shards": 2, "cores": 4, "load_before": 0.125},
+        "wall_seconds": seconds | {"merge": [5.0, 10.0, 10.0]},
+        "accuracy": {"clean": 0.5, "robust": 0.25},
+    }
+    (table,) = reader.tables(record)
+    cells = dict(table.rows)
+    assert cells["2 shards and their merge"] == "40.0 (30.0 to 45.0) s"
+    assert cells["one process takes"] == "2.00 (2.00 to 2.00) times as long"
+    assert cells["robust accuracy"] == "25.00 %" and "3 rounds on 4 cores" in table.note
+    assert "2.00 times as long as 2 shards" in reader.conclusion({"run": record})

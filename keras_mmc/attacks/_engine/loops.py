@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_mmc._tracing import ROWS
+
 
 def repeat(
     count: Any,
@@ -30,7 +32,7 @@ def repeat(
         early_stop: whether images that are done leave the batch. Without it shapes are fixed, as
             XLA needs.
         crowd: images that are done leave once they are more than this fraction of the batch;
-            leaving copies the others.
+            leaving copies the others. In a graph some stay, so that `whole` rows are left.
 
     Returns:
         The outcome of every image, in the order of the batch.
@@ -48,12 +50,16 @@ def repeat(
     def body(i, rows, state, kept):
         state, done = step(i, state)
 
+        left = tf.reduce_sum(tf.cast(~done, tf.int32))
+        stay = tf.minimum(_up(left), tf.size(rows))
+
         def leave():
-            going = tf.where(~done)[:, 0]
+            idle = tf.where(done)[: stay - left, 0]
+            going = tf.concat([tf.where(~done)[:, 0], idle], axis=0)
             return *rows_of((rows, state), going), write_rows(kept, rows, outcome(state))
 
-        number = tf.reduce_sum(tf.cast(done, tf.float32))
-        crowded = number > crowd * tf.cast(tf.size(rows), tf.float32)
+        number = tf.cast(tf.size(rows) - left, tf.float32)
+        crowded = (number > crowd * tf.cast(tf.size(rows), tf.float32)) & (stay < tf.size(rows))
         return i + 1, *tf.cond(crowded, leave, lambda: (rows, state, kept))
 
     _, rows, state, kept = _while_rows(count, body, (rows, state, outcome(state)))
@@ -84,10 +90,25 @@ def in_turn(count: Any, attempt: Callable, x: tf.Tensor, samples: Any) -> tf.Ten
     """
 
     def body(i, rows, found):
-        tried, fooled = attempt(i, rows_of(samples, rows))
+        tried, fooled = attempt(i, rows_of(samples, whole(rows)))
+        tried, fooled = tried[: tf.size(rows)], fooled[: tf.size(rows)]
         return i + 1, tf.boolean_mask(rows, ~fooled), write_rows(found, rows, tried)
 
     return _while_rows(count, body, (tf.range(tf.shape(x)[0]), x))[2]
+
+
+def whole(rows: tf.Tensor) -> tf.Tensor:
+    """Numbers of rows `(n,)`, filled up to a multiple of `ROWS` with repeats of the last one.
+
+    What is computed for a row then has the same bits whatever other rows there are. Eagerly, as a
+    black box is asked, they stay as they are: no image is asked about for nothing.
+    """
+    return tf.concat([rows, tf.repeat(rows[-1:], _up(tf.size(rows)) - tf.size(rows))], axis=0)
+
+
+def _up(count):
+    """The next multiple of `ROWS`; eagerly the number itself."""
+    return count if tf.executing_eagerly() else (count + ROWS - 1) // ROWS * ROWS
 
 
 def _while_rows(count, body, state):

@@ -5,7 +5,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_mmc.attacks._engine.loops import in_turn, repeat, rows_of, write_rows
+from keras_mmc._tracing import ROWS
+from keras_mmc.attacks._engine.loops import in_turn, repeat, rows_of, whole, write_rows
 
 
 @given(
@@ -63,3 +64,32 @@ def test_rows_are_read_and_written_back():
     images, labels = write_rows(tensors, rows, (images + 10, labels + 10))
     np.testing.assert_array_equal(images, [[10.0], [1.0], [12.0]])
     np.testing.assert_array_equal(labels, [15, 6, 17])
+
+
+@given(done_at=st.lists(st.integers(0, 9), min_size=40, max_size=64))
+@settings(deadline=None, max_examples=10)
+def test_whole_rows_stay_in_a_graph(done_at):
+    """Fails if a batch in a graph is no multiple of `ROWS`, or filling it up changes an outcome."""
+    done_at, sizes = done_at[: len(done_at) // ROWS * ROWS], []
+
+    def step(i, state):
+        limit, count = state
+        seen = tf.numpy_function(sizes.append, [tf.size(limit)], [])
+        with tf.control_dependencies([seen]):
+            count = tf.where(count < limit, count + 1, count)
+        return (limit, count), count >= limit
+
+    @tf.function(autograph=False)
+    def run(limits):
+        begin = (limits, tf.zeros_like(limits))
+        kept = repeat(9, step, begin, lambda state: state[1], True, 0.0)
+        return kept, whole(tf.range(21)), whole(tf.range(0))
+
+    kept, filled, none = run(tf.constant(done_at))
+    np.testing.assert_array_equal(kept, done_at)
+    assert all(size % ROWS == 0 for size in sizes) and sizes == sorted(sizes, reverse=True)
+    left = sum(limit > 5 for limit in done_at)
+    assert len(sizes) < 7 or sizes[6] <= -(-left // ROWS) * ROWS
+    np.testing.assert_array_equal(filled, [*range(21), *[20] * 11])
+    assert not len(none)
+    np.testing.assert_array_equal(whole(tf.range(5)), range(5))  # eagerly
