@@ -52,7 +52,7 @@ def load_centers(path: PathLike, scale: float | None = None) -> np.ndarray:
         centers = check_centers(stored)
         if scale is None:
             return centers
-        return centers * (scale / check_norms(centers)[:, None])
+        return check_centers(centers * (scale / check_norms(centers)[:, None]))
     except ValueError as error:
         raise ValueError(f"Cannot read centers from {path}: {error}") from error
 

@@ -77,7 +77,7 @@ class MMLDALoss(ScoreLoss):
     larger `sigma` softens it.
 
     Args:
-        sigma: standard deviation of every class in feature space, above 0.
+        sigma: standard deviation of every class in feature space, from 1e-6 to 1e6.
         priors: K positive class probabilities that sum to 1, or `None` for uniform ones.
         label_smoothing: fraction of the label spread evenly over all classes, in `[0, 1)`.
 
@@ -97,7 +97,7 @@ class MMLDALoss(ScoreLoss):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        check_number(self, "sigma", sigma, above=0)
+        check_number(self, "sigma", sigma, at_least=1e-6, at_most=1e6)
         check_number(self, "label_smoothing", label_smoothing, at_least=0, below=1)
         if priors is not None:
             values = np.asarray(priors, dtype="float64")

@@ -7,8 +7,8 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from keras_mmc.centers import io as centers_io
-from keras_mmc.centers import mat as centers_mat
 from keras_mmc.centers import load_centers, max_mahalanobis_centers, save_centers
+from keras_mmc.centers import mat as centers_mat
 
 
 @pytest.mark.parametrize("name", ["centers.npy", "centers.mat"])
@@ -197,3 +197,10 @@ def test_mat_file_of_objects(tmp_path):
     savemat(tmp_path / "c.mat", {"mean_logits": np.array([["a"], [1]], dtype=object)})
     with pytest.raises(ValueError, match=r"c.mat: the key 'mean_logits' holds no numbers"):
         load_centers(tmp_path / "c.mat")
+
+
+def test_rows_of_one_direction_cannot_be_rescaled(tmp_path):
+    """Fails if two classes get one center where rows get one norm."""
+    save_centers(tmp_path / "c.npy", [[1.0, 0.0], [2.0, 0.0]])
+    with pytest.raises(ValueError, match=r"c.npy: Centers must be distinct"):
+        load_centers(tmp_path / "c.npy", scale=10.0)
