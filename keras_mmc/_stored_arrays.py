@@ -5,6 +5,7 @@ before memory is taken, and whatever goes wrong is one `ValueError`.
 """
 
 import contextlib
+import functools
 import io
 import math
 import os
@@ -57,7 +58,7 @@ def read_npz(path: pathlib.Path, names: Collection[str] | None = None) -> dict[s
             found = {name: member for name, member in found.items() if name in names}
         _check_expansion(sum(m.file_size for m in found.values()), path.stat().st_size)
         return {
-            name: _read(lambda member=member: archive.open(member), member.file_size)
+            name: _read(functools.partial(archive.open, member), member.file_size)
             for name, member in found.items()
         }
 

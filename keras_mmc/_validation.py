@@ -95,7 +95,8 @@ def is_of_extreme_size(value: Any) -> bool:
     """Whether a value is a finite number whose square is not, or is 0 though the number is not."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
-    return LARGEST < abs(value) < math.inf or 0 < abs(value) < 1 / LARGEST
+    size: Any = abs(value)
+    return LARGEST < size < math.inf or 0 < size < 1 / LARGEST
 
 
 def shown(value: Any) -> str:

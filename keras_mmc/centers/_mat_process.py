@@ -1,4 +1,4 @@
-"""A program: the array of a name in the `.mat` file on standard input, to standard output as `.npy`.
+"""A program: an array of the `.mat` file on standard input, to standard output as `.npy`.
 
     python _mat_process.py NAME [PATH ...] < centers.mat > centers.npy
 

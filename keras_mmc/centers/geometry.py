@@ -80,8 +80,8 @@ def check_scale(scale: Any) -> float:
     if not (is_number(scale) and scale >= _LEAST_SCALE):
         raise ValueError(
             "`scale`, the norm of every center, must be a positive finite number from "
-            f"{_LEAST_SCALE:g} to {LARGEST:g}, so that squared distances are neither infinite nor 0 in "
-            f"float32; received {shown(scale)}. The papers use scale=10 and scale=100."
+            f"{_LEAST_SCALE:g} to {LARGEST:g}, so that squared distances are neither infinite nor "
+            f"0 in float32; received {shown(scale)}. The papers use scale=10 and scale=100."
         )
     return float(scale)
 

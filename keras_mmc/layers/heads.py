@@ -134,21 +134,26 @@ class MaxMahalanobisHead(CenterHead):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
-        values = self._own_centers
-        if values is None:
-            values = max_mahalanobis_centers(self.num_classes, dim, self.scale, self.seed)
-            if self.num_classes > dim + 1:
-                self._own_centers = values  # kept in the config: optimizing again takes seconds
-        if values.shape[1] != dim:
+        own = self._own_centers
+        if own is not None and own.shape[1] != dim:
             raise ValueError(
-                f"{type(self).__name__}: the centers have width {values.shape[1]}; received "
-                f"features of shape {tuple(input_shape)}. Put a Dense({values.shape[1]}) without "
+                f"{type(self).__name__}: the centers have width {own.shape[1]}; received "
+                f"features of shape {tuple(input_shape)}. Put a Dense({own.shape[1]}) without "
                 "activation before this layer."
             )
-        initializer = keras.initializers.Constant(values)
+        # Made once there is a weight for them: a file may ask for more than fits into memory.
         self.fixed_centers = self.add_weight(
-            values.shape, initializer, trainable=False, name="centers"
+            (self.num_classes, dim), self._made_centers, trainable=False, name="centers"
         )
+
+    def _made_centers(self, shape: tuple[int, int], dtype: Any = None) -> Tensor:
+        """The initial value of the centers, as a Keras initializer."""
+        values = self._own_centers
+        if values is None:
+            values = max_mahalanobis_centers(*shape, self.scale, self.seed)
+            if shape[0] > shape[1] + 1:
+                self._own_centers = values  # kept in the config: optimizing again takes seconds
+        return keras.ops.convert_to_tensor(values, dtype=dtype)
 
     @property
     def softmax_temperature(self) -> float:
