@@ -45,7 +45,7 @@ def read_npz(path: pathlib.Path, names: Collection[str] | None = None) -> dict[s
 
     Args:
         path: the file.
-        names: the arrays to read, of which some may be missing; `None` for all.
+        names: the arrays to read, in this order; some may be missing. `None` for all.
 
     Raises:
         OSError: if the file cannot be opened.
@@ -55,7 +55,7 @@ def read_npz(path: pathlib.Path, names: Collection[str] | None = None) -> dict[s
     with open(path, "rb") as file, _one_reason(), zipfile.ZipFile(file) as archive:
         found = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         if names is not None:
-            found = {name: member for name, member in found.items() if name in names}
+            found = {name: found[name] for name in names if name in found}
         _check_expansion(sum(m.file_size for m in found.values()), path.stat().st_size)
         return {
             name: _read(functools.partial(archive.open, member), member.file_size)

@@ -20,12 +20,13 @@ def is_number(value: Any) -> bool:
     """Whether a value is a real number of at most `LARGEST`; `True` and `False` are not."""
     if not isinstance(value, numbers.Real) or isinstance(value, (bool, numbers.Rational)):
         return _is_integer(value) and bool(abs(value) <= LARGEST)
-    return bool(abs(value) <= LARGEST)  # NaN is not
+    size: Any = abs(value)
+    return bool(size <= LARGEST)  # NaN is not
 
 
 def is_positive(value: Any) -> bool:
     """Whether a value is a number from `1 / LARGEST` to `LARGEST`."""
-    return is_number(value) and bool(value >= 1 / LARGEST)
+    return is_number(value) and bool(float(value) >= 1 / LARGEST)
 
 
 def _is_integer(value):

@@ -231,6 +231,8 @@ class Runner:
             done += len(batch)
             progress.update(done)
         found, x_adv = (np.concatenate([part[key] for part in parts]) for key in ("rows", "x_adv"))
+        if not np.isin(found, rows).all() or x_adv.shape[1:] != x.shape[1:]:
+            raise ValueError("The finished batches that were kept are of other images.")
         check_inside(attack, x_adv, x[found], None if eps is None else eps[found])
         queries, most = np.stack([part["asked"] for part in parts]).T
         asked = Asked(int(queries.sum()), int(most.max()))

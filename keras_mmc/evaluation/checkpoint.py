@@ -4,7 +4,6 @@ import hashlib
 import json
 import pathlib
 import re
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_mmc import _files
+from keras_mmc._stored_arrays import read_npz
 from keras_mmc.adapters import BlackBox
 
 _FACTS, _PARTIAL = "audit.json", ".partial"
@@ -69,9 +69,8 @@ class AuditState:
         path = self.directory / (re.sub(r"[^a-z0-9.]+", "-", key.lower()) + ".npz")
         if path.exists():
             try:
-                with np.load(path) as stored:
-                    return dict(stored)
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                return _checked(read_npz(path))
+            except (OSError, ValueError) as error:
                 raise DamagedStateError(
                     f"{path} is damaged: {error}. Delete this file; its batch runs again."
                 ) from error
@@ -96,7 +95,7 @@ class AuditState:
             return
         try:
             held = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path} is damaged: {error}. Delete {self.directory} to start the audit anew."
             ) from error
@@ -112,13 +111,29 @@ class AuditState:
             )
 
     def _check_scores(self, scores):
-        stored = self("clean scores", lambda: {"scores": scores})["scores"]
-        if not np.allclose(stored, scores, rtol=1e-3, atol=1e-4 * np.abs(scores).max()):
+        kept = self("clean scores", lambda: {"scores": scores})
+        stored = kept.get("scores", np.empty(0))
+        if stored.shape != scores.shape or not np.allclose(
+            stored, scores, rtol=1e-3, atol=1e-4 * np.abs(scores).max()
+        ):
             raise ValueError(
                 f"{self.directory} holds the audit of another model: its weights are the same, or "
                 "it has none, and its scores of clean images are not. A model that is random at "
                 "inference cannot be audited in parts. Pass another `state_directory`."
             )
+
+
+def _checked(arrays):
+    """The arrays of a finished batch, if they are what `Runner.run` keeps; others as they are."""
+    if "rows" in arrays:
+        shapes = {name: array.shape for name, array in arrays.items()}
+        count = shapes["rows"][:1]
+        fits = shapes.keys() == {"rows", "x_adv", "seconds", "asked"} and len(shapes["rows"]) == 1
+        fits = fits and shapes["x_adv"][:1] == count and shapes["asked"] == (2,)
+        fits = fits and shapes["seconds"] == () and arrays["rows"].dtype.kind == "i"
+        if not fits:
+            raise ValueError(f"it holds arrays of other shapes than a finished batch, {shapes}")
+    return arrays
 
 
 def check_state_directory(directory: _files.PathLike) -> pathlib.Path:

@@ -14,7 +14,12 @@ import pytest
 import keras_mmc
 from keras_mmc import _files
 from keras_mmc.attacks import PGD, GaussianNoise, Runner
-from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
+from keras_mmc.evaluation.checkpoint import (
+    AuditState,
+    DamagedStateError,
+    check_state_directory,
+    digests_of,
+)
 from keras_mmc.evaluation.protocols import Trial
 from keras_mmc.evaluation.suites import NAIVE, Suite
 
@@ -267,3 +272,20 @@ def test_a_state_is_checked_without_a_trace(tmp_path):
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(ValueError, match="holds other files, such as 'photo"):
         check_state_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"rows": np.zeros(2, int)},
+        {"rows": np.zeros(2, int), "x_adv": np.zeros((1, 4)), "seconds": 0.0, "asked": [0, 0]},
+        {"rows": np.zeros(2), "x_adv": np.zeros((2, 4)), "seconds": 0.0, "asked": [0, 0]},
+        {"rows": np.array([{}])},
+    ],
+)
+def test_a_batch_of_something_else(batch, tmp_path):
+    """Fails if arrays that are no batch go into an audit, or objects are unpickled."""
+    with AuditState(tmp_path, {"eps": 0.1}, np.ones((2, 3))) as state:
+        np.savez(tmp_path / "pgd-0.npz", **batch)
+        with pytest.raises(DamagedStateError, match=r"pgd-0.npz is damaged: .*Delete this file"):
+            state("pgd 0", dict)
