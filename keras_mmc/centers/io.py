@@ -8,6 +8,7 @@ from scipy.io import savemat
 
 from keras_mmc._files import PathLike, replacing
 from keras_mmc._stored_arrays import read_npy
+from keras_mmc._validation import shown
 from keras_mmc.centers.geometry import check_centers, check_norms, check_scale
 from keras_mmc.centers.mat import read_mat
 
@@ -58,6 +59,8 @@ def load_centers(path: PathLike, scale: float | None = None) -> np.ndarray:
 
 
 def _check_path(path: PathLike) -> pathlib.Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"Centers are stored in files; received the path {shown(path)}.")
     path = pathlib.Path(path)
     if path.suffix not in (".npy", ".mat"):
         raise ValueError(

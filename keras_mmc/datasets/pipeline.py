@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc._labels import check_labels
-from keras_mmc._validation import check, check_count, is_count, is_number
+from keras_mmc._labels import as_tensor, check_labels
+from keras_mmc._real_arrays import real_array
+from keras_mmc._validation import check, check_box, check_count, is_count, is_number
 from keras_mmc.datasets.arrays import info, load_arrays
 
 
@@ -25,7 +26,9 @@ def check_dataset(
     Example:
     >>> x, y = keras_mmc.datasets.check_dataset(x, y, num_classes=10)
     """
-    values = np.asarray(images)
+    values = real_array("check_dataset", "images", images)
+    box = tuple(box) if isinstance(box, list) else box
+    check_box("check_dataset", box)
     low, high = box
     if values.dtype.kind != "f":
         raise ValueError(
@@ -95,6 +98,7 @@ def batches(
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)
     """
     check("batches", "batch_size", batch_size, is_count(batch_size), "an integer of at least 1")
+    check_count("batches", "seed", seed, least=0)
     images, labels = check_dataset(images, labels, num_classes, box)
     with tf.device("CPU"):
         data = tf.data.Dataset.from_tensor_slices((images, labels))
@@ -115,6 +119,13 @@ def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = 4) -> tf.Te
     Both are one gather of rows and one of columns, so a batch costs the same as an image. Takes
     images `(N, H, W, C)` and an integer seed `(2,)`; shape and dtype stay.
     """
+    images, seed = as_tensor(images, "Images"), as_tensor(seed, "A seed")
+    check_count("crop_and_flip", "padding", padding, least=0)
+    if len(images.shape) != 4 or tuple(seed.shape) != (2,) or not seed.dtype.is_integer:
+        raise ValueError(
+            "crop_and_flip takes images of shape (N, H, W, C) and a seed of two integers; received "
+            f"shape {tuple(images.shape)}, and a seed of shape {tuple(seed.shape)}, {seed.dtype}."
+        )
     count, height, width = tf.unstack(tf.shape(images)[:3])
     offsets = tf.random.stateless_uniform((2, count), seed, 0, 2 * padding + 1, tf.int32)
     mirrored = tf.random.stateless_uniform((count,), seed + 1, 0, 2, tf.int32) == 0
@@ -146,8 +157,11 @@ def balanced_batches(
     >>> train = keras_mmc.datasets.balanced_batches(x, y, per_class=32)
     >>> robust.fit(train, epochs=20)
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x = real_array("balanced_batches", "x", x)
+    y = real_array("balanced_batches", "y", y)
     check("balanced_batches", "per_class", per_class, is_count(per_class), "at least 1")
+    check_count("balanced_batches", "seed", seed, least=0)
+    check("balanced_batches", "x", x, x.ndim > 0, "an array of samples")
     if x.dtype.kind != "f" or not np.isfinite(x).all():
         raise ValueError(
             f"Samples must be floating point and finite; received dtype {x.dtype}. Divide integer "
@@ -209,6 +223,8 @@ def working_set(
     """
     fits = is_number(fraction) and 0 < fraction <= 1
     check("working_set", "fraction", fraction, fits, "above 0 and at most 1")
+    check("working_set", "model", model, isinstance(model, keras.Model), "a Keras model")
+    check_count("working_set", "batch_size", batch_size)
     scores = model.predict(x, batch_size=batch_size, verbose=0)
     labels = check_labels(y, scores.shape[-1])
     if len(labels) != len(scores):

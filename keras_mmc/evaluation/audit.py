@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._choices import BLACK_BOX
-from keras_mmc._validation import is_number
+from keras_mmc._validation import check_box, is_number, shown
 from keras_mmc._version import __version__
 from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import Attack, Ball, Runner, Transfer
@@ -120,9 +120,11 @@ def audit(
     """
     if not (is_number(eps) and eps > 0):
         raise ValueError(
-            f"An audit needs a finite eps > 0, in input units; received {eps!r}. For accuracy "
+            f"An audit needs a finite eps > 0, in input units; received {shown(eps)}. For accuracy "
             "without perturbations use model.evaluate."
         )
+    box = tuple(box) if isinstance(box, list) else box
+    check_box("audit", box)
     if state_directory is not None:
         check_state_directory(state_directory)
     # Plain numbers, so that the report can be written as JSON.

@@ -2,6 +2,8 @@
 
 import math
 
+from keras_mmc._validation import check_count, check_number
+
 
 def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval of a binomial proportion.
@@ -23,6 +25,9 @@ def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[fl
     >>> wilson_interval(8, 10)
     (0.490, 0.943)
     """
+    check_count("wilson_interval", "successes", successes, least=0)
+    check_count("wilson_interval", "count", count, least=0)
+    check_number("wilson_interval", "z", z, above=0)
     if count < 1 or not 0 <= successes <= count:
         raise ValueError(
             f"An interval needs 0 <= successes <= count with count >= 1; received {successes} of "
