@@ -83,7 +83,8 @@ def as_tensor(values: Tensor, what: str) -> Tensor:
 def as_scores(scores: Tensor, what: str = "Scores") -> Tensor:
     """Scores `(N, K)` as a tensor of floats; refuses another rank or dtype with a `ValueError`."""
     scores = as_tensor(scores, what)
-    if getattr(scores.shape, "rank", 2) is not None and len(scores.shape) != 2:
+    known = getattr(scores.shape, "rank", 2) is not None
+    if known and (len(scores.shape) != 2 or scores.shape[-1] == 0):
         raise ValueError(
             f"Expected scores of shape (N, K); received shape {tuple(scores.shape)}. Give the "
             "model one output per class and no further axes."

@@ -17,14 +17,15 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import keras_mmc
 from keras_mmc.centers import load_centers, save_centers
 from keras_mmc.evaluation import AuditReport
 from tests.evaluation.conftest import make_report
-from tests.fuzz_entries import ENTRIES, EXEMPT, ODD
+from tests.fuzz_entries import ENTRIES, EXEMPT, ODD, binary, network
+from tests.fuzz_found import FOUND
 
 DEFAULT = 700
 EXAMPLES = int(os.environ.get("KERAS_MMC_FUZZ_EXAMPLES", DEFAULT))
@@ -46,12 +47,14 @@ def examples(count):
 @pytest.fixture(scope="module", autouse=True)
 def tally(request):
     """Says at the end how many examples were tried, and what came of them."""
+    network(), binary()  # before examples are drawn: Keras uses the generator of Python
     yield
     total = sum(TALLY.values(), collections.Counter())
     counts = ", ".join(f"{count} {what}" for what, count in sorted(total.items()))
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None:
-        reporter.write_line(f"\n{total.total()} examples of {len(TALLY)} names: {counts}")
+        reporter.ensure_newline()
+        reporter.write_line(f"{total.total()} examples of {len(TALLY)} names: {counts}")
     if path := os.environ.get("KERAS_MMC_FUZZ_RECORD"):
         pathlib.Path(path).write_text(json.dumps(TALLY, indent=2, sort_keys=True) + "\n")
 
@@ -116,6 +119,8 @@ def test_arguments(name):
     def run(made):
         tried(name, entry, *made)
 
+    for found in FOUND.get(name, ()):
+        run = example((found, False))(run)
     run()
 
 

@@ -5,6 +5,7 @@ from readers import (
     attack_cost,
     audit_memory,
     auto_attack,
+    fuzzing,
     inner_objective,
     mixed_precision,
     service_load,
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "audit_memory": audit_memory.READER,
     "inner_objective": inner_objective.READER,
     "mixed_precision": mixed_precision.READER,
+    "fuzzing": fuzzing.READER,
     "service_load": service_load.READER,
     "accelerator": accelerator.READER,
 }

@@ -225,6 +225,7 @@ def working_set(
     check("working_set", "fraction", fraction, fits, "above 0 and at most 1")
     check("working_set", "model", model, isinstance(model, keras.Model), "a Keras model")
     check_count("working_set", "batch_size", batch_size)
+    check("working_set", "x", x, getattr(x, "shape", None) != (), "a batch of samples")
     scores = model.predict(x, batch_size=batch_size, verbose=0)
     labels = check_labels(y, scores.shape[-1])
     if len(labels) != len(scores):

@@ -121,7 +121,13 @@ def fit_threshold(
             else f"fit_threshold needs a Keras model; received {shown(model)}."
         )
     check_count("fit_threshold", "batch_size", batch_size)
-    projections = model.predict(x, batch_size=batch_size, verbose=0)[:, 1]
-    threshold = best_threshold(projections, y, max_false_positive_rate)
+    check("fit_threshold", "x", x, getattr(x, "shape", None) != (), "a batch of inputs")
+    scores = model.predict(x, batch_size=batch_size, verbose=0)
+    if np.ndim(scores) != 2:
+        raise ValueError(
+            f"fit_threshold needs scores of shape (N, 2); the model gave shape {np.shape(scores)} "
+            "for these inputs. Pass a batch of them."
+        )
+    threshold = best_threshold(scores[:, 1], y, max_false_positive_rate)
     head.threshold.assign(threshold)
     return threshold

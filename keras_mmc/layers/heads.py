@@ -66,11 +66,12 @@ class ScoreHead(keras.layers.Layer):
 
     def check_features(self, input_shape: tuple[int | None, ...]) -> int:
         """Return the width d of features of shape `(N, d)`; refuse any other shape."""
-        if len(input_shape) != 2 or input_shape[-1] is None:
+        is_shape = isinstance(input_shape, (tuple, list))
+        if not is_shape or len(input_shape) != 2 or not input_shape[-1]:
             raise ValueError(
                 f"{type(self).__name__} expects features of shape (N, d) with a known width d; "
-                f"received shape {tuple(input_shape)}. Put a Flatten or GlobalAveragePooling2D and "
-                "a Dense layer before it."
+                f"received shape {tuple(input_shape) if is_shape else input_shape}. Put a Flatten "
+                "or GlobalAveragePooling2D and a Dense layer before it."
             )
         return input_shape[-1]
 
