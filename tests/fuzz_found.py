@@ -20,7 +20,10 @@ FOUND: dict[str, list[dict]] = {
     "centers.check_centers": [{"centers": [[1e308, 0.0], [0.0, 1e308]]}],
     "centers.load_centers": [{"path": 0, "scale": None}],
     "centers.save_centers": [{"path": OBJECTS, "centers": np.eye(2)}],
-    "layers.DifferentialHead": [{"features": []}],
+    "layers.DifferentialHead": [
+        {"features": []},
+        {"features": np.zeros((0, 1), "complex64")},
+    ],
     "layers.best_threshold": [
         {"projections": OBJECTS, "labels": "", "max_false_positive_rate": None}
     ],

@@ -121,7 +121,7 @@ def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = 4) -> tf.Te
     """
     images, seed = as_tensor(images, "Images"), as_tensor(seed, "A seed")
     check_count("crop_and_flip", "padding", padding, least=0)
-    if len(images.shape) != 4 or tuple(seed.shape) != (2,) or not seed.dtype.is_integer:
+    if len(images.shape) != 4 or not seed.shape.is_compatible_with([2]) or seed.dtype.is_floating:
         raise ValueError(
             "crop_and_flip takes images of shape (N, H, W, C) and a seed of two integers; received "
             f"shape {tuple(images.shape)}, and a seed of shape {tuple(seed.shape)}, {seed.dtype}."

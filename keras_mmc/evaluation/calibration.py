@@ -9,7 +9,7 @@ from scipy.special import log_softmax, softmax
 
 from keras_mmc._labels import check_labels
 from keras_mmc._real_arrays import real_array
-from keras_mmc._validation import check_count, check_number
+from keras_mmc._validation import check, check_count, check_number
 
 # Beyond a factor of e^12 from the best guess a softmax is uniform or one-hot.
 _RANGE = 12.0
@@ -71,6 +71,7 @@ def expected_calibration_error(
     check_number(owner, "temperature", temperature, above=0)
     check_count(owner, "bins", bins)
     scores, labels = _checked(owner, scores, labels)
+    check(owner, "scores", scores, len(scores) > 0, "of one image at least")
     p = softmax(scores / temperature, axis=1)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -81,9 +82,9 @@ def expected_calibration_error(
 def _checked(owner: str, scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Finite scores `(N, K)` in float64 and labels `(N,)`; refuses others with a `ValueError`."""
     values = real_array(owner, "scores", scores, ndim=2).astype("float64")
-    if not np.isfinite(values).all() or values.shape[1] < 2 or not len(values):
+    if not np.isfinite(values).all() or values.shape[1] < 2:
         raise ValueError(
-            f"{owner}: `scores` must be finite, of one image and two classes at least; received "
+            f"{owner}: `scores` must be finite, and of two classes at least; received "
             f"shape {values.shape}, {np.count_nonzero(~np.isfinite(values))} values not finite."
         )
     classes = check_labels(labels, values.shape[1])

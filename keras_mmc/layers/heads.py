@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from keras_mmc._backend import Tensor
+from keras_mmc._labels import as_tensor
 from keras_mmc._scores import center_distances, center_scores
 from keras_mmc._validation import check_count
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
@@ -51,6 +52,10 @@ class ScoreHead(keras.layers.Layer):
                 f"{type(self).__name__} computes in float32 or float64; received dtype {dtype!r}. "
                 "Leave `dtype` out: the head stays in float32 under a mixed-precision policy."
             )
+
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        as_tensor(inputs, "Features")  # complex numbers, or texts, are refused
+        return super().__call__(inputs, *args, **kwargs)
 
     @property
     def softmax_temperature(self) -> float:
