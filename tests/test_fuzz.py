@@ -51,10 +51,12 @@ def tally(request):
     yield
     total = sum(TALLY.values(), collections.Counter())
     counts = ", ".join(f"{count} {what}" for what, count in sorted(total.items()))
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None:
-        reporter.ensure_newline()
-        reporter.write_line(f"{total.total()} examples of {len(TALLY)} names: {counts}")
+    plugins = request.config.pluginmanager
+    reporter, capture = map(plugins.getplugin, ("terminalreporter", "capturemanager"))
+    if reporter is not None and capture is not None:
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(f"{total.total()} examples of {len(TALLY)} names: {counts}")
     if path := os.environ.get("KERAS_MMC_FUZZ_RECORD"):
         pathlib.Path(path).write_text(json.dumps(TALLY, indent=2, sort_keys=True) + "\n")
 
