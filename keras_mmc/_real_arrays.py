@@ -1,4 +1,4 @@
-"""Arrays of real numbers that come from outside."""
+"""Arrays that come from outside: of real numbers, and of the shape that a model takes."""
 
 from typing import Any
 
@@ -31,3 +31,28 @@ def real_array(owner: str, name: str, value: Any, ndim: int | None = None) -> np
             f"{owner}: `{name}` must be an array of real numbers{axes}; received {came}."
         )
     return array
+
+
+def check_batch(owner: str, name: str, value: Any, model: Any) -> None:
+    """Refuses an array that is no batch of what a Keras model takes, as far as both are known.
+
+    Args:
+        owner: the function it is for.
+        name: name of its parameter.
+        value: what goes to `model.predict`: only that which has a shape is looked at.
+        model: a Keras model.
+
+    Raises:
+        ValueError: naming the owner, the parameter, what was expected and what came.
+    """
+    shape, takes = getattr(value, "shape", None), getattr(model, "input_shape", None)
+    if shape is None or not isinstance(takes, tuple):
+        return
+    shape = tuple(shape)
+    # Keras adds and drops a last axis of 1, and refuses other numbers of axes.
+    pairs = zip(shape[1:], takes[1:], strict=False) if len(shape) == len(takes) else ()
+    if not shape or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+        raise ValueError(
+            f"{owner}: `{name}` must be a batch of what the model takes, shape {takes}; received "
+            f"shape {shape}."
+        )

@@ -34,6 +34,10 @@ IMAGES, BALL = np.zeros((3, 4, 4, 1), "float32"), attacks.Ball(0.1)
         (lambda: datasets.batches(IMAGES, LABELS, 3, seed=-1), "`seed` must be an integer >= 0"),
         (lambda: datasets.balanced_batches(0.5, LABELS, 2), "`x` must be an array of samples"),
         (lambda: datasets.crop_and_flip(IMAGES[0], [1, 2]), r"received shape \(4, 4, 1\)"),
+        (
+            lambda: datasets.working_set(network(), IMAGES[:, :2], LABELS, 0.5),
+            r"takes, shape \(None, 4, 4, 1\); received shape \(3, 2, 4, 1\)",
+        ),
         (lambda: datasets.working_set(3, IMAGES, LABELS, 0.5), "`model` must be a Keras model"),
         (lambda: attacks.misclassified(SCORES, LABELS[:2]), "2 labels for 3 rows"),
         (lambda: attacks.named(3), r"A list of attacks is needed.*received 3"),

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mmc._labels import as_tensor, check_labels
-from keras_mmc._real_arrays import real_array
+from keras_mmc._real_arrays import check_batch, real_array
 from keras_mmc._validation import check, check_box, check_count, is_count, is_number
 from keras_mmc.datasets.arrays import info, load_arrays
 
@@ -225,7 +225,7 @@ def working_set(
     check("working_set", "fraction", fraction, fits, "above 0 and at most 1")
     check("working_set", "model", model, isinstance(model, keras.Model), "a Keras model")
     check_count("working_set", "batch_size", batch_size)
-    check("working_set", "x", x, getattr(x, "shape", None) != (), "a batch of samples")
+    check_batch("working_set", "x", x, model)
     scores = model.predict(x, batch_size=batch_size, verbose=0)
     labels = check_labels(y, scores.shape[-1])
     if len(labels) != len(scores):

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mmc._backend import Tensor
 from keras_mmc._labels import check_labels
-from keras_mmc._real_arrays import real_array
+from keras_mmc._real_arrays import check_batch, real_array
 from keras_mmc._validation import check, check_count, is_number, shown
 from keras_mmc.layers.heads import ScoreHead
 
@@ -121,7 +121,7 @@ def fit_threshold(
             else f"fit_threshold needs a Keras model; received {shown(model)}."
         )
     check_count("fit_threshold", "batch_size", batch_size)
-    check("fit_threshold", "x", x, getattr(x, "shape", None) != (), "a batch of inputs")
+    check_batch("fit_threshold", "x", x, model)
     scores = model.predict(x, batch_size=batch_size, verbose=0)
     if np.ndim(scores) != 2:
         raise ValueError(
