@@ -34,7 +34,7 @@ def real_array(owner: str, name: str, value: Any, ndim: int | None = None) -> np
 
 
 def check_batch(owner: str, name: str, value: Any, model: Any) -> None:
-    """Refuses an array that is no batch of what a Keras model takes, as far as both are known.
+    """Refuses an array that is empty or no batch of what a Keras model takes, as far as both are known.
 
     Args:
         owner: the function it is for.
@@ -51,8 +51,9 @@ def check_batch(owner: str, name: str, value: Any, model: Any) -> None:
     shape = tuple(shape)
     # Keras adds and drops a last axis of 1, and refuses other numbers of axes.
     pairs = zip(shape[1:], takes[1:], strict=False) if len(shape) == len(takes) else ()
-    if not shape or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+    other = any(None not in pair and pair[0] != pair[1] for pair in pairs)
+    if not shape or shape[0] == 0 or other:
         raise ValueError(
-            f"{owner}: `{name}` must be a batch of what the model takes, shape {takes}; received "
-            f"shape {shape}."
+            f"{owner}: `{name}` must be a batch of what the model takes, shape {takes}, one at "
+            f"least; received shape {shape}."
         )

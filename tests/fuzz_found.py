@@ -30,6 +30,7 @@ FOUND: dict[str, list[dict]] = {
     "layers.fit_threshold": [
         {"model": id, "x": IMAGES, "y": LABELS, "batch_size": 1},
         {"model": binary(), "x": np.array(0.0), "y": LABELS, "batch_size": 3},
+        {"model": binary(), "x": np.zeros(0), "y": LABELS, "batch_size": 1},
         {"model": binary(), "x": np.zeros((2, 1, 1, 4)), "y": [0, 1], "batch_size": 3},
     ],
     "losses.MMLDALoss": [
