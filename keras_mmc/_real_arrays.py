@@ -34,7 +34,7 @@ def real_array(owner: str, name: str, value: Any, ndim: int | None = None) -> np
 
 
 def check_batch(owner: str, name: str, value: Any, model: Any) -> None:
-    """Refuses an array that is empty or no batch of what a Keras model takes, as far as both are known.
+    """Refuses an array that is empty, or no batch of what a model takes, as far as both are known.
 
     Args:
         owner: the function it is for.
