@@ -8,7 +8,8 @@ paths are where packages are looked for. What goes wrong is one line on standard
 
 import sys
 
-sys.path[:] = sys.argv[2:]  # without the folder of this file, whose names are not for import
+if __name__ == "__main__":
+    sys.path[:] = sys.argv[2:]  # without the folder of this file, whose names are not for import
 
 import contextlib  # noqa: E402
 import io  # noqa: E402
