@@ -11,11 +11,11 @@ import sys
 if __name__ == "__main__":
     sys.path[:] = sys.argv[2:]  # without the folder of this file, whose names are not for import
 
-import contextlib  # noqa: E402
-import io  # noqa: E402
+import contextlib
+import io
 
-import numpy as np  # noqa: E402
-from scipy.io import loadmat  # noqa: E402
+import numpy as np
+from scipy.io import loadmat
 
 _MOST_MEMORY = 2**32
 
