@@ -45,6 +45,8 @@ def check_batch(owner: str, name: str, value: Any, model: Any) -> None:
     Raises:
         ValueError: naming the owner, the parameter, what was expected and what came.
     """
+    if value is None or (isinstance(value, (list, tuple, dict)) and not value):
+        raise ValueError(f"{owner}: `{name}` must be a batch of inputs; received {shown(value)}.")
     shape, takes = getattr(value, "shape", None), getattr(model, "input_shape", None)
     if shape is None or not isinstance(takes, tuple):
         return

@@ -56,6 +56,10 @@ FOUND: dict[str, list[dict]] = {
     "datasets.info": [{"name": [[1.0]]}],
     "datasets.check_dataset": [{"images": IMAGES, "labels": LABELS, "num_classes": 3, "box": 0}],
     "datasets.balanced_batches": [{"x": -1.5, "y": LABELS, "per_class": 3, "seed": 3}],
+    "datasets.working_set": [
+        {"model": network(), "x": None, "y": LABELS, "fraction": 1.0, "batch_size": 1},
+        {"model": network(), "x": {}, "y": LABELS, "fraction": 1.0, "batch_size": 1},
+    ],
     "datasets.crop_and_flip": [{"images": IMAGES, "seed": np.array([1, 2]), "padding": -1}],
     "attacks.APGD": [{"eps": 0.1, "objective": OBJECTS}],
     "attacks.image_seeds": [{"seed": 0, "index": ""}],
