@@ -20,6 +20,10 @@ FOUND: dict[str, list[dict]] = {
     "centers.check_centers": [{"centers": [[1e308, 0.0], [0.0, 1e308]]}],
     "centers.load_centers": [{"path": 0, "scale": None}],
     "centers.save_centers": [{"path": OBJECTS, "centers": np.eye(2)}],
+    "layers.DenseWithCenters": [
+        {"features": np.zeros((2, 4), "float32"), "num_classes": 2**31, "rate": 0.0}
+    ],
+    "layers.QuadraticHead": [{"features": np.zeros((2, 4), "float32"), "num_classes": 2**28}],
     "layers.DifferentialHead": [
         {"features": []},
         {"features": np.zeros((0, 1), "complex64")},

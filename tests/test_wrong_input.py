@@ -28,6 +28,7 @@ IMAGES, BALL = np.zeros((3, 4, 4, 1), "float32"), attacks.Ball(0.1)
         ),
         (lambda: layers.fit_threshold(3, IMAGES, LABELS), "needs a Keras model; received 3"),
         (lambda: layers.LearnedCenters(3)(SCORES * 1j), "Features must be real numbers.*complex"),
+        (lambda: layers.DenseWithCenters(2**31)(SCORES), "2147483648 x 4 numbers, 64 GiB"),
         (lambda: layers.best_threshold(None, LABELS), "`projections` must be an array.*None"),
         (lambda: datasets.info(["digits"]), r"Unknown data set \['digits'\]; known are"),
         (lambda: datasets.check_dataset(IMAGES, box=None), "`box` must be a tuple.*received None"),

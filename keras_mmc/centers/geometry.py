@@ -103,7 +103,8 @@ def check_memory(num_classes: int, dim: int) -> None:
     """Refuses a matrix `(num_classes, dim)` of more than 8 GiB before it is made."""
     if num_classes * dim > _MOST_NUMBERS:
         raise ValueError(
-            f"Centers of {num_classes} classes would need {num_classes} x {dim} numbers, "
+            f"Centers or weights of {num_classes} classes would need {num_classes} x {dim} "
+            "numbers, "
             f"{num_classes * dim / 2**27:.3g} GiB; expected 8 GiB at most. Take fewer classes or "
             "features."
         )

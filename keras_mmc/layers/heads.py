@@ -12,7 +12,7 @@ from keras_mmc._labels import as_tensor
 from keras_mmc._scores import center_distances, center_scores
 from keras_mmc._validation import check_count
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
-from keras_mmc.centers.geometry import check_scale
+from keras_mmc.centers.geometry import check_memory, check_scale
 from keras_mmc.layers._features import activation_before
 
 
@@ -70,7 +70,7 @@ class ScoreHead(keras.layers.Layer):
         return center_distances(scores)
 
     def check_features(self, input_shape: tuple[int | None, ...]) -> int:
-        """Return the width d of features of shape `(N, d)`; refuse any other shape."""
+        """Return the width d of features of shape `(N, d)`; refuse others, and over 8 GiB."""
         is_shape = isinstance(input_shape, (tuple, list))
         if not is_shape or len(input_shape) != 2 or not input_shape[-1]:
             raise ValueError(
@@ -78,6 +78,7 @@ class ScoreHead(keras.layers.Layer):
                 f"received shape {tuple(input_shape) if is_shape else input_shape}. Put a Flatten "
                 "or GlobalAveragePooling2D and a Dense layer before it."
             )
+        check_memory(getattr(self, "num_classes", 1), input_shape[-1])
         return input_shape[-1]
 
     def get_config(self) -> dict[str, Any]:

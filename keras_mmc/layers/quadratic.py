@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mmc._backend import Tensor
 from keras_mmc._validation import check_count
+from keras_mmc.centers.geometry import check_memory
 from keras_mmc.layers.heads import ScoreHead
 
 
@@ -54,6 +55,7 @@ class QuadraticHead(ScoreHead):
         dim = self.check_features(input_shape)
         self.centers = self.add_weight((self.num_classes, dim), self.initializer, name="centers")
         shape = (self.num_classes, dim, dim)
+        check_memory(self.num_classes, dim * dim)
         self.factors = self.add_weight(shape, _half, name="factors")
         self.biases = self.add_weight((self.num_classes,), "zeros", name="biases")
 

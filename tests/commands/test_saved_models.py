@@ -87,7 +87,7 @@ def test_weights_of_another_shape_than_the_file(saved, tmp_path):
     x = np.ones((1, 4), "float32")
     np.testing.assert_array_equal(again(x), keras.models.load_model(path)(x))
     for layer, field in ((1, "units"), (2, "num_classes")):
-        hostile = written(tmp_path / "h.keras", asking_for(parts, layer, field, 10**9))
+        hostile = written(tmp_path / "h.keras", asking_for(parts, layer, field, 10**7))
         with pytest.raises(ValueError, match=r"h.keras cannot be read.* asks for [0-9,]+ weights"):
             saved_models.load(hostile)
     # Nothing of the guard is left behind.
