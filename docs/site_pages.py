@@ -50,6 +50,7 @@ CONTENTS = {
         "results/attack_cost",
         "results/audit_memory",
         "results/service_load",
+        "results/fuzzing",
         "results/accelerator",
     ],
     "project/index": ["project/contributing", "project/benchmarks", "project/changelog"],

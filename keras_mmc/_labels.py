@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_mmc._backend import Tensor
+from keras_mmc._validation import shown
 
 _ROW_SUM_TOLERANCE = 1e-3
 
@@ -60,6 +61,38 @@ def check_labels(labels: np.typing.ArrayLike, num_classes: int) -> np.ndarray:
     return values.astype("int32")
 
 
+def as_tensor(values: Tensor, what: str) -> Tensor:
+    """Values as a tensor of real numbers, in their own dtype; refuses others with a `ValueError`.
+
+    `what` they are stands at the beginning of the message.
+    """
+    if isinstance(values, keras.KerasTensor):
+        return values
+    try:
+        tensor = ops.convert_to_tensor(values)
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+    except Exception as error:  # each backend has its own
+        raise ValueError(
+            f"{what} must be a tensor or array of real numbers; received {shown(values)}."
+        ) from error
+    if not dtype.startswith(("float", "bfloat", "int", "uint", "bool")):
+        raise ValueError(f"{what} must be real numbers; received dtype {dtype}.")
+    return tensor
+
+
+def as_scores(scores: Tensor, what: str = "Scores") -> Tensor:
+    """Scores `(N, K)` as a tensor of floats; refuses another rank or dtype with a `ValueError`."""
+    scores = as_tensor(scores, what)
+    known = getattr(scores.shape, "rank", 2) is not None
+    if known and (len(scores.shape) != 2 or scores.shape[-1] == 0):
+        raise ValueError(
+            f"Expected scores of shape (N, K); received shape {tuple(scores.shape)}. Give the "
+            "model one output per class and no further axes."
+        )
+    is_float = "float" in keras.backend.standardize_dtype(scores.dtype)
+    return scores if is_float else ops.cast(scores, keras.config.floatx())
+
+
 def check_rows(labels: Tensor, scores: Tensor, what: str = "labels") -> None:
     """Check that there is one label per row of scores, where static shapes are known.
 
@@ -88,7 +121,7 @@ def label_distribution(labels: Tensor, scores: Tensor) -> Tensor:
     inside a compiled step no error can be raised, and a NaN loss is seen where a silently ignored
     sample is not. A `ValueError` refuses labels of another shape, or not one per row of scores.
     """
-    labels = ops.convert_to_tensor(labels)
+    labels, scores = as_tensor(labels, "Labels"), as_scores(scores)
     check_rows(labels, scores)
     num_classes = scores.shape[-1]
     if _are_rows(labels.shape, num_classes):

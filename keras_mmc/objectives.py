@@ -7,6 +7,7 @@ objective returns a tensor `(N,)`, NaN for a sample with a NaN among its scores,
 scaling the scores only scales it. `cross_entropy` is kept as the named naive control.
 """
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -14,14 +15,32 @@ import numpy as np
 from keras import ops
 
 from keras_mmc._backend import Tensor
-from keras_mmc._labels import check_rows
+from keras_mmc._labels import as_scores, as_tensor, check_rows
 from keras_mmc._scores import nan_where_nan
+from keras_mmc._validation import shown
 from keras_mmc.losses.base import ScoreLoss
 
 _LOWEST = float(np.finfo("float32").min)
 _TINY = 1e-12
 
 
+def _of_scores(objective: Callable) -> Callable:
+    """The objective of scores that come as an array too; others are refused at the door."""
+
+    @functools.wraps(objective)
+    def checked(scores: Tensor, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        scores = as_scores(scores)
+        if scores.shape[-1] is not None and scores.shape[-1] < 2:
+            raise ValueError(
+                f"Objectives need scores of 2 classes or more; received shape "
+                f"{tuple(scores.shape)}."
+            )
+        return objective(scores, *args, **kwargs)
+
+    return checked
+
+
+@_of_scores
 def margin(scores: Tensor, labels: Tensor) -> Tensor:
     """`max_{k != y} s_k - s_y`: above 0 exactly where another class is likelier.
 
@@ -35,6 +54,7 @@ def margin(scores: Tensor, labels: Tensor) -> Tensor:
     return nearest_wrong(scores, labels) - _score_of(scores, labels)
 
 
+@_of_scores
 def distance(scores: Tensor, labels: Tensor) -> Tensor:
     """`-s_y`: half the squared distance to the own center under a Max-Mahalanobis head.
 
@@ -44,16 +64,19 @@ def distance(scores: Tensor, labels: Tensor) -> Tensor:
     return -_score_of(scores, labels)
 
 
+@_of_scores
 def nearest_wrong(scores: Tensor, labels: Tensor) -> Tensor:
     """`max_{k != y} s_k`: towards the nearest wrong center, chosen anew at every step."""
     return nan_where_nan(ops.max(_without(scores, labels), axis=-1), scores)
 
 
+@_of_scores
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """`-log softmax(s)_y`: the naive control; in float32 its gradient is 0 on large margins."""
     return -_score_of(ops.log_softmax(scores, axis=-1), labels)
 
 
+@_of_scores
 def log_odds(scores: Tensor, labels: Tensor) -> Tensor:
     """`log sum_{k != y} exp(s_k) - s_y`, the log-odds against the label: never saturates.
 
@@ -64,6 +87,7 @@ def log_odds(scores: Tensor, labels: Tensor) -> Tensor:
     return ops.logsumexp(_without(scores, labels), axis=-1) - _score_of(scores, labels)
 
 
+@_of_scores
 def dlr(scores: Tensor, labels: Tensor) -> Tensor:
     """`-(s_y - max_{k != y} s_k) / (s_(1) - s_(3))`: free of scale and offset, for K >= 3.
 
@@ -74,21 +98,25 @@ def dlr(scores: Tensor, labels: Tensor) -> Tensor:
     return margin(scores, labels) / (top[:, 0] - top[:, 2] + _TINY)
 
 
+@_of_scores
 def targeted_distance(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """`s_t`: towards the center of the target (Pang et al., ICLR 2020)."""
     return _score_of(scores, targets)
 
 
+@_of_scores
 def targeted_margin(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """`s_t - s_y` (Pang et al., ICLR 2020); above 0 where the target is likelier than the label."""
     return _score_of(scores, targets) - _score_of(scores, labels)
 
 
+@_of_scores
 def targeted_cross_entropy(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """`log softmax(s)_t`: the naive control with a target."""
     return _score_of(ops.log_softmax(scores, axis=-1), targets)
 
 
+@_of_scores
 def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """`-(s_y - s_t) / (s_(1) - (s_(3) + s_(4)) / 2)`; for 4 classes or more.
 
@@ -100,27 +128,30 @@ def targeted_dlr(scores: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     return targeted_margin(scores, labels, targets) / (spread + _TINY)
 
 
+@_of_scores
 def kl(scores: Tensor, clean_scores: Tensor) -> Tensor:
     """`KL(softmax(clean) || softmax(scores))` per sample: the inner maximization of TRADES.
 
     Source: Zhang et al., ICML 2019 (arXiv 1901.08573).
     """
-    check_rows(clean_scores, scores, "clean rows")
+    clean_scores = _of_the_same_shape(clean_scores, scores)
     log_clean = ops.log_softmax(clean_scores, axis=-1)
     gaps = log_clean - ops.log_softmax(scores, axis=-1)
     return ops.sum(ops.exp(log_clean) * gaps, axis=-1)
 
 
+@_of_scores
 def squared_probabilities(scores: Tensor, clean_scores: Tensor) -> Tensor:
     """`||softmax(clean) - softmax(scores)||^2` per sample: bounded, where `kl` is not.
 
     Source: Pang et al., ICML 2022 (arXiv 2202.10103), in place of the divergence of TRADES.
     """
-    check_rows(clean_scores, scores, "clean rows")
+    clean_scores = _of_the_same_shape(clean_scores, scores)
     moved = ops.softmax(scores, axis=-1) - ops.softmax(clean_scores, axis=-1)
     return ops.sum(ops.square(moved), axis=-1)
 
 
+@_of_scores
 def squared_scores(scores: Tensor, clean_scores: Tensor) -> Tensor:
     """`1/2 ||c - c'||^2` per sample, `c` and `c'` the scores without their mean over the classes.
 
@@ -130,7 +161,7 @@ def squared_scores(scores: Tensor, clean_scores: Tensor) -> Tensor:
 
     Source: ours.
     """
-    check_rows(clean_scores, scores, "clean rows")
+    clean_scores = _of_the_same_shape(clean_scores, scores)
     moved = scores - clean_scores
     moved -= ops.mean(moved, axis=-1, keepdims=True)
     return ops.sum(ops.square(moved), axis=-1) / 2
@@ -148,7 +179,9 @@ def training_loss(loss: str | Callable | keras.losses.Loss) -> Callable:
     loss = keras.losses.get(loss)
     per_sample = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
+    @_of_scores
     def objective(scores: Tensor, labels: Tensor) -> Tensor:
+        labels = as_tensor(labels, "Labels")
         check_rows(labels, scores)
         if isinstance(loss, ScoreLoss):
             loss.check_classes(scores.shape[-1])
@@ -181,9 +214,9 @@ def get(identifier: str | Callable | keras.losses.Loss) -> Callable:
         return training_loss(identifier)
     if callable(identifier):
         return identifier
-    if identifier not in _BY_NAME:
+    if not isinstance(identifier, str) or identifier not in _BY_NAME:
         raise ValueError(
-            f"Unknown objective {identifier!r}. Choose one of {sorted(_BY_NAME)}, or pass a "
+            f"Unknown objective {shown(identifier)}. Choose one of {sorted(_BY_NAME)}, or pass a "
             "function of (scores, labels), or a Keras loss."
         )
     return _BY_NAME[identifier]
@@ -215,9 +248,21 @@ def for_goal(identifier: str | Callable | keras.losses.Loss, targeted: bool) -> 
     return lambda scores, labels, targets: objective(scores, labels)
 
 
+def _of_the_same_shape(clean_scores: Tensor, scores: Tensor) -> Tensor:
+    """Clean scores as a tensor; refuses those of other classes than the scores, or other rows."""
+    clean_scores = as_scores(clean_scores, "Clean scores")
+    check_rows(clean_scores, scores, "clean rows")
+    if clean_scores.shape[-1] != scores.shape[-1]:
+        raise ValueError(
+            f"Clean scores of shape {tuple(clean_scores.shape)} do not fit scores of shape "
+            f"{tuple(scores.shape)}. Pass scores of the same classes."
+        )
+    return clean_scores
+
+
 def _mask(scores: Tensor, classes: Tensor) -> Tensor:
     """Boolean `(N, K)`, true at the class of each sample."""
-    classes = ops.cast(ops.convert_to_tensor(classes), "int32")
+    classes = ops.cast(as_tensor(classes, "Labels and targets"), "int32")
     check_rows(classes, scores)
     if len(classes.shape) != 1:
         raise ValueError(

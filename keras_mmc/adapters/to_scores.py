@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_mmc._real_arrays import real_array
+from keras_mmc._validation import check
 from keras_mmc.adapters._answers import CLOSE, are_probabilities
 from keras_mmc.adapters._endings import SOFTMAX, ends_in_scores, without_ending
 from keras_mmc.adapters._tails import LogProbabilities, TwoScores
@@ -83,7 +85,7 @@ def open_model(model: Any, images: ArrayLike | None = None) -> Opened:
             f"A Keras model from images to scores is needed; received {model!r}. Wrap a function "
             "into `keras.Sequential([keras.layers.Lambda(fn)])`."
         )
-    seen = None if images is None else np.asarray(images)[:_NUM_SEEN].astype("float32")
+    seen = None if images is None else _some_of(images)
     converter = getattr(getattr(model, "preprocessor", None), "image_converter", None)
     model = with_one_tensor(model)
     if converter is None:
@@ -95,6 +97,13 @@ def open_model(model: Any, images: ArrayLike | None = None) -> Opened:
     whole = keras.Model(inputs, network.model(converter(inputs)), name=model.name)
     note = f"The {type(converter).__name__} of the model's preprocessor comes before the network."
     return Opened(whole, (note, *network.notes))
+
+
+def _some_of(images: ArrayLike) -> np.ndarray:
+    """The first few images, as float32."""
+    seen = real_array("to_scores", "images", images)
+    check("to_scores", "images", seen, seen.ndim > 1, "a batch of images (N, ...)")
+    return seen[:_NUM_SEEN].astype("float32")
 
 
 def _opened(model: keras.Model, seen: np.ndarray | None) -> Opened:

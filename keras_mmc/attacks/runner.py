@@ -235,6 +235,8 @@ class Runner:
 
         parts = self.remember(name, rows, judged)
         found, x_adv = broken_of(parts, rows)
+        if x_adv.shape[1:] != x.shape[1:]:
+            raise ValueError("The finished batches that were kept are of other images.")
         check_inside(attack, x_adv, x[found], None if eps is None else eps[found])
         queries, most = np.stack([part["asked"] for part in parts]).T
         asked = Asked(int(queries.sum()), int(most.max()))

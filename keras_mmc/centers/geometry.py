@@ -6,13 +6,18 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from keras_mmc._validation import check_count, is_number
+from keras_mmc._validation import LARGEST, check_count, is_number, shown
+
+_MOST_NUMBERS = 2**30
+_LEAST_SCALE = 1e-12  # coordinates are smaller than norms, and 1e-18 is the least difference
 
 
 def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
     """Check an array of class centers and return a copy as float64.
 
-    It must hold finite real numbers, one row per class: `(K, d)` with K >= 2 and d >= 1.
+    It must hold finite real numbers, one row per class: `(K, d)` with K >= 2 and d >= 1. Squared
+    distances must be finite in float32, which heads and losses compute in, and no two rows may be
+    one point there: a norm is at most 1e18, and rows differ by 1e-18 at least.
 
     Example:
     >>> check_centers([[1, 0], [-1, 0]])
@@ -21,7 +26,7 @@ def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
     """
     try:
         values = np.asarray(centers)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(
             f"Centers must form a matrix (K, d); received rows that do not line up ({error}). "
             "Give every class the same number of coordinates."
@@ -36,21 +41,47 @@ def check_centers(centers: np.typing.ArrayLike) -> np.ndarray:
             f"Centers must have shape (K, d) with K >= 2 classes and d >= 1 coordinates; received "
             f"shape {values.shape}. Put one center in each row."
         )
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    with np.errstate(over="ignore"):  # of long doubles
+        centers = values.astype("float64")
+    bad = np.flatnonzero(~np.isfinite(centers).all(axis=1))
     if bad.size:
         raise ValueError(
             f"Centers must be finite; received NaN or infinity in {bad.size} of {len(values)} rows,"
             f" the first in row {bad[0]}. Look at how this row was computed or stored."
         )
-    return values.astype("float64")
+    _check_sizes(centers)
+    return centers
+
+
+def _check_sizes(centers: np.ndarray) -> None:
+    """Refuses centers that overflow float32, or that are one point in it."""
+    largest = np.abs(centers).max(axis=1)  # whose square, unlike that of a norm, is not needed
+    norms = largest * np.sqrt(np.square(centers / np.maximum(largest, 1)[:, None]).sum(axis=1))
+    if (norms > LARGEST).any():
+        raise ValueError(
+            f"Centers must have norms of at most {LARGEST:g}, so that squared distances are finite "
+            f"in float32; received {norms.max():g} in row {int(norms.argmax())}. Rescale them."
+        )
+    points = np.rint(centers.astype("float32").astype("float64") * LARGEST)
+    _, first, same = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    doubled = np.flatnonzero(first[same.reshape(-1)] != np.arange(len(centers)))
+    if doubled.size:
+        row = int(doubled[0])
+        raise ValueError(
+            f"Centers must be distinct in float32, by {1 / LARGEST:g} at least; received "
+            f"{doubled.size} of {len(centers)} rows that are a second time there, the first of "
+            f"them row {row}, like row {int(first[same.reshape(-1)[row]])}. Classes of one center "
+            "cannot be told apart: give every class its own."
+        )
 
 
 def check_scale(scale: Any) -> float:
-    """Return a norm for the centers, C_MM, as a Python `float`; it is positive and finite."""
-    if not (is_number(scale) and scale > 0):
+    """Return a norm for the centers, C_MM, as a Python `float`, from 1e-12 to 1e18."""
+    if not (is_number(scale) and scale >= _LEAST_SCALE):
         raise ValueError(
-            f"`scale`, the norm of every center, must be a positive finite number; received "
-            f"{scale!r}. The papers use scale=10 and scale=100."
+            "`scale`, the norm of every center, must be a positive finite number from "
+            f"{_LEAST_SCALE:g} to {LARGEST:g}, so that squared distances are neither infinite nor "
+            f"0 in float32; received {shown(scale)}. The papers use scale=10 and scale=100."
         )
     return float(scale)
 
@@ -58,16 +89,31 @@ def check_scale(scale: Any) -> float:
 def check_sphere(
     num_classes: int, dim: int, scale: float, seed: int
 ) -> tuple[int, int, float, int]:
-    """The four numbers that describe centers on a sphere, checked: K >= 2, d >= 1, seed >= 0."""
+    """The four numbers that describe centers on a sphere, checked: K >= 2, d >= 1, seed >= 0.
+
+    Refuses centers that would take more than 8 GiB.
+    """
     num_classes = check_count("Centers", "num_classes", num_classes, least=2)
     dim, seed = check_count("Centers", "dim", dim), check_count("Centers", "seed", seed, least=0)
+    check_memory(num_classes, dim)
     return num_classes, dim, check_scale(scale), seed
+
+
+def check_memory(num_classes: int, dim: int) -> None:
+    """Refuses a matrix `(num_classes, dim)` of more than 8 GiB before it is made."""
+    if num_classes * dim > _MOST_NUMBERS:
+        raise ValueError(
+            f"Centers or weights of {num_classes} classes would need {num_classes} x {dim} "
+            "numbers, "
+            f"{num_classes * dim / 2**27:.3g} GiB; expected 8 GiB at most. Take fewer classes or "
+            "features."
+        )
 
 
 def check_norms(centers: np.ndarray) -> np.ndarray:
     """Return the norms `(K,)` of centers; refuse a center at the origin: it has no direction."""
     norms = np.linalg.norm(centers, axis=1)
-    if not norms.all():
+    if (norms < 1 / LARGEST).any():
         raise ValueError(
             f"Center {int(np.argmin(norms))} lies at the origin and has no direction; expected "
             "every center to have a positive norm. Move it or leave it out."
@@ -147,7 +193,7 @@ def gram_report(centers: np.typing.ArrayLike) -> GramReport:
 
 
 def minimum_angle(centers: np.typing.ArrayLike) -> float:
-    """The smallest angle between two centers, in degrees: 180 at most, 0 if two coincide.
+    """The smallest angle between two centers, in degrees: 180 at most, 0 if two have one direction.
 
     The norms of the centers `(K, d)` do not matter, but that none is 0.
 

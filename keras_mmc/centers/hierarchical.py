@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_mmc._validation import check_count
-from keras_mmc.centers.geometry import check_scale
+from keras_mmc.centers.geometry import check_centers, check_memory, check_scale
 from keras_mmc.centers.spherical import unit_simplex
 
 
@@ -57,9 +57,10 @@ def hierarchical_centers(
             f"takes one coordinate less than it has children); received dim={dim}. Use "
             f"dim={num_classes - 1} or more."
         )
+    check_memory(num_classes, dim)
     centers = np.zeros((num_classes, dim))
     _place(tree, np.zeros(dim), 0, 0, _scaled_radii(radii, max(depths.values()), scale), centers)
-    return centers
+    return check_centers(centers)
 
 
 def _place(
@@ -128,6 +129,7 @@ def _scaled_radii(radii: np.typing.ArrayLike | None, levels: int, scale: float) 
     if values.dtype.kind in "iuf" and values.shape == (levels,):
         expected = "be positive and finite: at radius 0 the classes of a level coincide"
         if np.isfinite(values).all() and (values > 0).all():
+            values = values / values.max()
             return scale * values / np.linalg.norm(values)
     raise ValueError(f"`radii` must {expected}; received {radii!r}.")
 

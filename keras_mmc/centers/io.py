@@ -4,10 +4,13 @@ import os
 import pathlib
 
 import numpy as np
-from scipy.io import loadmat, savemat
+from scipy.io import savemat
 
 from keras_mmc._files import PathLike, replacing
+from keras_mmc._stored_arrays import read_npy
+from keras_mmc._validation import shown
 from keras_mmc.centers.geometry import check_centers, check_norms, check_scale
+from keras_mmc.centers.mat import read_mat
 
 MAT_KEY = "mean_logits"
 
@@ -36,7 +39,9 @@ def load_centers(path: PathLike, scale: float | None = None) -> np.ndarray:
     """Read centers `(K, d)`, float64, from a `.npy` or `.mat` file as `save_centers` writes it.
 
     Every row is rescaled to the norm `scale`, such as 10 for reference files, whose rows have norm
-    1; `None` leaves the rows as they are. A row of 0 cannot be rescaled.
+    1; `None` leaves the rows as they are. A row of 0 cannot be rescaled. A damaged file is refused
+    with one `ValueError` that names it; nothing in it is executed, and a `.mat` file is read in a
+    process of its own, since SciPy's reader crashes on some.
 
     Example:
     >>> centers = load_centers("centers.mat", scale=10.0)
@@ -44,25 +49,18 @@ def load_centers(path: PathLike, scale: float | None = None) -> np.ndarray:
     path = _check_path(path)
     scale = None if scale is None else check_scale(scale)
     try:
-        centers = check_centers(np.load(path) if path.suffix == ".npy" else _load_mat(path))
+        stored = read_npy(path) if path.suffix == ".npy" else read_mat(path, MAT_KEY)
+        centers = check_centers(stored)
         if scale is None:
             return centers
-        return centers * (scale / check_norms(centers)[:, None])
+        return check_centers(centers * (scale / check_norms(centers)[:, None]))
     except ValueError as error:
         raise ValueError(f"Cannot read centers from {path}: {error}") from error
 
 
-def _load_mat(path: pathlib.Path) -> np.ndarray:
-    content = loadmat(path)
-    if MAT_KEY not in content:
-        keys = sorted(key for key in content if not key.startswith("__"))
-        raise ValueError(
-            f"expected the key {MAT_KEY!r}, found {keys}. Store the centers under {MAT_KEY!r}."
-        )
-    return content[MAT_KEY]
-
-
 def _check_path(path: PathLike) -> pathlib.Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"Centers are stored in files; received the path {shown(path)}.")
     path = pathlib.Path(path)
     if path.suffix not in (".npy", ".mat"):
         raise ValueError(

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from keras_mmc.centers.geometry import check_sphere
+from keras_mmc.centers.geometry import check_memory, check_sphere
 
 # Sharpness of the energy, beta: a soft start finds the symmetric codes, a sharper one the crowded
 # irregular ones, so the searches take turns. Each stage is sharper than the one before, until the
@@ -123,6 +123,7 @@ def spherical_code(num_classes: int, dim: int, scale: float = 10.0, seed: int = 
     if dim == 2:
         angles = 2 * np.pi * np.arange(num_classes) / num_classes
         return scale * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    check_memory(num_classes, num_classes)
     # One thread: the matrices of L-BFGS are so small that threads only wait for each other.
     with threadpool_limits(1):
         return scale * _best_of_several(num_classes, dim, np.random.default_rng(seed))

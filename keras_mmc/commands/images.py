@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import zipfile
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from keras_mmc import datasets
 from keras_mmc._choices import DATASETS
+from keras_mmc._stored_arrays import names_in, read_npz
 from keras_mmc.datasets.arrays import SPLITS
 
 _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
@@ -135,8 +135,6 @@ def _folder(folder, box, size, channels):
 
 def _file(file, names, box):
     """The images of the first of some names that the file holds, and the labels beside them."""
-    if not zipfile.is_zipfile(file):
-        raise ValueError(f"--data={file} is no .npz file, or a damaged one. Write it anew.")
     keys = _keys(file)
     name = next((n for n in names if n in keys and n.replace("x", "y", 1) in keys), None)
     if name is None:
@@ -144,16 +142,23 @@ def _file(file, names, box):
             f"--data={file} must hold the arrays {' or '.join(names)}, and y likewise; it holds "
             f"{', '.join(sorted(keys)) or 'none'}."
         )
-    with np.load(file) as content:
-        x, y = content[name], content[name.replace("x", "y", 1)]
+    x, y = _read(read_npz, file, (name, name.replace("x", "y", 1))).values()
     if x.ndim == 3:  # as MNIST comes with Keras
         x = x[..., np.newaxis]
     return Images(_scaled(x, box) if x.dtype.kind in "iu" else x.astype("float32"), y)
 
 
 def _keys(file):
-    with np.load(file) as content:
-        return set(content.files)
+    return _read(names_in, file)
+
+
+def _read(reader, file, *options):
+    try:
+        return reader(pathlib.Path(file), *options)
+    except ValueError as error:
+        raise ValueError(
+            f"--data={file} is no .npz file, or a damaged one: {error}. Write it anew."
+        ) from error
 
 
 def _scaled(pixels, box):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import zipfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -81,19 +80,19 @@ def load(path: str) -> keras.Model:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if Keras cannot read it.
+        ValueError: if it is damaged, asks for more weights than it holds, or Keras cannot read it.
     """
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(
             f"there is no file {path}. Pass a .keras file, such as `keras-mmc train` writes."
         )
-    import keras
+    from keras_mmc.commands.keras_files import load_keras
 
     register()
     try:
-        return keras.models.load_model(path)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        return load_keras(path)
+    except Exception as error:  # Keras raises of every kind on a file that is not as it should be
         raise ValueError(
-            f"{path} cannot be read as a Keras model; pass a .keras file that `model.save` wrote. "
-            f"Keras says: {error}"
+            f"{path} cannot be read as a Keras model: {str(error).rstrip('. ')}. Pass a .keras "
+            "file that `model.save` wrote."
         ) from error

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_mmc import _choices
 from keras_mmc._extras import require
+from keras_mmc._validation import check_count, shown
 
 SPLITS = ("train", "validation", "test")
 _DIGITS_TEST_SIZE = 360
@@ -49,8 +50,10 @@ def info(name: str) -> DatasetInfo:
     >>> keras_mmc.datasets.info("mnist").image_shape
     (28, 28, 1)
     """
-    if name not in DATASETS:
-        raise ValueError(f"Unknown data set {name!r}; known are {', '.join(sorted(DATASETS))}.")
+    if not isinstance(name, str) or name not in DATASETS:
+        raise ValueError(
+            f"Unknown data set {shown(name)}; known are {', '.join(sorted(DATASETS))}."
+        )
     return DATASETS[name]
 
 
@@ -76,8 +79,9 @@ def load_arrays(name: str, split: str, seed: int = 0) -> tuple[np.ndarray, np.nd
     (360, 8, 8, 1)
     """
     info(name)
-    if split not in SPLITS:
-        raise ValueError(f"Unknown split {split!r}; expected one of {', '.join(SPLITS)}.")
+    if not isinstance(split, str) or split not in SPLITS:
+        raise ValueError(f"Unknown split {shown(split)}; expected one of {', '.join(SPLITS)}.")
+    check_count("load_arrays", "seed", seed, least=0)
     pixels, labels = _read(name, "test" if split == "test" else "train")
     if split != "test":
         order = np.random.default_rng(seed).permutation(len(labels))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc._validation import check, is_count
+from keras_mmc._validation import check, check_count, is_count
 from keras_mmc.datasets import pipeline
 
 
@@ -48,6 +48,7 @@ def shuffled_epochs(
     >>> model.fit(train.starting(epoch=3), steps_per_epoch=train.steps, initial_epoch=3, epochs=10)
     """
     check("shuffled_epochs", "batch_size", batch_size, is_count(batch_size), "an integer above 0")
+    check_count("shuffled_epochs", "seed", seed, least=0)
     x, y = pipeline.check_dataset(images, labels, num_classes, box)
     steps = -(-len(y) // batch_size)
     with tf.device("CPU"):
@@ -72,7 +73,7 @@ def balanced_epochs(
     Example:
     >>> train = keras_mmc.datasets.balanced_epochs(x, y, per_class=32)
     """
-    x, y = pipeline.check_samples(x, y, per_class)
+    x, y = pipeline.check_samples(x, y, per_class, seed)
     classes = pipeline.rows_of_classes(y)
     steps = -(-max(map(len, classes)) // per_class)
     # With equal seeds a sample would always meet the same samples of the other classes.

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_mmc._labels import check_labels
-from keras_mmc._validation import check, check_count, is_count, is_number
+from keras_mmc._labels import as_tensor, check_labels
+from keras_mmc._real_arrays import check_batch, real_array
+from keras_mmc._validation import check, check_box, check_count, is_count, is_number
 from keras_mmc.datasets.arrays import info, load_arrays
 
 
@@ -27,7 +28,9 @@ def check_dataset(
     Example:
     >>> x, y = keras_mmc.datasets.check_dataset(x, y, num_classes=10)
     """
-    values = np.asarray(images)
+    values = real_array("check_dataset", "images", images)
+    box = tuple(box) if isinstance(box, list) else box
+    check_box("check_dataset", box)
     low, high = box
     if values.dtype.kind != "f":
         raise ValueError(
@@ -97,12 +100,11 @@ def batches(
     >>> train = keras_mmc.datasets.batches(x, y, num_classes=3, shuffle=True)
     """
     check("batches", "batch_size", batch_size, is_count(batch_size), "an integer of at least 1")
+    check_count("batches", "seed", seed, least=0)
     images, labels = check_dataset(images, labels, num_classes, box)
     with tf.device("CPU"):
-        samples, rows = (
-            (tf.constant(images), tf.constant(labels)),
-            tf.data.Dataset.range(len(labels)),
-        )
+        samples = tf.constant(images), tf.constant(labels)
+        rows = tf.data.Dataset.range(len(labels))
         if shuffle:
             rows = rows.shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
         seeds = None
@@ -132,6 +134,13 @@ def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, padding: int = 4) -> tf.Te
     Both are one gather of rows and one of columns, so a batch costs the same as an image. Takes
     images `(N, H, W, C)` and an integer seed `(2,)`; shape and dtype stay.
     """
+    images, seed = as_tensor(images, "Images"), as_tensor(seed, "A seed")
+    check_count("crop_and_flip", "padding", padding, least=0)
+    if len(images.shape) != 4 or not seed.shape.is_compatible_with([2]) or seed.dtype.is_floating:
+        raise ValueError(
+            "crop_and_flip takes images of shape (N, H, W, C) and a seed of two integers; received "
+            f"shape {tuple(images.shape)}, and a seed of shape {tuple(seed.shape)}, {seed.dtype}."
+        )
     count, height, width = tf.unstack(tf.shape(images)[:3])
     offsets = tf.random.stateless_uniform((2, count), seed, 0, 2 * padding + 1, tf.int32)
     mirrored = tf.random.stateless_uniform((count,), seed + 1, 0, 2, tf.int32) == 0
@@ -163,7 +172,7 @@ def balanced_batches(
     >>> train = keras_mmc.datasets.balanced_batches(x, y, per_class=32)
     >>> robust.fit(train, epochs=20)
     """
-    x, y = check_samples(x, y, per_class)
+    x, y = check_samples(x, y, per_class, seed)
     rows = rows_of_classes(y)
     # With equal seeds a sample would always meet the same samples of the other classes.
     seeds = np.random.default_rng(seed).integers(2**31, size=len(rows))
@@ -178,10 +187,13 @@ def balanced_batches(
         return gathered(*samples, in_turn(together), None).prefetch(tf.data.AUTOTUNE)
 
 
-def check_samples(x: Any, y: Any, per_class: int) -> tuple[np.ndarray, np.ndarray]:
+def check_samples(x: Any, y: Any, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Samples and labels for balanced batches, as arrays; a `ValueError` if they do not fit."""
-    x, y = np.asarray(x), np.asarray(y)
+    x = real_array("balanced_batches", "x", x)
+    y = real_array("balanced_batches", "y", y)
     check("balanced_batches", "per_class", per_class, is_count(per_class), "at least 1")
+    check_count("balanced_batches", "seed", seed, least=0)
+    check("balanced_batches", "x", x, x.ndim > 0, "an array of samples")
     if x.dtype.kind != "f" or not np.isfinite(x).all():
         raise ValueError(
             f"Samples must be floating point and finite; received dtype {x.dtype}. Divide integer "
@@ -238,6 +250,9 @@ def working_set(
     """
     fits = is_number(fraction) and 0 < fraction <= 1
     check("working_set", "fraction", fraction, fits, "above 0 and at most 1")
+    check("working_set", "model", model, isinstance(model, keras.Model), "a Keras model")
+    check_count("working_set", "batch_size", batch_size)
+    check_batch("working_set", "x", x, model)
     scores = model.predict(x, batch_size=batch_size, verbose=0)
     labels = check_labels(y, scores.shape[-1])
     if len(labels) != len(scores):

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from keras_mmc import _arrays as arrays
 from keras_mmc._choices import BLACK_BOX
-from keras_mmc._validation import is_number
+from keras_mmc._validation import check_box, is_number, shown
 from keras_mmc._version import __version__
 from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks import Attack, Ball, Runner, Transfer
@@ -91,9 +91,11 @@ def make_plan(
     """Checks the arguments of `keras_mmc.audit`, which says what they are and what is refused."""
     if not (is_number(eps) and eps > 0):
         raise ValueError(
-            f"An audit needs a finite eps > 0, in input units; received {eps!r}. For accuracy "
+            f"An audit needs a finite eps > 0, in input units; received {shown(eps)}. For accuracy "
             "without perturbations use model.evaluate."
         )
+    box = tuple(box) if isinstance(box, list) else box
+    check_box("audit", box)
     # Plain numbers, so that the report can be written as JSON.
     ball = Ball(float(eps), norm, (float(box[0]), float(box[1])))
     model = as_black_box(model, suite)

@@ -1,10 +1,9 @@
 """Where a report is kept: complete or absent, read back, and reserved before a long audit."""
 
 import contextlib
-import dataclasses
 import pathlib
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 from keras_mmc import _files
 from keras_mmc.evaluation._report_files import ARRAYS, FACTS, PAGE, read_fields, write_files
@@ -51,13 +50,13 @@ class SavedReport:
 
         Raises:
             FileNotFoundError: if it holds no report.
-            ValueError: if a file is damaged, or of a version that left something out.
+            ValueError: if a file is damaged, holds something else, or is of a version that left
+                something out. Nothing in a file is executed.
 
         Example:
         >>> report = keras_mmc.evaluation.AuditReport.load("runs/audit")
         """
-        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        return cls(**read_fields(directory, names))
+        return cls(**read_fields(directory, get_type_hints(cls)))
 
     def write(self, directory: pathlib.Path) -> None:
         """Write the files of `save` to a directory that `reserve` has made."""

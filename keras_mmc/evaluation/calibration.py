@@ -7,6 +7,10 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from keras_mmc._labels import check_labels
+from keras_mmc._real_arrays import real_array
+from keras_mmc._validation import check, check_count, check_number
+
 # Beyond a factor of e^12 from the best guess a softmax is uniform or one-hot.
 _RANGE = 12.0
 
@@ -27,8 +31,7 @@ def fit_temperature(scores: ArrayLike, labels: ArrayLike) -> float:
     Example:
     >>> fit_temperature(model.predict(x_val), y_val)
     """
-    scores = np.asarray(scores, "float64")
-    labels = np.asarray(labels)
+    scores, labels = _checked("fit_temperature", scores, labels)
     hits = np.mean(scores.argmax(axis=1) == labels) if len(scores) else 0.0
     if not 0 < hits < 1:
         raise ValueError(
@@ -64,8 +67,27 @@ def expected_calibration_error(
     Example:
     >>> expected_calibration_error(model.predict(x_test), y_test, temperature=1.8)
     """
-    p = softmax(np.asarray(scores, "float64") / temperature, axis=1)
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == np.asarray(labels)
+    owner = "expected_calibration_error"
+    check_number(owner, "temperature", temperature, above=0)
+    check_count(owner, "bins", bins)
+    scores, labels = _checked(owner, scores, labels)
+    check(owner, "scores", scores, len(scores) > 0, "of one image at least")
+    p = softmax(scores / temperature, axis=1)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(p))
+
+
+def _checked(owner: str, scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Finite scores `(N, K)` in float64 and labels `(N,)`; refuses others with a `ValueError`."""
+    values = real_array(owner, "scores", scores, ndim=2).astype("float64")
+    if not np.isfinite(values).all() or values.shape[1] < 2:
+        raise ValueError(
+            f"{owner}: `scores` must be finite, and of two classes at least; received "
+            f"shape {values.shape}, {np.count_nonzero(~np.isfinite(values))} values not finite."
+        )
+    classes = check_labels(labels, values.shape[1])
+    if len(classes) != len(values):
+        raise ValueError(f"{owner}: received {len(values)} scores but {len(classes)} labels.")
+    return values, classes

@@ -5,13 +5,13 @@ import hashlib
 import json
 import pathlib
 import re
-import zipfile
 from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 
 from keras_mmc import _files
+from keras_mmc._stored_arrays import read_npz
 from keras_mmc.adapters import BlackBox
 from keras_mmc.attacks.memory import Part
 from keras_mmc.evaluation import _state_locks
@@ -118,7 +118,7 @@ class AuditState:
             return
         try:
             held = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path} is damaged: {error}. Delete {self.directory} to start the audit anew."
             ) from error
@@ -143,8 +143,10 @@ class AuditState:
         path, part = self.directory / "clean-scores.npz", {"rows": np.arange(len(scores))}
         if not path.exists():
             self._keep(path, part | {"scores": scores})
-        stored = (_read(path, part["rows"]) or {})["scores"]
-        if not np.allclose(stored, scores, rtol=1e-3, atol=1e-4 * np.abs(scores).max()):
+        stored = (_read(path, part["rows"]) or {}).get("scores", np.empty(0))
+        if stored.shape != scores.shape or not np.allclose(
+            stored, scores, rtol=1e-3, atol=1e-4 * np.abs(scores).max()
+        ):
             raise ValueError(
                 f"{self.directory} holds the audit of another model: its weights are the same, or "
                 "it has none, and its scores of clean images are not. A model that is random at "
@@ -155,12 +157,26 @@ class AuditState:
 def _read(path: pathlib.Path, rows: np.ndarray) -> Part | None:
     """A finished batch, if one of these images occurs in it."""
     try:
-        with np.load(path) as stored:
-            return dict(stored) if np.isin(stored["rows"], rows).any() else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        part = _checked(read_npz(path))
+    except (OSError, ValueError) as error:
         raise DamagedStateError(
             f"{path} is damaged: {error}. Delete this file; its batch runs again."
         ) from error
+    return part if np.isin(part["rows"], rows).any() else None
+
+
+def _checked(part):
+    """A finished batch, if its arrays fit together as those that are kept do."""
+    shapes = {name: array.shape for name, array in part.items()}
+    fits = "rows" in part and len(shapes["rows"]) == 1 and part["rows"].dtype.kind == "i"
+    if fits and "broken" in part:  # of an attack, as `Runner.run` keeps it
+        fits = shapes.keys() == {"rows", "broken", "x_adv", "seconds", "asked"}
+        fits = fits and np.isin(part["broken"], part["rows"]).all()
+        fits = fits and shapes["x_adv"][:1] == shapes["broken"] and shapes["asked"] == (2,)
+        fits = fits and shapes["seconds"] == ()
+    if not fits:
+        raise ValueError(f"it holds arrays of other shapes than a finished batch, {shapes}")
+    return part
 
 
 def check_state_directory(directory: _files.PathLike) -> pathlib.Path:

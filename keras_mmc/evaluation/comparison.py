@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from scipy.stats import binomtest
 
 from keras_mmc._tables import Column, Tabular, percent
+from keras_mmc._validation import shown
 from keras_mmc.evaluation.report import AuditReport
 
 _SETTINGS = ("suite", "eps", "norm", "box", "seed", "versions")
@@ -96,16 +98,16 @@ def compare(reports: Sequence[AuditReport], names: Sequence[str] | None = None) 
     Example:
     >>> print(keras_mmc.evaluation.compare([mmc_report, softmax_report], ["mmc", "softmax"]))
     """
-    reports = list(reports)
+    given, reports = reports, list(reports) if isinstance(reports, Sequence) else []
     if not reports or not all(isinstance(report, AuditReport) for report in reports):
         raise ValueError(
-            f"`reports` must hold audits, as [report, other_report]; received {reports!r}."
+            f"`reports` must hold audits, as [report, other_report]; received {shown(given)}."
         )
-    called = _called(reports) if names is None else list(names)
+    called = _called(reports) if names is None else _texts(names)
     if len(called) != len(reports) or len(set(called)) < len(called):
         raise ValueError(
             f"`names` must hold {len(reports)} different names, one for each audit; received "
-            f"{names!r}."
+            f"{shown(names)}."
         )
     first, rows, notes = reports[0], [], []
     for name, report in zip(called, reports, strict=True):
@@ -159,3 +161,9 @@ def _paired(report, first):
 
 def _points(difference):
     return f"{100 * difference:+.2f} points"
+
+
+def _texts(names: Any) -> list[str]:
+    """Names that came, as a list of texts; none of anything else."""
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    return list(names) if is_list and all(isinstance(name, str) for name in names) else []

@@ -2,6 +2,8 @@
 
 import math
 
+from keras_mmc._validation import check_number, is_count, shown
+
 
 def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval of a binomial proportion.
@@ -23,10 +25,11 @@ def wilson_interval(successes: int, count: int, z: float = 1.959964) -> tuple[fl
     >>> wilson_interval(8, 10)
     (0.490, 0.943)
     """
-    if count < 1 or not 0 <= successes <= count:
+    check_number("wilson_interval", "z", z, above=0)
+    if not (is_count(count) and is_count(successes, 0)) or not 0 <= successes <= count:
         raise ValueError(
-            f"An interval needs 0 <= successes <= count with count >= 1; received {successes} of "
-            f"{count}."
+            f"An interval needs 0 <= successes <= count with count >= 1; received "
+            f"{shown(successes)} of {shown(count)}."
         )
     fraction = successes / count
     middle = fraction + z * z / (2 * count)

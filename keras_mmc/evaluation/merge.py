@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mmc._validation import shown
 from keras_mmc.evaluation import checks
 from keras_mmc.evaluation.checkpoint import digest_of
 from keras_mmc.evaluation.report import AuditReport
@@ -36,8 +37,8 @@ def merge(reports: Sequence[AuditReport]) -> AuditReport:
     >>> parts = [AuditReport.load(f"runs/part{i}") for i in range(4)]
     >>> merge(parts).save("runs/whole")
     """
-    parts = list(reports)
-    _check(parts)
+    parts = list(reports) if isinstance(reports, (list, tuple)) else []
+    _check(parts, reports)
     first, count = parts[0], sum(part.num_images for part in parts)
     x, labels, x_adv, predictions = (
         np.concatenate([getattr(part, name) for part in parts])
@@ -71,10 +72,11 @@ def merge(reports: Sequence[AuditReport]) -> AuditReport:
     return dataclasses.replace(merged, diagnostics=_diagnostics(merged, parts))
 
 
-def _check(parts):
+def _check(parts, given):
     if len(parts) < 2 or not all(isinstance(part, AuditReport) for part in parts):
         raise ValueError(
-            f"`reports` must hold two audits or more, as [part, other_part]; received {parts!r}."
+            "`reports` must hold two audits or more, as [part, other_part]; received "
+            f"{shown(given)}."
         )
     for number, part in enumerate(parts[1:], 2):
         different = [name for name in _facts(part) if _facts(part)[name] != _facts(parts[0])[name]]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_mmc import _choices
+from keras_mmc._validation import check, is_count, shown
 from keras_mmc.attacks import (
     BIM,
     EAD,
@@ -62,6 +63,16 @@ class Protocol:
     notes: tuple[str, ...] = ()
 
 
+def check_places(owner: str, within: Any, image_shape: Any) -> tuple[int, ...]:
+    """The shape of an image as a tuple; refuses what is no ball or no shape."""
+    check(owner, "within", within, isinstance(within, Ball), "a Ball")
+    fits = isinstance(image_shape, (tuple, list)) and all(map(is_count, image_shape))
+    check(
+        owner, "image_shape", image_shape, fits and bool(image_shape), "a shape such as (H, W, C)"
+    )
+    return tuple(image_shape)
+
+
 def make_protocol(
     paper: str, within: Ball, image_shape: Sequence[int], substitute: Any = None
 ) -> Protocol:
@@ -79,15 +90,16 @@ def make_protocol(
     Raises:
         ValueError: for an unknown paper or another norm.
     """
-    if paper not in PROTOCOLS:
-        raise ValueError(f"`paper` must be one of {list(PROTOCOLS)}; received {paper!r}.")
+    if not isinstance(paper, str) or paper not in PROTOCOLS:
+        raise ValueError(f"`paper` must be one of {list(PROTOCOLS)}; received {shown(paper)}.")
+    image_shape = check_places("make_protocol", within, image_shape)
     if within.norm != "linf":
         raise ValueError(
             f"The protocol {paper!r} attacks in L-infinity balls; received norm {within.norm!r}. "
             "Use the suite 'standard' for other norms."
         )
     ball = {"eps": within.eps, "box": within.box}
-    made = PROTOCOLS[paper](ball, within.box[1] - within.box[0], tuple(image_shape))
+    made = PROTOCOLS[paper](ball, within.box[1] - within.box[0], image_shape)
     if substitute is None or paper != "mmc":
         return made
     source = f"{_MMC}, advtest_iterative_blackbox.py"

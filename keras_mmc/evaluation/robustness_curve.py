@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_mmc._real_arrays import real_array
 from keras_mmc.attacks import APGD, Attack, AutoAttack, Runner, misclassified
 from keras_mmc.evaluation._inputs import ball_of, labeled_images
 from keras_mmc.evaluation.intervals import wilson_interval
@@ -133,7 +134,7 @@ def _default_attack():
 
 
 def _radii(eps_list):
-    radii = np.asarray(eps_list, "float64")
+    radii = real_array("robustness_curve", "eps_list", eps_list).astype("float64")
     good = radii.ndim == 1 and radii.size and np.isfinite(radii).all() and radii[0] >= 0
     if not good or (np.diff(radii) <= 0).any():
         raise ValueError(

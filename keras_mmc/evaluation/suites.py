@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_mmc._choices import BLACK_BOX, SUITES
+from keras_mmc._validation import check, check_count, shown
 from keras_mmc.attacks import (
     MIM,
     PGD,
@@ -23,7 +24,7 @@ from keras_mmc.evaluation._black_box import (
     black_box_attacks,
     without_square_of_no_image,
 )
-from keras_mmc.evaluation.protocols import PROTOCOLS, Trial, make_protocol
+from keras_mmc.evaluation.protocols import PROTOCOLS, Trial, check_places, make_protocol
 
 NAIVE = "naive pgd (cross-entropy)"
 
@@ -75,8 +76,10 @@ def make_suite(
     Raises:
         ValueError: for an unknown suite, or a substitute or queries that the suite does not use.
     """
-    if suite not in SUITES:
-        raise ValueError(f"`suite` must be one of {list(SUITES)}; received {suite!r}.")
+    if not isinstance(suite, str) or suite not in SUITES:
+        raise ValueError(f"`suite` must be one of {list(SUITES)}; received {shown(suite)}.")
+    image_shape = check_places("make_suite", within, image_shape)
+    check_count("make_suite", "num_classes", num_classes, least=2)
     if substitute is not None and suite not in _SUITES_WITH_SUBSTITUTE:
         raise ValueError(
             f"The suite {suite!r} does not use a substitute model. Leave `substitute` out, or "
@@ -132,6 +135,7 @@ def custom_suite(
     >>> ball = keras_mmc.attacks.Ball(8 / 255)
     >>> custom_suite([keras_mmc.attacks.APGD(8 / 255)], ball).attacks
     """
+    check("custom_suite", "within", within, isinstance(within, Ball), "a Ball")
     naive = _naive(within)
     control: dict[str, Attack] = {NAIVE: naive} if has_gradients else {}
     listed = list(attacks_in(attacks))

@@ -8,7 +8,8 @@ from keras import ops
 
 from keras_mmc._backend import Tensor
 from keras_mmc._labels import check_labels
-from keras_mmc._validation import check, is_number
+from keras_mmc._real_arrays import check_batch, real_array
+from keras_mmc._validation import check, check_count, is_number, shown
 from keras_mmc.layers.heads import ScoreHead
 
 
@@ -72,7 +73,8 @@ def best_threshold(
     >>> keras_mmc.layers.best_threshold([-2.0, 1.0, 3.0], [0, 1, 1])
     -0.5
     """
-    values = np.asarray(projections, dtype="float64").reshape(-1)
+    values = real_array("best_threshold", "projections", projections)
+    values = values.astype("float64").reshape(-1)
     classes = check_labels(labels, num_classes=2)
     if len(values) != len(classes) or not np.all(np.isfinite(values)):
         raise ValueError(
@@ -110,13 +112,22 @@ def fit_threshold(
     >>> model.fit(x, y, epochs=20)
     >>> keras_mmc.layers.fit_threshold(model, x, y)
     """
-    head = model.layers[-1]
-    if not isinstance(head, DifferentialHead):
+    head = model.layers[-1] if isinstance(model, keras.Model) else model
+    if not isinstance(head, DifferentialHead) or head is model:
         raise ValueError(
-            f"fit_threshold needs a model that ends in a DifferentialHead; the last layer is "
-            f"{type(head).__name__}."
+            "fit_threshold needs a Keras model that ends in a DifferentialHead; received one that "
+            f"ends in {type(head).__name__}."
+            if isinstance(model, keras.Model)
+            else f"fit_threshold needs a Keras model; received {shown(model)}."
         )
-    projections = model.predict(x, batch_size=batch_size, verbose=0)[:, 1]
-    threshold = best_threshold(projections, y, max_false_positive_rate)
+    check_count("fit_threshold", "batch_size", batch_size)
+    check_batch("fit_threshold", "x", x, model)
+    scores = model.predict(x, batch_size=batch_size, verbose=0)
+    if np.ndim(scores) != 2:
+        raise ValueError(
+            f"fit_threshold needs scores of shape (N, 2); the model gave shape {np.shape(scores)} "
+            "for these inputs. Pass a batch of them."
+        )
+    threshold = best_threshold(scores[:, 1], y, max_false_positive_rate)
     head.threshold.assign(threshold)
     return threshold

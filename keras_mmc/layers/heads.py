@@ -8,10 +8,11 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from keras_mmc._backend import Tensor
+from keras_mmc._labels import as_tensor
 from keras_mmc._scores import center_distances, center_scores
 from keras_mmc._validation import check_count
 from keras_mmc.centers import check_centers, max_mahalanobis_centers
-from keras_mmc.centers.geometry import check_scale
+from keras_mmc.centers.geometry import check_memory, check_scale
 from keras_mmc.layers._features import activation_before
 
 
@@ -52,6 +53,10 @@ class ScoreHead(keras.layers.Layer):
                 "Leave `dtype` out: the head stays in float32 under a mixed-precision policy."
             )
 
+    def __call__(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        as_tensor(inputs, "Features")  # complex numbers, or texts, are refused
+        return super().__call__(inputs, *args, **kwargs)
+
     @property
     def softmax_temperature(self) -> float:
         """The temperature at which a softmax of the scores of a trained network is not one-hot.
@@ -65,13 +70,15 @@ class ScoreHead(keras.layers.Layer):
         return center_distances(scores)
 
     def check_features(self, input_shape: tuple[int | None, ...]) -> int:
-        """Return the width d of features of shape `(N, d)`; refuse any other shape."""
-        if len(input_shape) != 2 or input_shape[-1] is None:
+        """Return the width d of features of shape `(N, d)`; refuse others, and over 8 GiB."""
+        is_shape = isinstance(input_shape, (tuple, list))
+        if not is_shape or len(input_shape) != 2 or not input_shape[-1]:
             raise ValueError(
                 f"{type(self).__name__} expects features of shape (N, d) with a known width d; "
-                f"received shape {tuple(input_shape)}. Put a Flatten or GlobalAveragePooling2D and "
-                "a Dense layer before it."
+                f"received shape {tuple(input_shape) if is_shape else input_shape}. Put a Flatten "
+                "or GlobalAveragePooling2D and a Dense layer before it."
             )
+        check_memory(getattr(self, "num_classes", 1), input_shape[-1])
         return input_shape[-1]
 
     def get_config(self) -> dict[str, Any]:
@@ -134,21 +141,26 @@ class MaxMahalanobisHead(CenterHead):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
-        values = self._own_centers
-        if values is None:
-            values = max_mahalanobis_centers(self.num_classes, dim, self.scale, self.seed)
-            if self.num_classes > dim + 1:
-                self._own_centers = values  # kept in the config: optimizing again takes seconds
-        if values.shape[1] != dim:
+        own = self._own_centers
+        if own is not None and own.shape[1] != dim:
             raise ValueError(
-                f"{type(self).__name__}: the centers have width {values.shape[1]}; received "
-                f"features of shape {tuple(input_shape)}. Put a Dense({values.shape[1]}) without "
+                f"{type(self).__name__}: the centers have width {own.shape[1]}; received "
+                f"features of shape {tuple(input_shape)}. Put a Dense({own.shape[1]}) without "
                 "activation before this layer."
             )
-        initializer = keras.initializers.Constant(values)
+        # Made once there is a weight for them: a file may ask for more than fits into memory.
         self.fixed_centers = self.add_weight(
-            values.shape, initializer, trainable=False, name="centers"
+            (self.num_classes, dim), self._made_centers, trainable=False, name="centers"
         )
+
+    def _made_centers(self, shape: tuple[int, int], dtype: Any = None) -> Tensor:
+        """The initial value of the centers, as a Keras initializer."""
+        values = self._own_centers
+        if values is None:
+            values = max_mahalanobis_centers(*shape, self.scale, self.seed)
+            if shape[0] > shape[1] + 1:
+                self._own_centers = values  # kept in the config: optimizing again takes seconds
+        return keras.ops.convert_to_tensor(values, dtype=dtype)
 
     @property
     def softmax_temperature(self) -> float:

@@ -8,7 +8,14 @@ from keras import ops
 
 from keras_mmc._backend import Tensor
 from keras_mmc._validation import check_count
+from keras_mmc.centers.geometry import check_memory
 from keras_mmc.layers.heads import ScoreHead
+
+
+def _half(shape, dtype=None):
+    """The factors of half a unit matrix of every class, as a Keras initializer."""
+    half = np.broadcast_to(np.eye(shape[-1]) / np.sqrt(2), shape)
+    return ops.convert_to_tensor(half, dtype=dtype)
 
 
 @keras.saving.register_keras_serializable("keras_mmc")
@@ -47,9 +54,9 @@ class QuadraticHead(ScoreHead):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = self.check_features(input_shape)
         self.centers = self.add_weight((self.num_classes, dim), self.initializer, name="centers")
-        half = np.broadcast_to(np.eye(dim) / np.sqrt(2), (self.num_classes, dim, dim))
-        start = keras.initializers.Constant(half)
-        self.factors = self.add_weight(half.shape, start, name="factors")
+        shape = (self.num_classes, dim, dim)
+        check_memory(self.num_classes, dim * dim)
+        self.factors = self.add_weight(shape, _half, name="factors")
         self.biases = self.add_weight((self.num_classes,), "zeros", name="biases")
 
     def call(self, inputs: Tensor) -> Tensor:

@@ -3,10 +3,9 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_mmc._backend import Tensor, snake_case
-from keras_mmc._labels import check_labels, check_rows, concrete
+from keras_mmc._labels import as_tensor, check_labels, check_rows, concrete
 
 
 class ScoreLoss(keras.losses.Loss):
@@ -87,7 +86,7 @@ class ScoreLoss(keras.losses.Loss):
                 "and fit keras_mmc.AdversarialModel(model). A model with LearnedCenters, as "
                 "CenterLoss had in 0.1.0, trains with LGMLoss(margin=0, weight=...)."
             )
-        y_pred = ops.convert_to_tensor(y_pred)
+        y_pred = as_tensor(y_pred, "Scores")
         check_rows(y_true, y_pred)
         num_classes = self._num_classes(y_pred)
         self.check_classes(num_classes)

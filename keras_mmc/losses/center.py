@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_mmc._backend import Tensor
-from keras_mmc._labels import label_distribution
+from keras_mmc._labels import as_scores, label_distribution
 from keras_mmc._validation import check_number
 from keras_mmc.losses.base import ScoreLoss
 from keras_mmc.losses.cross_entropy import softmax_cross_entropy
@@ -26,6 +26,8 @@ def center(y_true: Tensor, scores: Tensor, pulls: Tensor, weight: float) -> Tens
     >>> keras_mmc.losses.center([0], scores, pulls, weight=0.5)
     [1.6931472]
     """
+    check_number("center", "weight", weight, at_least=0)
+    scores, pulls = as_scores(scores), as_scores(pulls, "Pulls")
     targets = label_distribution(y_true, scores)
     return softmax_cross_entropy(targets, scores) + weight * mmc(targets, -pulls)
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_mmc._backend import Tensor
-from keras_mmc._labels import label_distribution
+from keras_mmc._labels import as_scores, label_distribution
 from keras_mmc._scores import nan_where_nan
 from keras_mmc._validation import check_choice, check_number
 from keras_mmc.losses.base import ScoreLoss
@@ -26,6 +26,7 @@ def complement_entropy(y_true: Tensor, scores: Tensor) -> Tensor:
     >>> keras_mmc.losses.complement_entropy([0], keras.ops.array([[5.0, 1.0, 1.0]]))
     [-0.6931472]
     """
+    scores = as_scores(scores)
     targets = label_distribution(y_true, scores)
     true = targets > 0.5
     largest = ops.max(ops.abs(scores), axis=-1, keepdims=True)
@@ -55,7 +56,13 @@ def guided_complement_entropy(
     >>> keras_mmc.losses.guided_complement_entropy([0], keras.ops.array([[50.0, 0.0, 0.0]]))
     [-1.0]
     """
+    check_number("guided_complement_entropy", "alpha", alpha, above=0)
+    scores = as_scores(scores)
     num_classes = scores.shape[-1]
+    if num_classes < 3:
+        raise ValueError(
+            f"guided_complement_entropy needs 3 classes or more; received scores of {num_classes}."
+        )
     targets = label_distribution(y_true, scores)
     scale = math.log(num_classes - 1 if normalizer == "classes-1" else num_classes)
     if guard != "released":

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_mmc._backend import Tensor
-from keras_mmc._labels import label_distribution
+from keras_mmc._labels import as_scores, label_distribution
+from keras_mmc._real_arrays import real_array
 from keras_mmc._validation import check, check_number
 from keras_mmc.losses.base import ScoreLoss
 from keras_mmc.losses.mmc import mmc
+
+_SIGMAS = 1e-6, 1e6  # squares of scores over squares of these are finite in float32
 
 
 def softmax_cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
@@ -39,6 +41,8 @@ def mm_lda(
     >>> keras_mmc.losses.mm_lda([0], keras.ops.array([[-3.0, -3.0]]))
     [0.6931472]
     """
+    check_number("mm_lda", "sigma", sigma, at_least=_SIGMAS[0], at_most=_SIGMAS[1])
+    scores = as_scores(scores)
     logits = scores / sigma**2
     num_classes = scores.shape[-1]
     if priors is not None:
@@ -64,6 +68,9 @@ def lgm(y_true: Tensor, scores: Tensor, margin: float, weight: float) -> Tensor:
     >>> keras_mmc.losses.lgm([0], keras.ops.array([[-2.0, -2.2]]), margin=0.1, weight=0.0)
     [0.6931472]
     """
+    check_number("lgm", "margin", margin, at_least=0)
+    check_number("lgm", "weight", weight, at_least=0)
+    scores = as_scores(scores)
     targets = label_distribution(y_true, scores)
     with_margin = scores * (1 + margin * targets)
     return softmax_cross_entropy(targets, with_margin) + weight * mmc(targets, scores)
@@ -77,7 +84,7 @@ class MMLDALoss(ScoreLoss):
     larger `sigma` softens it.
 
     Args:
-        sigma: standard deviation of every class in feature space, above 0.
+        sigma: standard deviation of every class in feature space, from 1e-6 to 1e6.
         priors: K positive class probabilities that sum to 1, or `None` for uniform ones.
         label_smoothing: fraction of the label spread evenly over all classes, in `[0, 1)`.
 
@@ -97,11 +104,11 @@ class MMLDALoss(ScoreLoss):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        check_number(self, "sigma", sigma, above=0)
+        check_number(self, "sigma", sigma, at_least=_SIGMAS[0], at_most=_SIGMAS[1])
         check_number(self, "label_smoothing", label_smoothing, at_least=0, below=1)
         if priors is not None:
-            values = np.asarray(priors, dtype="float64")
-            fits = values.ndim == 1 and np.all(values > 0) and abs(values.sum() - 1) <= 1e-6
+            values = real_array(type(self).__name__, "priors", priors).astype("float64")
+            fits = values.ndim == 1 and bool((values > 0).all()) and abs(values.sum() - 1) <= 1e-6
             check(self, "priors", priors, bool(fits), "one positive probability per class, sum 1")
             priors = values.tolist()
         self.sigma, self.priors, self.label_smoothing = sigma, priors, label_smoothing

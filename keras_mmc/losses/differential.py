@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_mmc._backend import Tensor
-from keras_mmc._labels import label_distribution
+from keras_mmc._labels import as_scores, label_distribution
 from keras_mmc.losses.base import ScoreLoss
 
 
@@ -25,6 +25,7 @@ def differential(y_true: Tensor, scores: Tensor) -> Tensor:
     >>> keras_mmc.losses.differential([1, 0], scores)
     [0.126928, 0.126928]
     """
+    scores = as_scores(scores)
     targets = label_distribution(y_true, scores)
     # at_labels[i, j]: score of sample i for the class of sample j.
     at_labels = ops.matmul(scores, ops.transpose(targets))

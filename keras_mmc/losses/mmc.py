@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_mmc._backend import Tensor
-from keras_mmc._labels import label_distribution
+from keras_mmc._labels import as_scores, label_distribution
 from keras_mmc._scores import center_scores
 from keras_mmc.centers import check_centers
 from keras_mmc.losses.base import ScoreLoss
@@ -24,6 +24,7 @@ def mmc(y_true: Tensor, scores: Tensor) -> Tensor:
     >>> keras_mmc.losses.mmc([0], keras.ops.array([[-2.0, -8.0]]))
     [2.0]
     """
+    scores = as_scores(scores)
     return -ops.sum(label_distribution(y_true, scores) * scores, axis=-1)
 
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_mmc._backend import Tensor
-from keras_mmc._labels import label_distribution
+from keras_mmc._labels import as_scores, label_distribution
 from keras_mmc._scores import center_distances
 from keras_mmc._validation import check_number
 from keras_mmc.losses.base import ScoreLoss
@@ -24,6 +24,8 @@ def shell_mmc(y_true: Tensor, scores: Tensor, radius: float) -> Tensor:
     >>> keras_mmc.losses.shell_mmc([0], keras.ops.array([[-8.0, -50.0]]), radius=1.0)
     [4.5]
     """
+    check_number("shell_mmc", "radius", radius, at_least=0)
+    scores = as_scores(scores)
     losses = ops.square(center_distances(scores) - radius) / 2
     return ops.sum(label_distribution(y_true, scores) * losses, axis=-1)
 

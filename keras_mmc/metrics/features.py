@@ -11,7 +11,8 @@ import numpy as np
 from keras import ops
 
 from keras_mmc._backend import Tensor, snake_case
-from keras_mmc._labels import label_distribution
+from keras_mmc._labels import as_scores, label_distribution
+from keras_mmc._real_arrays import real_array
 from keras_mmc._scores import center_distances, nan_where_nan
 from keras_mmc._validation import check, is_number
 
@@ -28,7 +29,7 @@ class _ScoreMetric(keras.metrics.Mean):
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Add a batch of labels `(N,)` or `(N, K)` and scores `(N, K)`."""
-        scores = ops.cast(y_pred, self.dtype)
+        scores = ops.cast(as_scores(y_pred), self.dtype)
         targets = label_distribution(y_true, scores)
         return super().update_state(self.values(targets, scores), sample_weight)
 
@@ -129,12 +130,15 @@ def class_distances(features: np.typing.ArrayLike, labels: np.typing.ArrayLike) 
     >>> keras_mmc.metrics.class_distances([[0.0], [2.0], [10.0]], [0, 0, 1])
     ClassDistances(intra=0.6666666666666666, inter=9.0)
     """
-    values, classes = np.asarray(features, dtype="float64"), np.asarray(labels).reshape(-1)
+    values = real_array("class_distances", "features", features).astype("float64")
+    classes = real_array("class_distances", "labels", labels).reshape(-1)
     if values.ndim != 2 or len(values) != len(classes):
         raise ValueError(
             f"Expected features (N, d) and labels (N,); received {values.shape} and "
             f"{np.shape(labels)}."
         )
+    if not np.isfinite(values).all():
+        raise ValueError("Features must be finite; received NaN or infinity.")
     if classes.dtype.kind == "f" and (missing := np.isnan(classes).sum()):
         raise ValueError(f"Labels must be integers; received NaN in {missing} rows.")
     found, index = np.unique(classes, return_inverse=True)

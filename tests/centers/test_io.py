@@ -8,6 +8,7 @@ from scipy.io import loadmat, savemat
 
 from keras_mmc.centers import io as centers_io
 from keras_mmc.centers import load_centers, max_mahalanobis_centers, save_centers
+from keras_mmc.centers import mat as centers_mat
 
 
 @pytest.mark.parametrize("name", ["centers.npy", "centers.mat"])
@@ -80,7 +81,7 @@ def test_missing_key(tmp_path):
     [
         (np.zeros(3), r"received shape \(3,\)"),
         (np.array([[1.0], [np.nan]]), "in 1 of 2 rows"),
-        (np.array([{}, {}]), "allow_pickle"),
+        (np.array([{}, {}]), "never unpickled"),
     ],
 )
 def test_content_that_is_not_centers(tmp_path, stored, message):
@@ -109,4 +110,97 @@ def test_zero_row_cannot_be_rescaled(tmp_path):
     """Fails if a row of zeros becomes NaN."""
     save_centers(tmp_path / "c.npy", [[1.0, 0.0], [0.0, 0.0]])
     with pytest.raises(ValueError, match="Center 1 lies at the origin"):
+        load_centers(tmp_path / "c.npy", scale=10.0)
+
+
+def damaged(content, step=1):
+    """Every beginning of a file, and the file with each of its bits but some turned."""
+    yield from (content[:length] for length in range(0, len(content), step))
+    for bit in range(0, 8 * len(content), step):
+        turned = bytearray(content)
+        turned[bit // 8] ^= 1 << bit % 8
+        yield bytes(turned)
+
+
+def test_damaged_npy_files(tmp_path):
+    """Fails if a damaged file ends in another error than one that names it, or lacks a value."""
+    path = tmp_path / "c.npy"
+    save_centers(path, [[1.0, 2.0, 3.0], [-1.0, -2.0, -3.0]])
+    content, refused = path.read_bytes(), 0
+    for case, stored in enumerate(damaged(content, step=3)):
+        path.write_bytes(stored)
+        try:
+            assert load_centers(path).shape == (2, 3)
+            assert 3 * case >= len(content)  # a part of a file is never taken for the whole
+        except ValueError as error:
+            assert str(error).startswith(f"Cannot read centers from {path}: ")
+            refused += 1
+    assert refused > 200
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [("(4000000000, 4000000000)", "promises 128000000000000000000 bytes"), ("(-1, 3)", "damaged")],
+)
+def test_header_that_asks_for_memory(tmp_path, shape, message):
+    """Fails if memory is taken for what the header says before the file is measured."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    path = tmp_path / "c.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00\x76\x00" + header.encode() + bytes(48))
+    with pytest.raises(ValueError, match=rf"Cannot read centers from .*c.npy: .*{message}"):
+        load_centers(path)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 150, 200])
+def test_damaged_mat_files(tmp_path, kept):
+    """Fails if an error of SciPy's reader comes through as it is."""
+    path = tmp_path / "c.mat"
+    save_centers(path, np.eye(3))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"Cannot read centers from .*c.mat: \S+"):
+        load_centers(path)
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "reader crashed"),
+        ("import time; time.sleep(60)", "not read in 1 seconds"),
+        ("raise SystemExit('SciPy says no')", "SciPy says no"),
+        ("print('no array')", "damaged"),
+    ],
+)
+def test_reader_that_dies(tmp_path, monkeypatch, program, message):
+    """Fails if a crash, a hang or an odd answer of the reader is more than one error here."""
+    (tmp_path / "program.py").write_text(program)
+    monkeypatch.setattr(centers_mat, "_PROGRAM", tmp_path / "program.py")
+    monkeypatch.setattr(centers_mat, "_SECONDS", 1)
+    (tmp_path / "c.mat").write_bytes(b"any")
+    with pytest.raises(ValueError, match=rf"Cannot read centers from .*c.mat: .*{message}"):
+        load_centers(tmp_path / "c.mat")
+
+
+def test_mat_file_that_wants_all_memory(tmp_path, monkeypatch):
+    """Fails if a small file may make the reader take any amount of memory."""
+    pytest.importorskip("resource")
+    program, reads = centers_mat._PROGRAM.read_text(encoding="utf-8"), "content = loadmat("
+    assert program.count(reads) == 1
+    (tmp_path / "program.py").write_text(program.replace(reads, f"bytearray(2**33); {reads}"))
+    monkeypatch.setattr(centers_mat, "_PROGRAM", tmp_path / "program.py")
+    save_centers(tmp_path / "c.mat", np.eye(2))
+    with pytest.raises(ValueError, match=r"Cannot read centers from .*c.mat: .*MemoryError"):
+        load_centers(tmp_path / "c.mat")
+
+
+def test_mat_file_of_objects(tmp_path):
+    """Fails if cells are taken for numbers, or pickled on their way."""
+    savemat(tmp_path / "c.mat", {"mean_logits": np.array([["a"], [1]], dtype=object)})
+    with pytest.raises(ValueError, match=r"c.mat: the key 'mean_logits' holds no numbers"):
+        load_centers(tmp_path / "c.mat")
+
+
+def test_rows_of_one_direction_cannot_be_rescaled(tmp_path):
+    """Fails if two classes get one center where rows get one norm."""
+    save_centers(tmp_path / "c.npy", [[1.0, 0.0], [2.0, 0.0]])
+    with pytest.raises(ValueError, match=r"c.npy: Centers must be distinct"):
         load_centers(tmp_path / "c.npy", scale=10.0)

@@ -116,3 +116,29 @@ import keras_mmc.centers
 print(sorted({"keras", "tensorflow"} & set(sys.modules)))
 """
     assert run_fresh_python(code).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("centers", "message"),
+    [
+        ([[1e18, 0.0], [1e18, 1e18]], r"at most 1e\+18.*float32; received 1.41421e\+18 in row 1"),
+        ([[1e308, 1e308], [0.0, 1.0]], "received 1.41421e.308 in row 0"),
+        ([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]], "1 of 3 rows that are a second.*row 2, like row 0"),
+        ([[1.0, 2.0], [1.0, 2.0 + 1e-9]], "distinct in float32.*row 1, like row 0"),
+        ([[1e-30, 0.0], [0.0, 0.0]], "distinct in float32.*row 1, like row 0"),
+    ],
+)
+def test_centers_that_float32_cannot_hold(centers, message):
+    """Fails if squared distances of centers may be infinite, or 0 between two classes."""
+    with pytest.raises(ValueError, match=message):
+        check_centers(centers)
+
+
+@pytest.mark.parametrize("norm", [1e-12, 1e18])
+def test_the_largest_and_the_smallest_centers(norm):
+    """Fails if the bounds let scores overflow, or let classes fall together, in float32."""
+    centers = check_centers(max_mahalanobis_centers(3, 100, scale=norm)).astype("float32")
+    squared = np.square(centers[:, None] - centers[None, :]).sum(axis=-1)
+    assert squared.dtype == np.float32
+    np.testing.assert_allclose(squared / squared[0, 1], 1 - np.eye(3), rtol=1e-5)
+    assert np.isfinite(squared).all() and squared[0, 1] > 0

@@ -137,6 +137,9 @@ def test_an_earlier_run_is_kept(trained, run_script):
 
 def test_bad_flags_leave_no_results(refusals, tmp_path):
     """Fails if a contradiction is trained on, or leaves a directory that looks like a result."""
+    damaged = [tmp_path / "damaged.npy", tmp_path / "damaged.mat"]
+    for path in damaged:
+        path.write_bytes(b"half")
     expected = [
         (["--loss=mmc", "--head=dense"], "--loss=mmc cannot train --head=dense"),
         (["--loss=center", "--head=learned"], "--loss=center cannot train --head=learned"),
@@ -165,6 +168,8 @@ def test_bad_flags_leave_no_results(refusals, tmp_path):
         (["--features=-1"], "--features"),
         (["--schedule=drops"], "--schedule=drops needs the epochs"),
         (["--recipe=trades_imagenet"], "--recipe"),
+        *(([f"--centers={path}"], f"Cannot read centers from {path}: ") for path in damaged),
+        (["--centers=octagon"], "Centers are stored in .npy or .mat files; received 'octagon'"),
     ]
     output = f"--output_dir={tmp_path / 'run'}"
     said = refusals("train", *([*flags, output] for flags, _ in expected))

@@ -15,7 +15,12 @@ import keras_mmc
 from keras_mmc import _files
 from keras_mmc.attacks import PGD, GaussianNoise, Runner
 from keras_mmc.evaluation import _plan
-from keras_mmc.evaluation.checkpoint import AuditState, check_state_directory, digests_of
+from keras_mmc.evaluation.checkpoint import (
+    AuditState,
+    DamagedStateError,
+    check_state_directory,
+    digests_of,
+)
 from keras_mmc.evaluation.protocols import Trial
 from keras_mmc.evaluation.suites import NAIVE, Suite
 
@@ -317,3 +322,35 @@ def test_batches_of_any_size_are_resumed(short, run, tmp_path, monkeypatch):
     assert len(batches(tmp_path) - before) < 8
     rows, rest, *images = without_times(resumed)
     assert (rows, rest | {"batch_size": 30}, *images) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"x_adv": np.zeros((2, 4))},
+        {"rows": np.zeros(2)},
+        {"rows": np.array([{}])},
+        {"rows": np.arange(2), "broken": np.arange(2), "x_adv": np.zeros((2, 4))},
+        {
+            "rows": np.arange(2),
+            "broken": np.arange(2),
+            "x_adv": np.zeros((1, 4)),
+            "seconds": 0.0,
+            "asked": [0, 0],
+        },
+        {
+            "rows": np.arange(2),
+            "broken": np.array([5]),
+            "x_adv": np.zeros((1, 4)),
+            "seconds": 0.0,
+            "asked": [0, 0],
+        },
+    ],
+)
+def test_a_batch_of_something_else(batch, tmp_path):
+    """Fails if arrays that are no batch go into an audit, or objects are unpickled."""
+    with AuditState(tmp_path, {"eps": 0.1}, np.ones((2, 3))) as state:
+        (tmp_path / "pgd").mkdir()
+        np.savez(tmp_path / "pgd" / "0.npz", **batch)
+        with pytest.raises(DamagedStateError, match=r"0.npz is damaged: .*Delete this file"):
+            state("pgd", np.arange(2), list)

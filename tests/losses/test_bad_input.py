@@ -58,7 +58,7 @@ def test_centers_narrower_than_features():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: losses.MMLDALoss(sigma=0.0), "sigma.*> 0.*received 0.0"),
+        (lambda: losses.MMLDALoss(sigma=0.0), "sigma.*>= 1e-06 and <= 1e.06.*received 0.0"),
         (lambda: losses.MMLDALoss(label_smoothing=1.0), "label_smoothing"),
         (lambda: losses.MMLDALoss(priors=[0.5, 0.6]), "priors"),
         (lambda: losses.ShellMMCLoss(radius=-1.0), "radius"),

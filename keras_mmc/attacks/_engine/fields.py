@@ -44,6 +44,7 @@ def check_fields(attack: Any) -> None:
             check(attack, name, value, fits(value) or (optional and value is None), expected)
     check_box(attack, attack.box)
     if values.get("objective") is not None:
+        objectives.get(values["objective"])  # first: whether it aims is asked of a known one
         objectives.for_goal(values["objective"], attack.aims)
     if values.get("restarts", 1) > 1 and values.get("random_start", True) is False:
         raise ValueError(

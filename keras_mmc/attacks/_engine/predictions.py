@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_mmc._labels import as_scores, as_tensor, check_rows
 from keras_mmc.attacks._engine import random
 
 
@@ -32,6 +33,8 @@ def misclassified(scores: Any, y: Any) -> tf.Tensor:
     >>> keras_mmc.attacks.misclassified([[2.0, 1.0], [0.0, 1.0]], [0, 0])
     [False, True]
     """
+    scores, y = as_scores(scores), as_tensor(y, "Labels")
+    check_rows(y, scores)
     predictions = tf.argmax(scores, axis=-1, output_type=tf.int32)
     broken = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
     return (predictions != tf.cast(y, tf.int32)) | broken

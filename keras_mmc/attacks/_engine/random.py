@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_mmc._labels import as_tensor
+
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _DRAW = np.uint64(0xD1B54A32D192ED03)  # keeps numbers drawn apart from seeds folded
@@ -33,6 +35,7 @@ def image_seeds(seed: Any, index: Any) -> tf.Tensor:
     >>> image_seeds(0, [0, 1, 2]).shape
     (3,)
     """
+    seed, index = as_tensor(seed, "Seeds"), as_tensor(index, "Numbers of images")
     state = tf.zeros([], tf.int64)
     for part in tf.unstack(tf.reshape(tf.cast(seed, tf.int64), [-1])):
         state = fold_in(state, part)
