@@ -306,6 +306,24 @@ ENTRIES = {
         {"x": IMAGES, "y": labels(3), "per_class": COUNTS, "seed": COUNTS},
         True,
     ),
+    "datasets.shuffled_epochs": Entry(
+        lambda **arguments: next(iter(datasets.shuffled_epochs(**arguments).starting())),
+        {
+            "images": IMAGES,
+            "labels": labels(3),
+            "num_classes": st.just(3),
+            "batch_size": COUNTS,
+            "augment": st.booleans(),
+            "seed": COUNTS,
+            "box": BOXES,
+        },
+        True,
+    ),
+    "datasets.balanced_epochs": Entry(
+        lambda **arguments: next(iter(datasets.balanced_epochs(**arguments).starting())),
+        {"x": IMAGES, "y": labels(3), "per_class": COUNTS, "seed": COUNTS},
+        True,
+    ),
     "datasets.crop_and_flip": Entry(
         datasets.crop_and_flip,
         {"images": IMAGES, "seed": st.just(np.array([1, 2])), "padding": COUNTS},
@@ -491,7 +509,8 @@ ENTRIES = {
 EXEMPT = {
     "made by the package, not by its users": """
         attacks.AttackResult attacks.AutoAttackResult attacks.Broken centers.GramReport
-        datasets.DatasetInfo defenses.SampleLosses defenses.StepContext evaluation.AttackRow
+        datasets.DatasetInfo datasets.Epochs training.Interrupted evaluation.FinishedShard
+        defenses.SampleLosses defenses.StepContext evaluation.AttackRow
         evaluation.AttackTable evaluation.AuditReport evaluation.BinarizationResult
         evaluation.ClassRow evaluation.Comparison evaluation.ComparisonRow evaluation.Detection
         evaluation.DetectionAUC evaluation.Diagnostic evaluation.MinimalPerturbations
@@ -511,7 +530,8 @@ EXEMPT = {
         regularizers.input_gradient_penalty regularizers.squared_gradient
         regularizers.weight_perturbations""",
     "takes seconds an example": """
-        evaluation.attack_table evaluation.binarization_test evaluation.calibrate_rejection
+        evaluation.attack_table evaluation.audit_on_ray evaluation.audit_shard
+        evaluation.binarization_test evaluation.calibrate_rejection
         evaluation.detection_auc evaluation.minimal_perturbations evaluation.transfer_matrix
         evaluation.EffectiveMargin evaluation.EffectiveWeightNorm
         models.lenet5 models.preact_resnet18 models.resnet_v1 models.resnet_v2 models.small_cnn
@@ -523,5 +543,6 @@ EXEMPT = {
     "trains, or watches training": """
         callbacks.AdversarialImages callbacks.BestRobustCheckpoint callbacks.DecayRegularizer
         callbacks.LogEffectiveMargin callbacks.RobustAccuracy
-        callbacks.StopOnCatastrophicOverfitting training.AdversarialModel""",
+        callbacks.StopOnCatastrophicOverfitting training.AdversarialModel
+        training.resumable_fit""",
 }
