@@ -38,6 +38,7 @@ _TENSORFLOW_MODULES = (
     "callbacks",
     "datasets",
     "defenses",
+    "distribution",
     "evaluation",
     "regularizers",
     "serving",

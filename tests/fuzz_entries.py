@@ -543,6 +543,6 @@ EXEMPT = {
     "trains, or watches training": """
         callbacks.AdversarialImages callbacks.BestRobustCheckpoint callbacks.DecayRegularizer
         callbacks.LogEffectiveMargin callbacks.RobustAccuracy
-        callbacks.StopOnCatastrophicOverfitting training.AdversarialModel
-        training.resumable_fit""",
+        callbacks.StopOnCatastrophicOverfitting distribution.strategy
+        training.AdversarialModel training.resumable_fit""",
 }

@@ -46,6 +46,12 @@ flags.DEFINE_enum(
     ["float32", "mixed_bfloat16", "mixed_float16"],
     "Dtype policy of the network; scores and losses stay float32.",
 )
+flags.DEFINE_string(
+    "distribution",
+    "none",
+    "Devices to divide batches among: mirrored for all GPUs of this machine, cpu:2 for two parts "
+    "of the processor; none for one device.",
+)
 flags.DEFINE_integer("seed", 0, "Seed of weights, order of images, augmentation and split.")
 flags.DEFINE_boolean(
     "baseline",
@@ -63,6 +69,7 @@ def main() -> None:
 
     from keras_mmc.commands import training
 
+    strategy = training.chosen_strategy()
     keras.config.set_dtype_policy(FLAGS.mixed_precision)
     runs = training.chosen_runs()
     parts = {"matplotlib.figure": "pictures", "tensorboard": "TensorBoard logs"}
@@ -74,7 +81,7 @@ def main() -> None:
         )
     with run_directory.run_directory(FLAGS.output_dir, FLAGS.overwrite) as directory:
         data = data_flags.load()
-        rows = training.train_all(runs, data, directory)
+        rows = training.train_all(runs, data, directory, strategy)
         with open(directory / "comparison.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()

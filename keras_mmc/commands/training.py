@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 import keras_mmc
-from keras_mmc import _files
+from keras_mmc import _files, distribution
 from keras_mmc._extras import is_installed
 from keras_mmc.commands import (
     defense_flags,
@@ -82,6 +82,19 @@ class HistoryFile(keras.callbacks.Callback):
             writer.writerows(self.rows)
 
 
+def chosen_strategy() -> tf.distribute.Strategy:
+    """The strategy of --distribution; asked for before anything is computed."""
+    if FLAGS.distribution == "none":
+        return tf.distribute.get_strategy()
+    if FLAGS.distribution in ("auto", "multi_worker"):
+        raise ValueError(
+            f"--distribution={FLAGS.distribution} would train on several workers, which all would "
+            "write to --output_dir. Pass mirrored or cpu:2, or train on workers from Python with "
+            "keras_mmc.distribution.strategy."
+        )
+    return distribution.strategy(FLAGS.distribution)
+
+
 def chosen_runs() -> list[Run]:
     """The networks that the flags ask for: every loss with every scale, and the baseline."""
     runs = []
@@ -97,7 +110,9 @@ def chosen_runs() -> list[Run]:
     return runs
 
 
-def train_all(runs: list[Run], data: TrainingData, directory: pathlib.Path) -> list[dict[str, str]]:
+def train_all(
+    runs: list[Run], data: TrainingData, directory: pathlib.Path, strategy: tf.distribute.Strategy
+) -> list[dict[str, str]]:
     """Train the networks one after the other, draw their curves; returns the rows of the table.
 
     Networks that an interrupted run has finished are not trained again.
@@ -115,7 +130,7 @@ def train_all(runs: list[Run], data: TrainingData, directory: pathlib.Path) -> l
             f"Training {FLAGS.model} on {FLAGS.data} with {run.name} ({run.head} head)",
             flush=True,
         )
-        row, curve = train(run, data, place)
+        row, curve = train(run, data, place, strategy)
         text = json.dumps({"row": row, "curve": [part.tolist() for part in curve]})
         partial = finished.with_suffix(".partial")
         with _files.replacing(finished, partial):
@@ -138,24 +153,28 @@ def in_training(model: keras.Model, name: str) -> keras.Model:
     defense = defense_flags.build_defense()
     regularizer = defense_flags.build_regularizer("cross_entropy" if pairwise else loss)
     needs_features = getattr(loss, "needs_features", False)
-    if FLAGS.defense == "none" and regularizer is None and not needs_features:
+    plain = FLAGS.defense == "none" and regularizer is None and not needs_features
+    if plain and FLAGS.distribution == "none":  # on several devices it counts parts by their size
         return model
     return keras_mmc.AdversarialModel(model, defense, regularizer, seed=FLAGS.seed)
 
 
-def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[str, str], tuple]:
+def train(
+    run: Run, data: TrainingData, directory: pathlib.Path, strategy: tf.distribute.Strategy
+) -> tuple[dict[str, str], tuple]:
     """Train one network, write its files; returns its row of the table and its curve."""
     loss, head, test = run.loss, run.head, data.batches["test"]
     keras.utils.set_random_seed(FLAGS.seed)
-    model = network_flags.build_model(data.info, head, run.scale)
-    trained = in_training(model, loss)
-    trained.compile(
-        optimizer=optimizer_flags.build_optimizer(
-            data.train.steps * defense_flags.steps_per_batch()
-        ),
-        loss=loss_flags.LOSSES[loss](),
-        metrics=["accuracy"],
-    )
+    with strategy.scope():
+        model = network_flags.build_model(data.info, head, run.scale)
+        trained = in_training(model, loss)
+        trained.compile(
+            optimizer=optimizer_flags.build_optimizer(
+                data.train.steps * defense_flags.steps_per_batch()
+            ),
+            loss=loss_flags.LOSSES[loss](),
+            metrics=["accuracy"],
+        )
     directory.mkdir(exist_ok=True)
     has_tensorboard = is_installed("tensorboard")
     logs = [keras.callbacks.TensorBoard(directory / "logs")] if has_tensorboard else []
@@ -181,7 +200,8 @@ def train(run: Run, data: TrainingData, directory: pathlib.Path) -> tuple[dict[s
     model.save(directory / "model.keras")
     if trained is not model:
         # For the accuracy: any loss of scores will do.
-        model.compile(loss=loss_flags.LOSSES["softmax"](), metrics=["accuracy"])
+        with strategy.scope():
+            model.compile(loss=loss_flags.LOSSES["softmax"](), metrics=["accuracy"])
     accuracy = model.evaluate(test, verbose=0, return_dict=True)["accuracy"]
     facts = training_facts.facts_of(run, data, model, trained, history, accuracy, directory)
     (directory / model_card.CARD).write_text(model_card.render(facts), encoding="utf-8")
