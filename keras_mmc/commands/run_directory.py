@@ -44,7 +44,8 @@ def run_directory(path: str | os.PathLike[str], overwrite: bool) -> Iterator[pat
     def goes_on(unfinished):
         marker = unfinished / "flags.txt"
         same = marker.exists() and _deciding(marker.read_text(encoding="utf-8")) == _deciding(text)
-        if not same and not overwrite and any(unfinished.iterdir()):
+        begun = any(item.is_file() and item != marker for item in unfinished.rglob("*"))
+        if begun and not same and not overwrite:
             raise FileExistsError(
                 f"{unfinished} is left of a run with other flags than these. To go on with it, "
                 f"pass those in {marker}; to replace it, --overwrite; or choose another "

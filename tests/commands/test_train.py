@@ -117,7 +117,8 @@ def test_a_second_training_is_refused(run_script, tmp_path):
     assert second.returncode == 2
     assert f"{path} is in use: another process writes there" in second.stderr
     assert not path.exists()
-    third = run_script("train", "--epochs=1", "--nobaseline", f"--output_dir={path}")
+    flags = "--epochs=1", "--nobaseline", "--overwrite"  # in the place of what the killed one left
+    third = run_script("train", *flags, f"--output_dir={path}")
     assert third.returncode == 0, third.stderr[-3000:]
     assert [item.name for item in tmp_path.iterdir()] == ["run"]
     assert {item.name for item in path.iterdir()} == {
