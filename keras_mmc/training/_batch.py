@@ -127,22 +127,22 @@ def keep_usable(
         weight = tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
         weighed = tf.math.is_finite(weight)
     sound = usable = inside & known & weighed
-    stand_in = _stand_in(x, usable, box)
+    whole = total(tf.math.count_nonzero(usable))
+    stand_in = _stand_in(x, usable, whole, box)
     fits = tf.reshape(inside, [-1] + [1] * (x.shape.rank - 1))
     x = tf.where(fits, tf.clip_by_value(x, *box), stand_in)
-    whole = total(tf.math.count_nonzero(usable))
-    usable &= whole > 1
+    kept = whole > 1
     if in_pairs:
         unfit = total(tf.math.count_nonzero(~usable))
         samples = total(tf.reduce_sum(tf.one_hot(ids, num_classes), axis=0))
-        usable &= (unfit == 0) & (tf.math.count_nonzero(samples) > 1)
+        kept &= (unfit == 0) & (tf.math.count_nonzero(samples) > 1)
+    usable, whole = usable & kept, tf.where(kept, whole, 0)
     weight = tf.where(usable, weight, 0.0)
     targets = ids = tf.where(usable, ids, 0)
     if is_one_hot(y, num_classes):
         targets = tf.where(usable[:, None], y, tf.one_hot(ids, num_classes, dtype=y.dtype))
     causes = [~inside, inside & ~known, inside & known & ~weighed, sound & ~usable]
     unusable = tf.stack([tf.math.count_nonzero(cause) for cause in causes])
-    whole = total(tf.math.count_nonzero(usable))
     x, ids, targets, weight, usable = _never_empty(stand_in, x, ids, targets, weight, usable)
     return Batch(x, ids, targets, weight, usable, unusable, whole)
 
@@ -176,8 +176,7 @@ def _never_empty(stand_in, x, *others):
     return [tf.concat([x, stand_in[:missing]], axis=0), *ended]
 
 
-def _stand_in(x, usable, box):
+def _stand_in(x, usable, whole, box):
     """The first usable image of all replicas, `(1, ...)`; the middle of the box if none is."""
     first = first_of_all(x, usable)
-    found = total(tf.math.count_nonzero(usable)) > 0
-    return tf.where(found, tf.clip_by_value(first, *box), tf.zeros_like(first) + sum(box) / 2)
+    return tf.where(whole > 0, tf.clip_by_value(first, *box), tf.zeros_like(first) + sum(box) / 2)
